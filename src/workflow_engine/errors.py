@@ -1,0 +1,219 @@
+"""Every error that crosses a layer. One root; ``retryable`` is data on the class.
+
+A handler that must decide between "send it again" and "give it up" asks only ``error.retryable``.
+What belongs elsewhere: an expected outcome (a lost claim, an empty queue, a refused commit) is a
+return value, never an exception.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+
+class WorkflowEngineError(Exception):
+    """The root of everything the engine raises on purpose."""
+
+    retryable: bool = False
+
+    @property
+    def code(self) -> str:
+        """The class name: what records, events and ``--json`` output carry."""
+        return type(self).__name__
+
+
+class WorkflowDefinitionError(WorkflowEngineError):
+    """A workflow cannot be built: types, ids or dependencies do not fit."""
+
+    def __init__(self, *, workflow_id: str, problems: Sequence[str]) -> None:
+        super().__init__(f"workflow {workflow_id!r}: " + "; ".join(problems))
+        self.workflow_id, self.problems = workflow_id, tuple(problems)
+
+
+class WorkflowNotFoundError(WorkflowEngineError):
+    """No workflow of that id is registered."""
+
+    def __init__(self, *, workflow_id: str, known: Sequence[str] = ()) -> None:
+        choices = ", ".join(sorted(known)) or "none"
+        super().__init__(f"no workflow {workflow_id!r}; registered: {choices}")
+        self.workflow_id, self.known = workflow_id, tuple(known)
+
+
+class RunNotFoundError(WorkflowEngineError):
+    """No run of that id exists."""
+
+    def __init__(self, *, run_id: str) -> None:
+        super().__init__(f"no run {run_id!r}")
+        self.run_id = run_id
+
+
+class StageNotFoundError(WorkflowEngineError):
+    """The workflow has no such stage, or the stage has no output yet."""
+
+    def __init__(self, *, workflow_id: str, stage_id: str, detail: str = "no such stage") -> None:
+        super().__init__(f"stage {stage_id!r} of workflow {workflow_id!r}: {detail}")
+        self.workflow_id, self.stage_id, self.detail = workflow_id, stage_id, detail
+
+
+class InvalidInputError(WorkflowEngineError):
+    """A run's input, a stage's input or a signal's payload does not validate."""
+
+    def __init__(self, *, what: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{what}: " + "; ".join(problems))
+        self.what, self.problems = what, tuple(problems)
+
+
+class InvalidConfigError(WorkflowEngineError):
+    """A run's config does not validate against the config model of a stage."""
+
+    def __init__(self, *, stage_id: str, problems: Sequence[str]) -> None:
+        super().__init__(f"config of stage {stage_id!r}: " + "; ".join(problems))
+        self.stage_id, self.problems = stage_id, tuple(problems)
+
+
+class InvalidOutputError(WorkflowEngineError):
+    """A stage returned something that is not of its declared output type."""
+
+    def __init__(self, *, stage_id: str, problems: Sequence[str]) -> None:
+        super().__init__(f"output of stage {stage_id!r}: " + "; ".join(problems))
+        self.stage_id, self.problems = stage_id, tuple(problems)
+
+
+class InvalidCommandError(WorkflowEngineError):
+    """A message or a call is no command of the contract."""
+
+    def __init__(self, *, problems: Sequence[str]) -> None:
+        super().__init__("not a valid command: " + "; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class InvalidStateError(WorkflowEngineError):
+    """The run is in a status in which the command makes no sense."""
+
+    def __init__(self, *, run_id: str, status: str, command: str) -> None:
+        super().__init__(f"{command} cannot be applied to run {run_id!r}, which is {status}")
+        self.run_id, self.status, self.command = run_id, status, command
+
+
+class IdempotencyConflictError(WorkflowEngineError):
+    """The idempotency key was used before, for the same command with other content."""
+
+    def __init__(self, *, key: str, command_type: str) -> None:
+        super().__init__(f"key {key!r} was used for another {command_type}")
+        self.key, self.command_type = key, command_type
+
+
+class IdempotencyInProgressError(WorkflowEngineError):
+    """Another caller holds the key. Kept for adapters that record a key before its effect."""
+
+    retryable = True
+
+    def __init__(self, *, key: str, command_type: str) -> None:
+        super().__init__(f"{command_type} with key {key!r} is in progress")
+        self.key, self.command_type = key, command_type
+
+
+class StaleRunError(WorkflowEngineError):
+    """The run changed under the caller more often than it was willing to look again."""
+
+    retryable = True
+
+    def __init__(self, *, run_id: str, tries: int) -> None:
+        super().__init__(f"run {run_id!r} changed during each of {tries} tries")
+        self.run_id, self.tries = run_id, tries
+
+
+class PayloadTooLargeError(WorkflowEngineError):
+    """A value is larger than AWS (or the engine) takes, and retrying will not shrink it."""
+
+    def __init__(self, *, what: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"{what} is {size_bytes} bytes; the limit is {limit_bytes}")
+        self.what, self.size_bytes, self.limit_bytes = what, size_bytes, limit_bytes
+
+
+class DefinitionChangedError(WorkflowEngineError):
+    """A deploy changed the workflow in a way that a run in flight cannot follow."""
+
+    def __init__(self, *, run_id: str, workflow_id: str, differences: Sequence[str]) -> None:
+        super().__init__(f"run {run_id!r} of {workflow_id!r} cannot go on: " + "; ".join(differences))
+        self.run_id, self.workflow_id = run_id, workflow_id
+        self.differences = tuple(differences)
+
+
+class UnsupportedFormatError(WorkflowEngineError):
+    """An item was written by a newer version of the engine; it is left as it is."""
+
+    def __init__(self, *, what: str, found: int, supported: int) -> None:
+        super().__init__(f"{what} has format {found}; this version reads up to {supported}")
+        self.what, self.found, self.supported = what, found, supported
+
+
+class CorruptItemError(WorkflowEngineError):
+    """A stored item cannot be read: fields are missing or of the wrong type."""
+
+    def __init__(self, *, what: str, problem: str) -> None:
+        super().__init__(f"{what} cannot be read: {problem}")
+        self.what, self.problem = what, problem
+
+
+class BlobNotFoundError(WorkflowEngineError):
+    """No blob is stored under that key."""
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(f"no blob {key!r}")
+        self.key = key
+
+
+class TransientError(WorkflowEngineError):
+    """An AWS service did not answer, or asked to slow down; it may work later.
+
+    ``throttled`` is true where the service asked to slow down.
+    """
+
+    retryable = True
+
+    def __init__(self, *, service: str, operation: str, code: str, throttled: bool = False) -> None:
+        super().__init__(f"{service} {operation}: {code}")
+        self.service, self.operation, self.service_code = service, operation, code
+        self.throttled = throttled
+
+
+class PermanentError(WorkflowEngineError):
+    """Raised by a stage: do not retry this."""
+
+
+class StageTimeoutError(WorkflowEngineError):
+    """A stage ran longer than its timeout and was stopped."""
+
+    retryable = True
+
+    def __init__(self, *, stage_id: str, timeout: timedelta) -> None:
+        super().__init__(f"stage {stage_id!r} was stopped after {timeout.total_seconds():g} s")
+        self.stage_id, self.timeout = stage_id, timeout
+
+
+class LeaseLostError(WorkflowEngineError):
+    """The processes that ran a stage died, more often than the budget allows."""
+
+    def __init__(self, *, stage_id: str, lost: int) -> None:
+        super().__init__(f"stage {stage_id!r} lost its worker {lost} times")
+        self.stage_id, self.lost = stage_id, lost
+
+
+class WaitExpiredError(WorkflowEngineError):
+    """What a stage waited for did not come in time."""
+
+    def __init__(self, *, stage_id: str, waited_for: str, until: datetime) -> None:
+        super().__init__(f"stage {stage_id!r}: {waited_for} did not come by {until.isoformat()}")
+        self.stage_id, self.waited_for, self.until = stage_id, waited_for, until
+
+
+class RunExpiredError(WorkflowEngineError):
+    """A run was still going at the end of its workflow's ``max_duration``."""
+
+    def __init__(self, *, run_id: str, deadline: datetime) -> None:
+        super().__init__(f"run {run_id!r} was not finished by {deadline.isoformat()}")
+        self.run_id, self.deadline = run_id, deadline
+
+
+def facts_of(error: WorkflowEngineError) -> Mapping[str, object]:
+    """The facts an error carries, for ``--json`` output and structured logs."""
+    return {"error": error.code, "message": str(error), "retryable": error.retryable}

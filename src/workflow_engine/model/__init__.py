@@ -1,0 +1,1 @@
+"""The engine's vocabulary as frozen values. No I/O, no rules."""

@@ -1,0 +1,232 @@
+"""The commands, and how a message becomes one. The wire type is the discriminator.
+
+The TypeScript original's camelCase names are accepted: ``run.claimPending``, ``workflowRunId``.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
+
+from workflow_engine.errors import InvalidCommandError
+from workflow_engine.model.ids import KeyText, Name, RunIdText, SignalName
+from workflow_engine.model.json_values import AnyJson, JsonObject
+
+MAX_REPORTED_PROBLEMS = 10
+
+
+def _either(*names: str) -> Any:
+    choices = [choice for name in names for choice in (name, to_camel(name))]
+    return AliasChoices(*dict.fromkeys(choices))
+
+
+def _run_id() -> Any:
+    return Field(validation_alias=_either("run_id", "workflow_run_id"))
+
+
+def _field(name: str, **kwargs: Any) -> Any:
+    return Field(validation_alias=_either(name), **kwargs)
+
+
+Positive = Annotated[timedelta, Field(ge=timedelta(0))]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class CommandModel(BaseModel):
+    """What all commands share: frozen, and no field that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class CreateRun(CommandModel):
+    """Start a run of *workflow_id*. With the same key and content: the run that it started before.
+
+    *priority* 0 to 10, higher first. *start_at* defers the first stage. *attributes* (up to 16 KB
+    of JSON) go with the run and can be filtered by. *config* maps stage ids to their config.
+    """
+
+    type: Literal["run.create"] = "run.create"
+    workflow_id: Name = _field("workflow_id")
+    input: JsonObject
+    config: JsonObject = Field(default_factory=dict)
+    priority: int = Field(default=5, ge=0, le=10)
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+    start_at: AwareDatetime | None = _field("start_at", default=None)
+    attributes: JsonObject = Field(
+        default_factory=dict, validation_alias=AliasChoices("attributes", "metadata")
+    )
+
+
+class ClaimPendingRuns(CommandModel):
+    """Start runs that are PENDING and may start now, by priority, then age."""
+
+    type: Literal["run.claim_pending"] = "run.claim_pending"
+    worker_id: KeyText = _field("worker_id")
+    max_claims: Count = _field("max_claims", default=10)
+
+
+class TransitionRun(CommandModel):
+    """Look at a run and do what is due: tell, send, join, complete, expire."""
+
+    type: Literal["run.transition"] = "run.transition"
+    run_id: RunIdText = _run_id()
+
+
+class CancelRun(CommandModel):
+    """End a run. A stage in flight finishes as a ghost: its outcome is not seen."""
+
+    type: Literal["run.cancel"] = "run.cancel"
+    run_id: RunIdText = _run_id()
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+
+
+class RerunFrom(CommandModel):
+    """Run a finished run again from *from_stage_id*, optionally with another input."""
+
+    type: Literal["run.rerun_from"] = "run.rerun_from"
+    run_id: RunIdText = _run_id()
+    from_stage_id: Name = _field("from_stage_id")
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+    input: JsonObject | None = None
+
+
+class SignalRun(CommandModel):
+    """Send a run what one of its stages waits for, or will wait for."""
+
+    type: Literal["run.signal"] = "run.signal"
+    run_id: RunIdText = _run_id()
+    name: SignalName
+    payload: AnyJson = None
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+
+
+class ReapStuckRuns(CommandModel):
+    """Send again what runs without progress for *threshold* wait for; fail what cannot go on."""
+
+    type: Literal["run.reap_stuck"] = "run.reap_stuck"
+    threshold: Positive = timedelta(0)
+
+
+class ExecuteJob(CommandModel):
+    """Advance a run: execute one stage, and those that follow it while time allows.
+
+    *ordinal* and *epoch* say which lease the message is meant for, *claim* how to take it and
+    *signal* what ended the wait; without them the head is read first. *told_through* proves that
+    all events up to that sequence were accepted before the message was sent.
+    """
+
+    # A deploy may add a field while messages of the newer version are under way.
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    type: Literal["job.execute"] = "job.execute"
+    run_id: RunIdText = _run_id()
+    workflow_id: Name = _field("workflow_id")
+    stage_id: Name = _field("stage_id")
+    attempt: int = Field(default=1, ge=1)
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+    group: int | None = Field(default=None, ge=0)
+    ordinal: int | None = Field(default=None, ge=0)
+    epoch: int | None = Field(default=None, ge=0)
+    claim: Literal["first", "due", "expired"] | None = None
+    signal: str | None = None
+    told_through: int = _field("told_through", default=0, ge=0)
+
+
+class PollSuspendedStages(CommandModel):
+    """Check suspended stages whose next check is due, oldest first."""
+
+    type: Literal["stage.poll_suspended"] = "stage.poll_suspended"
+    max_checks: Count = _field("max_checks", default=50)
+
+
+class ReapStaleLeases(CommandModel):
+    """Send again the jobs of leases that ended more than *threshold* ago."""
+
+    type: Literal["lease.reap_stale"] = "lease.reap_stale"
+    threshold: Positive = timedelta(0)
+
+
+class FlushOutbox(CommandModel):
+    """Tell events that are committed and not told, oldest runs first."""
+
+    type: Literal["outbox.flush"] = "outbox.flush"
+    max_events: Count = _field("max_events", default=100)
+
+
+class ReplayDeadLetters(CommandModel):
+    """Publish dead letters again, in order per run."""
+
+    type: Literal["plugin.replay_dlq"] = "plugin.replay_dlq"
+    max_events: Count = _field("max_events", default=100)
+
+
+Command: TypeAlias = (
+    CreateRun
+    | ClaimPendingRuns
+    | TransitionRun
+    | CancelRun
+    | RerunFrom
+    | SignalRun
+    | ReapStuckRuns
+    | ExecuteJob
+    | PollSuspendedStages
+    | ReapStaleLeases
+    | FlushOutbox
+    | ReplayDeadLetters
+)
+COMMAND_ADAPTER: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
+
+
+class WireNames:
+    """The original's wire types, by ours."""
+
+    _CAPITAL: ClassVar[re.Pattern[str]] = re.compile(r"(?<=[a-z])([A-Z])")
+
+    @classmethod
+    def normalise(cls, wire_type: str) -> str:
+        """``run.claimPending`` becomes ``run.claim_pending``; our own names stay as they are."""
+        if wire_type == "plugin.replayDLQ":
+            return "plugin.replay_dlq"
+        return cls._CAPITAL.sub(lambda match: "_" + match[1].lower(), wire_type)
+
+
+def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
+    """The command that *message* (JSON text, or the object it stands for) says.
+
+    Raises:
+        InvalidCommandError: it is not JSON, no object, of an unknown type, or a field is wrong.
+    """
+    try:
+        fields = message if isinstance(message, Mapping) else from_json(message, allow_inf_nan=False)
+        if not isinstance(fields, Mapping):
+            raise InvalidCommandError(problems=["the message is no JSON object"])
+        wire_type = fields.get("type")
+        if isinstance(wire_type, str):
+            fields = {**fields, "type": WireNames.normalise(wire_type)}
+        return COMMAND_ADAPTER.validate_python(fields)
+    except ValidationError as error:
+        raise InvalidCommandError(problems=problems_of(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidCommandError(problems=[f"not JSON: {error}"]) from error
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """One line a problem: where, and what is wrong. The values themselves are left out, since
+    these lines reach logs."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    lines = [f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}" for item in found]
+    more = len(lines) - MAX_REPORTED_PROBLEMS
+    return lines[:MAX_REPORTED_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])

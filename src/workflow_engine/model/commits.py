@@ -1,0 +1,279 @@
+"""The two kinds of head commit, and what an adapter answers to them.
+
+``apply_shared`` is the meaning of a shared commit: the memory adapter runs it, an adapter of a
+database says the same in the database's own conditions, and the contract suite compares the two.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import MAX_KEPT_SIGNALS
+from workflow_engine.model.runs import (
+    Entry,
+    EntryState,
+    Head,
+    IdempotencyRecord,
+    KeptSignal,
+    PendingEvent,
+    RunFailure,
+)
+from workflow_engine.model.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Replace the head, conditioned on ``before.version``; ``before=None`` creates it.
+
+    ``after.version`` is one more than before, and ``after.by`` names this commit: a refused one is
+    ours after all if the head that refused it carries our ``by`` (an answer may be lost, and
+    botocore may send a request twice).
+    """
+
+    before: Head | None
+    after: Head
+    idempotency: IdempotencyRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFirst:
+    """Take the first lease of a READY stage, under the base epoch *base*."""
+
+    ordinal: int
+    base: int
+    until: datetime
+    by: str
+    required_status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDue:
+    """Take a lease on a WAITING stage whose wait under *epoch* is over: it is *now* past, or
+    *signal* (an element of ``Head.signals``) has come. Draws its epoch from the counter."""
+
+    ordinal: int
+    epoch: int
+    until: datetime
+    by: str
+    now: datetime
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimExpired:
+    """Take over a lease under *epoch* that ended before *expired_before*. Draws its epoch and
+    counts one lost lease."""
+
+    ordinal: int
+    epoch: int
+    until: datetime
+    by: str
+    expired_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Move the end of a lease under *epoch* to *until*: the heartbeat of a worker host."""
+
+    ordinal: int
+    epoch: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A stage of a larger group is done: *entry* is its DONE entry, under the lease's epoch."""
+
+    ordinal: int
+    epoch: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A stage of a larger group waits: *entry* is its WAITING entry, under the lease's epoch."""
+
+    ordinal: int
+    epoch: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """A stage of a larger group failed for good, and with it the run."""
+
+    ordinal: int
+    epoch: int
+    failure: RunFailure
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the run. Conditioned on *base*, the epoch of the newest rerun as read: a cancel that was
+    meant for the run before a rerun does not reach the rerun."""
+
+    base: int
+    reason: str | None
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Keep a signal, once: its item if absent, and its element in the head, in one transaction."""
+
+    kept: KeptSignal
+
+
+Claim: TypeAlias = ClaimFirst | ClaimDue | ClaimExpired
+Outcome: TypeAlias = Finish | Hold | Fail
+Change: TypeAlias = Claim | Extend | Outcome | Cancel | Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Change one thing in the head, conditioned on that thing alone and never on ``version``.
+
+    Applies only while the run is live and in *group* (``None``: in any). Adds 1 to ``version``,
+    appends *events*, leaves ``by`` alone, and never moves ``due_at`` later: it becomes the earlier
+    of what it is and *due_at*.
+    """
+
+    run_id: RunId
+    group: int | None
+    change: Change
+    events: tuple[PendingEvent, ...] = ()
+    due_at: datetime | None = None
+    idempotency: IdempotencyRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The commit was applied; *head* is what it left."""
+
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was changed; *head* stands in the way (``None``: there is none).
+
+    *replay* is the record of the same idempotency key, where that is why.
+    """
+
+    head: Head | None
+    replay: IdempotencyRecord | None = None
+
+
+def apply_shared(head: Head, commit: Shared) -> Head | None:
+    """The head after *commit*, or ``None`` where its condition does not hold."""
+    if head.status.is_terminal or (commit.group is not None and head.group != commit.group):
+        return None
+    changed = _changed(head, commit.change)
+    if changed is None:
+        return None
+    return replace(
+        changed,
+        version=head.version + 1,
+        events=head.events + commit.events,
+        due_at=_earlier(head.due_at, commit.due_at),
+    )
+
+
+def newest_base(head: Head) -> int:
+    """The epoch that the newest rerun drew; 0 before the first."""
+    return head.bases[-1][1]
+
+
+def _earlier(current: datetime | None, wanted: datetime | None) -> datetime | None:
+    if current is None or wanted is None:
+        return current or wanted
+    return min(current, wanted)
+
+
+def _changed(head: Head, change: Change) -> Head | None:
+    if isinstance(change, Cancel):
+        return _cancelled(head, change)
+    if isinstance(change, Signal):
+        return _signalled(head, change)
+    if not 0 <= change.ordinal < len(head.active):
+        return None
+    entry = head.active[change.ordinal]
+    if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
+        return _claimed(head, entry, change)
+    if entry.state is not EntryState.LEASED or entry.epoch != change.epoch:
+        return None
+    if isinstance(change, Extend):
+        return _with_entry(head, change.ordinal, replace(entry, until=change.until))
+    if isinstance(change, Fail):
+        return _failed(head, entry, change)
+    return _with_entry(head, change.ordinal, change.entry)
+
+
+def _claimed(head: Head, entry: Entry, claim: Claim) -> Head | None:
+    if not _claimable(head, entry, claim):
+        return None
+    first = isinstance(claim, ClaimFirst)
+    leased = replace(
+        entry,
+        state=EntryState.LEASED,
+        epoch=claim.base if isinstance(claim, ClaimFirst) else head.epochs,
+        until=claim.until,
+        by=claim.by,
+        lost=entry.lost + isinstance(claim, ClaimExpired),
+    )
+    epochs = head.epochs if first else head.epochs + 1
+    return replace(_with_entry(head, claim.ordinal, leased), status=Status.RUNNING, epochs=epochs)
+
+
+def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
+    if isinstance(claim, ClaimFirst):
+        expected = claim.required_status
+        return (
+            entry.state is EntryState.READY
+            and entry.epoch == claim.base
+            and (expected is None or head.status is expected)
+        )
+    if entry.epoch != claim.epoch or entry.until is None:
+        return False
+    if isinstance(claim, ClaimDue):
+        over = claim.signal in head.signals if claim.signal else entry.until <= claim.now
+        return entry.state is EntryState.WAITING and over
+    return entry.state is EntryState.LEASED and entry.until < claim.expired_before
+
+
+def _failed(head: Head, entry: Entry, change: Fail) -> Head:
+    ended = replace(entry, state=EntryState.FAILED, until=None)
+    return replace(
+        _with_entry(head, change.ordinal, ended),
+        status=Status.FAILED,
+        failure=change.failure,
+        ended_by=change.by,
+        ended_at=change.at,
+    )
+
+
+def _cancelled(head: Head, change: Cancel) -> Head | None:
+    if newest_base(head) != change.base:
+        return None
+    return replace(
+        head,
+        status=Status.CANCELLED,
+        reason=change.reason,
+        ended_by=change.by,
+        ended_at=change.at,
+    )
+
+
+def _signalled(head: Head, change: Signal) -> Head | None:
+    if change.kept.element in head.signals or len(head.signals) >= MAX_KEPT_SIGNALS:
+        return None
+    return replace(head, signals=(*head.signals, change.kept.element))
+
+
+def _with_entry(head: Head, ordinal: int, entry: Entry) -> Head:
+    active = (*head.active[:ordinal], entry, *head.active[ordinal + 1 :])
+    return replace(head, active=active)

@@ -1,0 +1,51 @@
+"""Limits of AWS and of the engine, each with its source. Sizes are bytes, checked before a request.
+
+AWS's are from the service quotas pages named beside them; the engine's own are decisions.
+"""
+
+from datetime import timedelta
+
+# DynamoDB, "Service, account, and table quotas": 400 KB an item, attribute names included.
+MAX_ITEM_BYTES = 400 * 1024
+# DynamoDB, TransactWriteItems: 100 actions, 4 MB in all.
+MAX_TRANSACTION_ACTIONS = 100
+MAX_TRANSACTION_BYTES = 4 * 1024 * 1024
+# SQS, "Message quotas": 1 MiB a message and a batch, 10 messages a batch, DelaySeconds 0 to 900.
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_MESSAGE_BATCH = 10
+MAX_DELAY = timedelta(seconds=900)
+# EventBridge, PutEvents: 10 entries, the request below 1 MB (entries count source, type, detail).
+MAX_EVENT_BATCH = 10
+MAX_EVENT_REQUEST_BYTES = 1_000_000
+# EventBridge Scheduler, "Schedule quotas": a name has at most 64 characters.
+MAX_SCHEDULE_NAME = 64
+# EventBridge Scheduler, "Schedule types": precision is 60 seconds.
+SCHEDULE_PRECISION = timedelta(seconds=60)
+
+# An update is billed by the whole item, so the run's input stays out of the head above this size.
+MAX_HEAD_INPUT_BYTES = 256
+# An S3 PUT costs what 8 write units do; below 8 KB the item is the cheaper place.
+MAX_INLINE_BYTES = 8 * 1024
+# A stage's input and output live in the memory of one Lambda function, several copies at a time.
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+# Untold events beyond this size move from the head to items of their own.
+MAX_HEAD_EVENTS_BYTES = 4 * 1024
+MAX_ERROR_MESSAGE_BYTES = 1024
+MAX_TRACE_BYTES = 4 * 1024
+MAX_ATTRIBUTES_BYTES = 16 * 1024
+MAX_ANNOTATION_BYTES = 16 * 1024
+MAX_LOG_MESSAGE_BYTES = 8 * 1024
+MAX_LOGS_PER_ATTEMPT = 1000
+MAX_GROUP_STAGES = 100
+MAX_KEPT_SIGNALS = 100
+
+# What the tick and the due index add to the function's timeout (I2).
+WAKE_MARGIN = timedelta(seconds=60)
+# Leases are compared with this margin: the clocks of two machines are never the same.
+CLOCK_SKEW = timedelta(seconds=5)
+# Killed processes a stage survives before the run fails with LeaseLostError.
+MAX_LOST_LEASES = 5
+# Refusals of one event before it becomes a dead letter.
+MAX_REFUSALS = 5
+# The head outlives everything that belongs to it, so that no id is reborn over leftovers.
+HEAD_OUTLIVES = timedelta(days=7)

@@ -1,0 +1,255 @@
+"""The head of a run and the records beside it, as values. No I/O and no rules: those are in the kernel.
+
+These are plain frozen dataclasses, not pydantic models: only the engine makes them, thousands a
+second, and the codec of an adapter validates what it reads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from workflow_engine.model.ids import RunId, StageId, WorkflowId
+from workflow_engine.model.payloads import ErrorInfo, Payload
+from workflow_engine.model.status import Status
+
+
+class EntryState(StrEnum):
+    """What a stage of the current execution group is doing."""
+
+    READY = "R"
+    LEASED = "L"
+    WAITING = "W"
+    DONE = "D"
+    FAILED = "F"
+
+
+class WaitKind(StrEnum):
+    """Why a stage waits."""
+
+    START = "b"
+    RETRY = "r"
+    POLL = "p"
+    SIGNAL = "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stage of the current execution group.
+
+    *epoch* fences: the lease held (LEASED), the last one held (WAITING) or the one that won (DONE).
+    *until* is the end of a lease, or when a wait is over. *by* names the write that took the lease.
+    *lost* counts leases that ended without an outcome. *suspended_epoch* names the record that keeps
+    the state of a suspended stage. *signal* is the name waited for, or, once DONE, the element of
+    ``Head.signals`` that was used up.
+    """
+
+    state: EntryState
+    epoch: int = 0
+    attempt: int = 1
+    until: datetime | None = None
+    by: str = ""
+    lost: int = 0
+    wait: WaitKind | None = None
+    suspended_epoch: int | None = None
+    give_up_at: datetime | None = None
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """An event that is committed and may not be told yet. Its sequence follows from its place."""
+
+    type: str
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why a run failed: the stage whose error it was (``None`` where no stage is to blame)."""
+
+    error: ErrorInfo
+    stage_id: StageId | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The one item that says where a run stands.
+
+    *bases* are the epochs of first leases: ``(from_group, epoch)``, ascending, one more a rerun.
+    *winners* are the epochs of finished stages, by ``(group, ordinal)``, where they are not their
+    group's base. *epochs* is the counter that every later lease draws from. The sequence of
+    ``events[i]`` is ``told + spilled + i + 1``; the *spilled* ones lie in items of their own.
+    *input_inline* holds small inputs; larger ones are found by *input_hash*.
+    """
+
+    run_id: RunId
+    workflow_id: WorkflowId
+    fingerprint: str
+    status: Status
+    created_at: datetime
+    deadline: datetime
+    expires_at: datetime
+    content_hash: str
+    version: int = 1
+    by: str = ""
+    group: int = 0
+    active: tuple[Entry, ...] = ()
+    bases: tuple[tuple[int, int], ...] = ((0, 0),)
+    winners: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    epochs: int = 1
+    told: int = 0
+    spilled: int = 0
+    events: tuple[PendingEvent, ...] = ()
+    refusals: int = 0
+    due_at: datetime | None = None
+    due_shard: int = 0
+    priority: int = 5
+    input_inline: bytes | None = None
+    input_hash: str | None = None
+    signals: tuple[str, ...] = ()
+    failure: RunFailure | None = None
+    reason: str | None = None
+    ended_by: str = ""
+    ended_at: datetime | None = None
+
+    @property
+    def untold(self) -> int:
+        """How many events are committed and not known to be told."""
+        return self.spilled + len(self.events)
+
+    @property
+    def base(self) -> int:
+        """The epoch of first leases in the current group."""
+        return self.base_of(self.group)
+
+    def base_of(self, group: int) -> int:
+        """The epoch of first leases in *group*."""
+        return next(epoch for start, epoch in reversed(self.bases) if start <= group)
+
+    def winner(self, group: int, ordinal: int) -> int:
+        """The epoch whose record holds the output of a stage of an earlier *group*."""
+        return self.winners.get((group, ordinal), self.base_of(group))
+
+
+@dataclass(frozen=True, slots=True)
+class StageKey:
+    """Names one attempt's record within a run. No two leases share a key."""
+
+    group: int
+    stage_id: StageId
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One finished attempt. Written before the commit that makes it count, and never changed.
+
+    *output* is the stage's output (COMPLETED) or its kept state (SUSPENDED).
+    """
+
+    run_id: RunId
+    key: StageKey
+    status: Status
+    attempt: int
+    started_at: datetime
+    finished_at: datetime
+    by: str
+    expires_at: datetime
+    output: Payload | None = None
+    error: ErrorInfo | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """The input, config and attributes of a run, above 256 bytes, under the hash of their content."""
+
+    run_id: RunId
+    hash: str
+    payload: Payload
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSignal:
+    """A signal's payload. ``name`` and ``key`` together name it within a run."""
+
+    run_id: RunId
+    name: str
+    key: str
+    content_hash: str
+    payload: bytes
+    received_at: datetime
+    expires_at: datetime
+
+    @property
+    def element(self) -> str:
+        """What ``Head.signals`` lists for it."""
+        return f"{self.name}#{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that a stage logged. *index* orders the lines of one attempt."""
+
+    run_id: RunId
+    key: StageKey
+    index: int
+    at: datetime
+    level: str
+    message: str
+    fields: Mapping[str, Any]
+    attempt: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A fact somebody noted about a run or a stage. *key* is free text, *value* JSON-compatible.
+
+    *stage* is ``None`` for annotations of the run. *scope* is ``"run"`` or the stage's id.
+    """
+
+    run_id: RunId
+    id: str
+    at: datetime
+    name: str
+    value: Any
+    actor: str
+    attempt: int | None
+    stage: StageKey | None
+    expires_at: datetime
+
+    @property
+    def scope(self) -> str:
+        """``"run"``, or the id of the stage that noted it."""
+        return "run" if self.stage is None else self.stage.stage_id
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that EventBridge refused too often, with the last reason."""
+
+    run_id: RunId
+    workflow_id: WorkflowId
+    sequence: int
+    event: PendingEvent
+    reason: str
+    died_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """The first result of a command, kept under its key in the write that had the effect."""
+
+    key: str
+    command_type: str
+    content_hash: str
+    result: str
+    expires_at: datetime

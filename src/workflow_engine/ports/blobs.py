@@ -1,0 +1,41 @@
+"""Where payloads live that are too large for an item."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class BlobStore(Protocol):
+    """Stores bytes under keys. Adapters must pass ``testing.contracts.BlobStoreContract``.
+
+    Keys are up to 1,024 bytes of UTF-8 and are opaque: ``a/../b`` is a key like any other.
+    A read after a write sees it. All methods raise ``TransientError`` where the store did not
+    answer; a write may have happened then.
+    """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store *data* under *key*, replacing what was there.
+
+        Raises:
+            PayloadTooLargeError: *data* is above 5 GB (S3, PutObject) or *key* above 1,024 bytes.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The bytes under *key*.
+
+        Raises:
+            BlobNotFoundError: there are none.
+        """
+        ...
+
+    def has(self, key: str) -> bool:
+        """Whether anything is stored under *key*."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove *key*; one that is absent is no error."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """The keys that start with *prefix*, in UTF-8 binary order, read in pages as needed."""
+        ...

@@ -1,0 +1,64 @@
+"""How commands travel to whoever executes them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from workflow_engine.model.commands import Command
+from workflow_engine.model.deliveries import Delivery
+
+
+class JobTransport(Protocol):
+    """A queue of commands: at least once, in no order. Passes ``testing.contracts.JobTransportContract``.
+
+    A dequeued message is invisible for the transport's visibility timeout, and is delivered again
+    after it unless completed. After too many deliveries it moves to the dead-letter queue.
+    Methods raise ``TransientError`` where the service did not answer; the effect may have happened.
+    """
+
+    def enqueue(self, command: Command, *, delay: timedelta = timedelta(0)) -> None:
+        """Send *command*, to be delivered no sooner than after *delay* (0 to 900 s).
+
+        Raises:
+            PayloadTooLargeError: the message is above 1 MiB; nothing was sent.
+            ValueError: *delay* is out of range.
+        """
+        ...
+
+    def enqueue_parallel(self, commands: Sequence[Command]) -> Sequence[Command]:
+        """Send all of *commands* in as few requests as possible; answers those not accepted.
+
+        Raises:
+            PayloadTooLargeError: one of them is above 1 MiB; nothing was sent.
+        """
+        ...
+
+    def dequeue(self, *, wait: timedelta = timedelta(0)) -> Delivery | None:
+        """Take one message, waiting up to *wait* (0 to 20 s) for it; ``None`` where none came."""
+        ...
+
+    def complete(self, delivery: Delivery) -> None:
+        """Remove the message. One whose receipt is no longer valid is no error."""
+        ...
+
+    def suspend(self, delivery: Delivery, *, delay: timedelta = timedelta(0)) -> None:
+        """Give the message back undone, to be delivered again after *delay* (0 to 12 h)."""
+        ...
+
+    def fail(self, delivery: Delivery) -> None:
+        """Give the message back after a failure, to be delivered again after some seconds,
+        growing with its ``receive_count``."""
+        ...
+
+    def touch(self, delivery: Delivery, *, visibility: timedelta) -> None:
+        """Keep the message invisible for *visibility* (0 to 12 h) from now: the heartbeat."""
+        ...
+
+    def list_dead(self, *, limit: int = 100) -> Sequence[Delivery]:
+        """Messages in the dead-letter queue, which stay there."""
+        ...
+
+    def redrive_dead(self, *, limit: int = 100) -> int:
+        """Send messages of the dead-letter queue back, sent again before they are removed;
+        answers how many."""
+        ...

@@ -1,0 +1,209 @@
+"""Where runs live.
+
+The kernel decides, an adapter stores: no adapter knows what a workflow is. Not for payloads above
+the inline limit: those are blobs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import (
+    Annotation,
+    DeadLetter,
+    Head,
+    IdempotencyRecord,
+    KeptSignal,
+    LogLine,
+    PendingEvent,
+    RunInput,
+    StageKey,
+    StageRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DueRun:
+    """A run in the due index. The index may lag: the head decides."""
+
+    run_id: RunId
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """Runs by ``due_at``, oldest first; *cursor* reads on, ``None`` at the end."""
+
+    runs: tuple[DueRun, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Run ids, newest first; *cursor* reads on, ``None`` at the end."""
+
+    run_ids: tuple[RunId, ...]
+    cursor: str | None = None
+
+
+class Persistence(Protocol):
+    """Stores runs. Adapters must pass ``testing.contracts.PersistenceContract``.
+
+    Reads by run id see every write that was answered before them; the indexes (due, listing,
+    failures) may lag by seconds. All methods raise ``TransientError`` where the store did not
+    answer, ``UnsupportedFormatError`` for an item of a newer version, ``CorruptItemError`` for one
+    that cannot be read, and ``PayloadTooLargeError`` before a request that would be refused for
+    its size.
+    """
+
+    def commit(self, commit: Exclusive | Shared) -> Committed | Refused:
+        """Apply *commit* to the head as one write, or refuse it and change nothing.
+
+        ``Exclusive`` applies while the stored version is ``before.version`` (``before=None``: while
+        there is no head; an expired one that is still there counts). ``Shared`` applies as
+        ``apply_shared`` says. An idempotency record, and the item of a ``Signal``, are written in
+        the same transaction, only if absent: one that is there refuses the commit
+        (``Refused.replay``). ``Refused.head`` is the head as it stands.
+
+        Raises:
+            PayloadTooLargeError: the head would pass 400 KB; nothing was sent.
+            TransientError: the store did not answer; the commit may have happened.
+        """
+        ...
+
+    def load_head(self, run_id: RunId) -> Head | None:
+        """The head, or ``None``."""
+        ...
+
+    def load_heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Head]:
+        """The heads of those that exist, in as few requests as possible. One that cannot be read
+        (newer format, corrupt) is left out."""
+        ...
+
+    def put_record(self, record: StageRecord) -> None:
+        """Store *record* if its key is free; one that is there stays as it is."""
+        ...
+
+    def load_records(
+        self, run_id: RunId, keys: Sequence[StageKey]
+    ) -> Mapping[StageKey, StageRecord]:
+        """The records of those *keys* that exist, in as few requests as possible."""
+        ...
+
+    def list_records(self, run_id: RunId) -> Sequence[StageRecord]:
+        """All records of a run, those of ghosts included, by group, stage and epoch."""
+        ...
+
+    def put_input(self, item: RunInput) -> None:
+        """Store a run's input under its hash. The same again changes nothing."""
+        ...
+
+    def load_input(self, run_id: RunId, input_hash: str) -> RunInput | None:
+        """A run's input, or ``None``."""
+        ...
+
+    def put_spilled(self, head: Head, events: Mapping[int, PendingEvent]) -> None:
+        """Store untold events of *head* by sequence, outside of it."""
+        ...
+
+    def load_spilled(self, run_id: RunId, sequences: Sequence[int]) -> Mapping[int, PendingEvent]:
+        """Stored events by sequence, in as few requests as possible."""
+        ...
+
+    def delete_spilled(self, run_id: RunId, sequences: Sequence[int]) -> None:
+        """Remove events that were told. Absent ones are no error."""
+        ...
+
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        """Store an event that could not be delivered. The same again changes nothing."""
+        ...
+
+    def list_dead_letters(self, *, limit: int) -> Sequence[DeadLetter]:
+        """Dead letters, by run and sequence, through an index that may lag."""
+        ...
+
+    def delete_dead_letter(self, run_id: RunId, sequence: int) -> None:
+        """Remove a dead letter that was delivered after all."""
+        ...
+
+    def load_signal(self, run_id: RunId, element: str) -> KeptSignal | None:
+        """The signal that ``Head.signals`` lists as *element*, or ``None``."""
+        ...
+
+    def put_logs(self, lines: Sequence[LogLine]) -> None:
+        """Store the lines of one attempt, in batches."""
+        ...
+
+    def list_logs(self, run_id: RunId) -> Sequence[LogLine]:
+        """All lines of a run, those of ghosts included, by attempt and index."""
+        ...
+
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """Store annotations, in batches. The same id again replaces."""
+        ...
+
+    def list_annotations(self, run_id: RunId) -> Sequence[Annotation]:
+        """All annotations of a run, those of ghosts included, oldest first."""
+        ...
+
+    def load_idempotency(self, key: str, command_type: str) -> IdempotencyRecord | None:
+        """The first result under *key* for that type of command, or ``None`` (also once expired)."""
+        ...
+
+    def put_idempotency(self, record: IdempotencyRecord) -> IdempotencyRecord | None:
+        """Store *record* if its key is free; answers the one that stands in the way."""
+        ...
+
+    def put_definition(
+        self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]
+    ) -> None:
+        """Keep the structure of a workflow for as long as runs may refer to it."""
+        ...
+
+    def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
+        """The structure under that fingerprint, or ``None``."""
+        ...
+
+    def list_due(
+        self, shard: int, *, until: datetime, limit: int, cursor: str | None = None
+    ) -> DuePage:
+        """Runs of a shard of the due index with ``due_at <= until``, oldest first."""
+        ...
+
+    def rearm(self, runs: Sequence[DueRun], next_due: datetime) -> Sequence[DueRun]:
+        """Move ``due_at`` to *next_due* for those of *runs* that still have the one seen.
+
+        Touches nothing else, not even ``version``. Answers those that were moved: their caller
+        sends, so that several ticks share the work.
+        """
+        ...
+
+    def list_runs(
+        self,
+        workflow_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """Runs of a workflow by creation time, newest first; *since* inclusive, *until* exclusive."""
+        ...
+
+    def list_failures(
+        self,
+        workflow_id: str,
+        *,
+        since: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """FAILED runs of a workflow by the time they failed, newest first."""
+        ...
+
+    def extend_expiry(self, run_id: RunId, expires_at: datetime) -> None:
+        """Let everything that belongs to a run, but its head, live until *expires_at* at least."""
+        ...
