@@ -9,6 +9,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+INPUT ?= docs
+TESTS ?= tests
+WORKERS ?= auto
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -19,6 +23,32 @@ setup: $(STAMP) ## create the virtual environment from the pinned requirements
 $(STAMP): requirements-dev.txt pyproject.toml scripts/setup.sh scripts/find_python.sh
 	@scripts/setup.sh "$(VENV)" "$(PYTHON)"
 	@touch $@
+
+.PHONY: run
+run: $(STAMP) ## run the sample workflow; INPUT=file or folder (default: the project's own documents)
+	@$(BIN)/workflow-engine run document-analysis --input "$(INPUT)"
+
+.PHONY: lint
+lint: $(STAMP) ## everything that can be said without running the code
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/requirements.py check
+
+.PHONY: test
+test: lint ## lint, then every test that needs no AWS account (TESTS=path for some of them)
+	@$(BIN)/python scripts/dynamodb_local.py fetch || true
+	$(BIN)/pytest --numprocesses=$(WORKERS) $(TESTS)
+
+.PHONY: format
+format: $(STAMP) ## format the code and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: dynamodb-local
+dynamodb-local: $(STAMP) ## fetch DynamoDB Local, for the tests that need more than moto
+	@$(BIN)/python scripts/dynamodb_local.py fetch
 
 .PHONY: requirements
 requirements: $(STAMP) ## pin the requirements anew (the only target that changes versions)
