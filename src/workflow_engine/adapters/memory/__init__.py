@@ -1,0 +1,1 @@
+"""Every port in the memory of one process."""

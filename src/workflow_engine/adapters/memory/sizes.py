@@ -1,0 +1,89 @@
+"""About how large an item would be in DynamoDB, so that what passes here passes there.
+
+Not exact: it counts what can grow, and leaves out names and small numbers.
+"""
+
+import json
+from collections.abc import Iterable
+
+from workflow_engine.errors import PayloadTooLargeError
+from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.payloads import ErrorInfo, Payload
+from workflow_engine.model.runs import Head, PendingEvent, StageRecord
+
+# One encoder, since json.dumps builds a new one at each call with other options than its own.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+ENTRY_BYTES = 40
+FIXED_BYTES = 200
+
+
+def check_item(what: str, *parts: int) -> None:
+    """Refuse an item of these parts where DynamoDB would.
+
+    Raises:
+        PayloadTooLargeError: it is above 400 KB.
+    """
+    size = FIXED_BYTES + sum(parts)
+    if size > MAX_ITEM_BYTES:
+        raise PayloadTooLargeError(what=what, size_bytes=size, limit_bytes=MAX_ITEM_BYTES)
+
+
+def check_head(head: Head) -> None:
+    """Refuse a head that DynamoDB would refuse.
+
+    Raises:
+        PayloadTooLargeError: it is above 400 KB.
+    """
+    check_item(
+        "the head",
+        len(head.input_inline or b""),
+        len(head.active) * ENTRY_BYTES,
+        events_size(head.events),
+        text_size(*head.signals, head.reason),
+        error_size(head.failure.error if head.failure else None),
+    )
+
+
+def check_record(record: StageRecord) -> None:
+    """Refuse a record that DynamoDB would refuse.
+
+    Raises:
+        PayloadTooLargeError: it is above 400 KB.
+    """
+    check_item(
+        "the record",
+        payload_size(record.output),
+        error_size(record.error),
+        json_size(dict(record.metrics)),
+        json_size(dict(record.artifacts)),
+    )
+
+
+def payload_size(payload: Payload | None) -> int:
+    """The bytes that *payload* keeps inline."""
+    return len(payload.inline or b"") if payload else 0
+
+
+def error_size(error: ErrorInfo | None) -> int:
+    """The bytes of an error's texts."""
+    return text_size(error.message, error.trace) if error else 0
+
+
+def events_size(events: Iterable[PendingEvent]) -> int:
+    """The bytes of the events' data, which must be JSON."""
+    return sum(json_size(dict(event.data)) for event in events)
+
+
+def text_size(*texts: str | None) -> int:
+    """The bytes of *texts* as UTF-8."""
+    return sum(len(text.encode()) for text in texts if text)
+
+
+def json_size(value: object) -> int:
+    """The bytes of *value* as JSON.
+
+    Raises:
+        TypeError: it is no JSON, and no other adapter could keep it.
+    """
+    return len(_encode(value).encode()) if value else 0
