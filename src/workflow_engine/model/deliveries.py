@@ -1,9 +1,18 @@
-"""What a job transport hands out, and what it is asked to repeat at set times."""
+"""What a job transport carries and hands out, and what it is asked to repeat at set times."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from zlib import crc32
 
+from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.commands import Command
+from workflow_engine.model.limits import MAX_DELAY, MAX_MESSAGE_BYTES
+
+# SQS API reference, ChangeMessageVisibility: 0 to 43,200 seconds.
+MAX_VISIBILITY = timedelta(hours=12)
+# A failed message comes back after seconds, not after the queue's visibility timeout (90 minutes).
+FIRST_REDELIVERY = timedelta(seconds=5)
+MAX_REDELIVERY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +41,53 @@ class Recurrence:
     command: Command
     timezone: str = "UTC"
     paused: bool = False
+
+
+def body_of(command: Command) -> str:
+    """The message that says *command*: JSON that every queue takes as it is.
+
+    SQS replaces U+FFFE and U+FFFF by U+FFFD (API reference, SendMessage), so they go as escapes;
+    JSON itself escapes the other characters that SQS does not take.
+    """
+    return command.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+def check_message(body: str) -> None:
+    """Refuse a message that SQS would refuse.
+
+    Raises:
+        PayloadTooLargeError: it is above 1 MiB.
+    """
+    size = len(body.encode())
+    if size > MAX_MESSAGE_BYTES:
+        raise PayloadTooLargeError(what="a message", size_bytes=size, limit_bytes=MAX_MESSAGE_BYTES)
+
+
+def check_delay(delay: timedelta) -> None:
+    """Refuse a *delay* that a message cannot be sent with.
+
+    Raises:
+        ValueError: it is not within 0 to 900 s.
+    """
+    if not timedelta(0) <= delay <= MAX_DELAY:
+        raise ValueError(f"a delay is 0 to {MAX_DELAY}, not {delay}")
+
+
+def check_visibility(visibility: timedelta) -> None:
+    """Refuse a time for which a message cannot be kept invisible.
+
+    Raises:
+        ValueError: it is not within 0 to 12 h.
+    """
+    if not timedelta(0) <= visibility <= MAX_VISIBILITY:
+        raise ValueError(f"a visibility is 0 to {MAX_VISIBILITY}, not {visibility}")
+
+
+def redelivery_delay(delivery: Delivery) -> timedelta:
+    """How long a failed message waits: doubling from 2.5 to 5 s up to 2.5 to 5 minutes, whole seconds.
+
+    Where in that range is told by the message's id, so that what failed together comes back apart.
+    """
+    ceiling = min(FIRST_REDELIVERY * 2 ** min(delivery.receive_count - 1, 16), MAX_REDELIVERY)
+    spread = 0.5 + 0.5 * crc32(delivery.message_id.encode()) / 2**32
+    return timedelta(seconds=round(ceiling.total_seconds() * spread))

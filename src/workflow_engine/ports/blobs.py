@@ -7,16 +7,17 @@ from typing import Protocol
 class BlobStore(Protocol):
     """Stores bytes under keys. Adapters must pass ``testing.contracts.BlobStoreContract``.
 
-    Keys are up to 1,024 bytes of UTF-8 and are opaque: ``a/../b`` is a key like any other.
-    A read after a write sees it. All methods raise ``TransientError`` where the store did not
-    answer; a write may have happened then.
+    Keys are 1 to 1,024 bytes of UTF-8 and are opaque: ``a/../b`` is a key like any other. All
+    methods raise ``ValueError`` for a key that is empty or not UTF-8, and ``PayloadTooLargeError``
+    for one that is too long. A read after a write sees it. All methods raise ``TransientError``
+    where the store did not answer; a write may have happened then.
     """
 
     def put(self, key: str, data: bytes) -> None:
         """Store *data* under *key*, replacing what was there.
 
         Raises:
-            PayloadTooLargeError: *data* is above 5 GB (S3, PutObject) or *key* above 1,024 bytes.
+            PayloadTooLargeError: *data* is above 5 GB (S3, PutObject).
         """
         ...
 

@@ -12,7 +12,9 @@ class JobTransport(Protocol):
     """A queue of commands: at least once, in no order. Passes ``testing.contracts.JobTransportContract``.
 
     A dequeued message is invisible for the transport's visibility timeout, and is delivered again
-    after it unless completed. After too many deliveries it moves to the dead-letter queue.
+    after it unless completed. After too many deliveries it moves to the dead-letter queue. A
+    receipt serves until the message is delivered again or removed, and to change the visibility
+    only while the message is invisible; after that it changes nothing, and nobody complains.
     Methods raise ``TransientError`` where the service did not answer; the effect may have happened.
     """
 
@@ -28,6 +30,9 @@ class JobTransport(Protocol):
     def enqueue_parallel(self, commands: Sequence[Command]) -> Sequence[Command]:
         """Send all of *commands* in as few requests as possible; answers those not accepted.
 
+        Where the service did not answer nothing is raised: those it was asked for, and those that
+        were not tried after them, are answered as not accepted, though they may have been sent.
+
         Raises:
             PayloadTooLargeError: one of them is above 1 MiB; nothing was sent.
         """
@@ -38,20 +43,30 @@ class JobTransport(Protocol):
         ...
 
     def complete(self, delivery: Delivery) -> None:
-        """Remove the message. One whose receipt is no longer valid is no error."""
+        """Remove the message."""
         ...
 
     def suspend(self, delivery: Delivery, *, delay: timedelta = timedelta(0)) -> None:
-        """Give the message back undone, to be delivered again after *delay* (0 to 12 h)."""
+        """Give the message back undone, to be delivered again after *delay*.
+
+        Raises:
+            ValueError: *delay* is not within 0 to 12 h.
+        """
         ...
 
     def fail(self, delivery: Delivery) -> None:
-        """Give the message back after a failure, to be delivered again after some seconds,
-        growing with its ``receive_count``."""
+        """Give the message back after a failure, to be delivered again after some seconds.
+
+        They grow with its ``receive_count``, as ``model.deliveries.redelivery_delay`` says.
+        """
         ...
 
     def touch(self, delivery: Delivery, *, visibility: timedelta) -> None:
-        """Keep the message invisible for *visibility* (0 to 12 h) from now: the heartbeat."""
+        """Keep the message invisible for *visibility* from now: the heartbeat.
+
+        Raises:
+            ValueError: *visibility* is not within 0 to 12 h.
+        """
         ...
 
     def list_dead(self, *, limit: int = 100) -> Sequence[Delivery]:
@@ -59,6 +74,9 @@ class JobTransport(Protocol):
         ...
 
     def redrive_dead(self, *, limit: int = 100) -> int:
-        """Send messages of the dead-letter queue back, sent again before they are removed;
-        answers how many."""
+        """Send messages of the dead-letter queue back; answers how many.
+
+        Each is sent before it is removed: a crash in between repeats it. It starts anew: another
+        id, and a ``receive_count`` of 1.
+        """
         ...
