@@ -1,0 +1,1 @@
+"""Analyses a document: its language, its readability, its keywords."""
