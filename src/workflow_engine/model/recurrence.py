@@ -1,0 +1,151 @@
+"""When a schedule of EventBridge Scheduler fires, and with which command. Pure.
+
+Source: "Schedule types on EventBridge Scheduler" of its user guide.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from workflow_engine.errors import InvalidCommandError
+from workflow_engine.model.commands import Command, parse_command
+from workflow_engine.model.cron import Cron
+from workflow_engine.model.deliveries import Recurrence
+from workflow_engine.model.limits import MAX_SCHEDULE_NAME
+
+TIME_PLACEHOLDER = "{time}"
+# What adapters put before the name of a recurrence, where it shares a space with timers.
+RECURRENCE_PREFIX = "recurring-"
+
+_EXPRESSION = re.compile(r"(at|rate|cron)\(([^()]{1,200})\)")
+_RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?")
+_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_MAX_NAME = MAX_SCHEDULE_NAME - len(RECURRENCE_PREFIX)
+
+
+def next_firing(
+    expression: str, *, created_at: datetime, last: datetime | None = None, timezone: str = "UTC"
+) -> datetime | None:
+    """When a schedule fires next, in UTC; ``None`` where it does not any more.
+
+    *last* is the scheduled time of its last firing (``None``: it has not fired). ``at(…)`` fires
+    once, however long ago; ``rate(…)`` fires when it is created, and then counts from there, a day
+    being 24 hours; ``cron(…)`` follows the wall clock: a time that a zone's clock leaves out is left
+    out, and of a time that it shows twice only the first counts.
+
+    Raises:
+        InvalidCommandError: the service does not take the expression or the time zone.
+    """
+    kind, fields = _parse(expression)
+    zone = _zone(timezone)
+    if kind == "at":
+        return _wall_time(fields, zone) if last is None else None
+    if kind == "rate":
+        return created_at.replace(microsecond=0) if last is None else _next_of_rate(_interval(fields), created_at, last)
+    return _next_of_cron(_cron(fields), zone, created_at if last is None else last)
+
+
+def check_recurrence(recurrence: Recurrence) -> None:
+    """Refuse a recurrence that cannot be kept, or whose firings would be no commands.
+
+    Raises:
+        InvalidCommandError: its name is not 1 to 54 of ``A-Za-z0-9_.-``, its expression is no
+            ``cron(…)`` or ``rate(…)`` that the service takes, its time zone is unknown, or its
+            idempotency key is too long once the time is in it.
+    """
+    if not _NAME.fullmatch(recurrence.name) or len(recurrence.name) > _MAX_NAME:
+        raise _invalid(f"name: {recurrence.name!r} is not 1 to {_MAX_NAME} of A-Za-z0-9_.-")
+    if recurrence.expression.startswith("at("):
+        raise _invalid("expression: at(…) does not recur")
+    some_time = datetime(2000, 1, 1, tzinfo=UTC)
+    next_firing(recurrence.expression, created_at=some_time, last=some_time, timezone=recurrence.timezone)
+    command_at(recurrence, some_time)
+
+
+def command_at(recurrence: Recurrence, scheduled_at: datetime) -> Command:
+    """The command to send for the firing of *scheduled_at*: ``{time}`` in its key becomes the time.
+
+    Raises:
+        InvalidCommandError: the key is longer than a key may be.
+    """
+    fields = recurrence.command.model_dump(mode="json")
+    if isinstance(key := fields.get("idempotency_key"), str):
+        fields["idempotency_key"] = key.replace(TIME_PLACEHOLDER, scheduled_time(scheduled_at))
+    return parse_command(fields)
+
+
+def scheduled_time(at: datetime) -> str:
+    """*at* as ``<aws.scheduler.scheduled-time>`` gives it: ``2022-03-22T18:59:43Z``."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_correlation_id(correlation_id: str) -> None:
+    """Refuse an id that cannot name a timer.
+
+    Raises:
+        ValueError: it is not 1 to 64 of ``A-Za-z0-9_.-``, or begins as recurrences do.
+    """
+    if not _NAME.fullmatch(correlation_id) or len(correlation_id) > MAX_SCHEDULE_NAME:
+        raise ValueError(f"a correlation id is 1 to {MAX_SCHEDULE_NAME} of A-Za-z0-9_.-, not {correlation_id!r}")
+    if correlation_id.startswith(RECURRENCE_PREFIX):
+        raise ValueError(f"{RECURRENCE_PREFIX} begins the names of recurrences: {correlation_id!r}")
+
+
+def _invalid(problem: str) -> InvalidCommandError:
+    return InvalidCommandError(problems=[problem])
+
+
+def _parse(expression: str) -> tuple[str, str]:
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None:
+        raise _invalid(f"expression: {expression!r} is none of at(…), rate(…), cron(…)")
+    return match[1], match[2]
+
+
+def _zone(name: str) -> tzinfo:
+    # ZoneInfo wants a time zone database even for UTC, and not every machine has one.
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        raise _invalid(f"timezone: {name!r} is unknown") from error
+
+
+def _wall_time(text: str, zone: tzinfo) -> datetime:
+    try:
+        if not _AT.fullmatch(text):
+            raise ValueError("not yyyy-mm-ddThh:mm:ss")
+        return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _invalid(f"expression: at({text}): {error}") from error
+
+
+def _interval(fields: str) -> timedelta:
+    match = _RATE.fullmatch(fields)
+    if match is None or int(match[1]) == 0:
+        raise _invalid(f"expression: rate({fields}) is no positive number of minutes, hours or days")
+    return timedelta(**{f"{match[2]}s": int(match[1])})
+
+
+def _next_of_rate(interval: timedelta, created_at: datetime, last: datetime) -> datetime:
+    start = created_at.replace(microsecond=0)
+    return start + ((last - start) // interval + 1) * interval
+
+
+def _cron(fields: str) -> Cron:
+    try:
+        return Cron.parse(fields)
+    except ValueError as error:
+        raise _invalid(f"expression: {error}") from error
+
+
+def _next_of_cron(cron: Cron, zone: tzinfo, after: datetime) -> datetime | None:
+    start = after.astimezone(zone).replace(tzinfo=None, fold=0, second=0, microsecond=0)
+    for wall in cron.wall_times(start):
+        instant = wall.replace(tzinfo=zone).astimezone(UTC)
+        exists = instant.astimezone(zone).replace(tzinfo=None, fold=0) == wall
+        if exists and instant > after:
+            return instant
+    return None
