@@ -1,0 +1,39 @@
+"""All that a stage author imports."""
+
+from workflow_engine.authoring.compatibility import differences
+from workflow_engine.authoring.context import OutputReader, StageContext, StageStorage
+from workflow_engine.authoring.journal import Journal, Line, Note, Progress
+from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.authoring.retry import RetryPolicy
+from workflow_engine.authoring.sleeping import SleepState, sleep
+from workflow_engine.authoring.stage_definition import CheckDefinition, SignalDefinition, StageDefinition
+from workflow_engine.authoring.stages import Stage, stage
+from workflow_engine.authoring.workflow import Workflow
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+
+__all__ = [
+    "CheckDefinition",
+    "Journal",
+    "Line",
+    "NotReady",
+    "Note",
+    "OutputReader",
+    "Progress",
+    "Registry",
+    "RetryPolicy",
+    "SignalDefinition",
+    "SleepState",
+    "Stage",
+    "StageContext",
+    "StageDefinition",
+    "StageResult",
+    "StageStorage",
+    "Suspended",
+    "WaitForSignal",
+    "Workflow",
+    "WorkflowDefinition",
+    "differences",
+    "sleep",
+    "stage",
+]

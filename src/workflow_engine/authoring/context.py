@@ -1,0 +1,280 @@
+"""What a stage gets to know and may do while it runs.
+
+The kernel builds one context for each attempt, so building it does no work: the journal and the
+storage come into being when a stage first asks for them. No I/O of its own: outputs and storage
+are read through what the kernel injects.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from workflow_engine.authoring.journal import Journal
+from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
+from workflow_engine.errors import StageNotFoundError
+
+# Covariant with the default ``object``: a helper that takes a bare ``StageContext`` takes any.
+ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
+OutputT = TypeVar("OutputT", bound=BaseModel | None)
+
+
+class OutputReader(Protocol):
+    """Finds the outputs of finished stages."""
+
+    def read(self, stage_id: str) -> bytes | None:
+        """The JSON of the output of a stage of an earlier group, ``None`` where there is none to see.
+
+        Raises:
+            TransientError: the store did not answer.
+        """
+        ...
+
+
+class StageStorage(Protocol):
+    """Keeps what a stage wants to find again, on a later attempt too.
+
+    Keys are the stage's own: no key reaches another stage's or another run's things. All methods raise ``TransientError`` where the store did not answer.
+    """
+
+    def save(self, key: str, data: bytes | str | BaseModel) -> None:
+        """Store *data* (text as UTF-8, a model as JSON) under *key*, replacing what was there.
+
+        Raises:
+            InvalidInputError: *key* is empty or too long.
+            PayloadTooLargeError: *data* is larger than the blob store takes.
+        """
+        ...
+
+    def load(self, key: str) -> bytes:
+        """What is stored under *key*.
+
+        Raises:
+            BlobNotFoundError: nothing is.
+        """
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether anything is stored under *key*."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove what is under *key*; nothing there is no error."""
+        ...
+
+
+class StageLookup(Protocol):
+    """The stages of the run's workflow. ``WorkflowDefinition`` is one."""
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        ...
+
+    def stage(self, stage_id: str) -> StageDefinition:
+        """The stage of that id.
+
+        Raises:
+            StageNotFoundError: there is none.
+        """
+        ...
+
+    def position(self, stage_id: str) -> tuple[int, int]:
+        """Its group and its place in it, from 0.
+
+        Raises:
+            StageNotFoundError: there is none.
+        """
+        ...
+
+
+class StageContext(Generic[ConfigT_co]):
+    """A stage's view of its run.
+
+    *stage_number* is the position of the stage's group in the workflow, from 1. *attempt* counts
+    from 1. *input* and *config* are validated (``None`` where the stage has none). *attributes* are
+    the run's. *effect_key* is the same on every attempt: give it to whatever the stage calls
+    outside, as the idempotency key of that effect.
+    """
+
+    __slots__ = (
+        "_config",
+        "_deadline",
+        "_group",
+        "_journal",
+        "_make_storage",
+        "_now",
+        "_outputs",
+        "_seen",
+        "_storage",
+        "_workflow",
+        "attempt",
+        "attributes",
+        "effect_key",
+        "input",
+        "run_id",
+        "stage_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        workflow: StageLookup,
+        stage_id: str,
+        group: int,
+        attempt: int,
+        input: BaseModel | None,
+        config: ConfigT_co,
+        attributes: Mapping[str, Any],
+        effect_key: str,
+        deadline: datetime,
+        now: Callable[[], datetime],
+        outputs: OutputReader,
+        make_storage: Callable[[], StageStorage],
+    ) -> None:
+        self.run_id = run_id
+        self.stage_id = stage_id
+        self.attempt = attempt
+        self.input = input
+        self.attributes = attributes
+        self.effect_key = effect_key
+        self._config = config
+        self._workflow = workflow
+        self._group = group
+        self._deadline = deadline
+        self._now = now
+        self._outputs = outputs
+        self._make_storage = make_storage
+        self._storage: StageStorage | None = None
+        self._journal: Journal | None = None
+        self._seen: dict[str, BaseModel | None] | None = None
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the run's workflow."""
+        return self._workflow.id
+
+    @property
+    def stage_number(self) -> int:
+        """The position of the stage's group in the workflow, from 1."""
+        return self._group + 1
+
+    @property
+    def config(self) -> ConfigT_co:
+        """The stage's config: what the run gave, the model's defaults for the rest."""
+        return self._config
+
+    @property
+    def storage(self) -> StageStorage:
+        """What the stage keeps between attempts."""
+        if self._storage is None:
+            self._storage = self._make_storage()
+        return self._storage
+
+    @overload
+    def require(self, stage: StageReference[OutputT]) -> OutputT: ...
+    @overload
+    def require(self, stage: str) -> Any: ...
+    def require(self, stage: StageReference[Any] | str) -> Any:
+        """The output of a *stage* of an earlier group.
+
+        Raises:
+            StageNotFoundError: the workflow has no such stage, it is in no earlier group, or it
+                has no output.
+            InvalidOutputError: the stored output no longer fits the stage's model.
+        """
+        stage_id = _id_of(stage)
+        group, _ = self._workflow.position(stage_id)
+        if group >= self._group:
+            raise self._not_found(stage_id, "is in no earlier group")
+        found, output = self._output(stage_id)
+        if not found:
+            raise self._not_found(stage_id, "has no output")
+        return output
+
+    @overload
+    def optional(self, stage: StageReference[OutputT]) -> OutputT | None: ...
+    @overload
+    def optional(self, stage: str) -> Any: ...
+    def optional(self, stage: StageReference[Any] | str) -> Any:
+        """Like ``require``, but ``None`` where there is no such output.
+
+        For a stage that is used in several workflows.
+
+        Raises:
+            InvalidOutputError: the stored output no longer fits the stage's model.
+        """
+        try:
+            return self.require(stage)
+        except StageNotFoundError:
+            return None
+
+    def log(self, level: str, message: str, **fields: Any) -> None:
+        """Note a line.
+
+        Never fails the stage: what is too long is cut, what is not JSON is written as its ``repr``.
+        An attempt keeps 1,000 lines of 8 KB, and counts the rest.
+        """
+        self.journal.log(level, message, fields)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell how far the stage is, from 0 to 1.
+
+        Raises:
+            ValueError: *fraction* is no finite number.
+        """
+        self.journal.report(fraction, message)
+
+    def annotate(self, key: str, value: Any) -> None:
+        """Note a fact about how the result came about: a model or a JSON-compatible *value*.
+
+        Raises:
+            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON, or the
+                attempt has 1,000 annotations already.
+            PayloadTooLargeError: the JSON of *value* is above 16 KB.
+        """
+        self.journal.annotate(key, value)
+
+    def now(self) -> datetime:
+        """The time, in UTC. Stages that use it can be tested with a clock that stands still."""
+        return self._now()
+
+    def remaining(self) -> timedelta:
+        """How long the stage may still run before its timeout; never below zero."""
+        return max(self._deadline - self._now(), timedelta(0))
+
+    @property
+    def journal(self) -> Journal:
+        """What the stage has noted so far."""
+        if self._journal is None:
+            self._journal = Journal(self._now)
+        return self._journal
+
+    @property
+    def noted(self) -> Journal | None:
+        """The journal, if the stage noted anything at all."""
+        return self._journal
+
+    def _output(self, stage_id: str) -> tuple[bool, BaseModel | None]:
+        """Whether there is an output, and the output: the same object each time it is asked for."""
+        seen = self._seen
+        if seen is None:
+            seen = self._seen = {}
+        if stage_id in seen:
+            return True, seen[stage_id]
+        definition = self._workflow.stage(stage_id)
+        data = self._outputs.read(stage_id)
+        if data is None:
+            return False, None
+        output = seen[stage_id] = definition.load_output(data)
+        return True, output
+
+    def _not_found(self, stage_id: str, detail: str) -> StageNotFoundError:
+        return StageNotFoundError(workflow_id=self._workflow.id, stage_id=stage_id, detail=detail)
+
+
+def _id_of(stage: StageReference[Any] | str) -> str:
+    return stage if isinstance(stage, str) else stage.id

@@ -1,0 +1,208 @@
+"""What a stage notes while it runs: log lines, progress, annotations. Buffered, no I/O, bounded.
+
+The kernel takes the whole buffer when the attempt is over and writes it in batches.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from workflow_engine.errors import InvalidInputError, PayloadTooLargeError
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.limits import (
+    MAX_ANNOTATION_BYTES,
+    MAX_LOG_MESSAGE_BYTES,
+    MAX_LOGS_PER_ATTEMPT,
+)
+
+# The engine's own: annotations say how a result came about, they do not carry it.
+MAX_ANNOTATIONS_PER_ATTEMPT = 1000
+MAX_ANNOTATION_KEY_CHARS = 256
+_LONGEST_LEVEL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A log line. *fields* is JSON-compatible, whatever the stage gave."""
+
+    at: datetime
+    level: str
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is: *fraction* from 0 to 1."""
+
+    at: datetime
+    fraction: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An annotation: *value* is JSON-compatible."""
+
+    at: datetime
+    key: str
+    value: Any
+
+
+class Journal:
+    """Collects what one attempt notes. Times come from *now*.
+
+    A stage that got stuck in a thread may still write to it after its attempt is over: what is
+    taken by then (``lines``, ``notes``) are copies.
+    """
+
+    __slots__ = ("_dropped", "_lines", "_notes", "_now", "_progress")
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lines: list[Line] = []
+        self._notes: list[Note] = []
+        self._progress: Progress | None = None
+        self._dropped = 0
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines in order; one more at the end says how many were dropped, where some were."""
+        kept = tuple(self._lines)
+        if not self._dropped:
+            return kept
+        said = f"{self._dropped} more lines were dropped: an attempt keeps {MAX_LOGS_PER_ATTEMPT}"
+        return (*kept, Line(at=self._now(), level="WARNING", message=said, fields={"dropped": self._dropped}))
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """The annotations in order."""
+        return tuple(self._notes)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last progress, if any was told."""
+        return self._progress
+
+    def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Add a line. What cannot be kept is changed, never refused: logging fails no stage.
+
+        The message is cut at 8 KB, and so are the *fields*; a value that is not JSON becomes its
+        nearest JSON form or its ``repr``.
+        """
+        if len(self._lines) >= MAX_LOGS_PER_ATTEMPT:
+            self._dropped += 1
+            return
+        line = Line(
+            at=self._now(),
+            level=_clean(str(level)).upper()[:_LONGEST_LEVEL],
+            message=_cut(_text(message)),
+            fields=_kept_fields(fields),
+        )
+        self._lines.append(line)
+
+    def report(self, fraction: float, message: str) -> None:
+        """Remember how far the stage is; a *fraction* beyond 0 or 1 counts as that.
+
+        Raises:
+            ValueError: *fraction* is no finite number.
+        """
+        if not math.isfinite(fraction):
+            raise ValueError(f"progress must be a number from 0 to 1, not {fraction}")
+        bounded = min(1.0, max(0.0, float(fraction)))
+        self._progress = Progress(at=self._now(), fraction=bounded, message=_cut(_text(message)))
+
+    def annotate(self, key: str, value: Any) -> None:
+        """Note *value*, a model or JSON-compatible, under *key*.
+
+        Raises:
+            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON, or the
+                attempt has 1,000 annotations already.
+            PayloadTooLargeError: the JSON of *value* is above 16 KB.
+        """
+        if len(self._notes) >= MAX_ANNOTATIONS_PER_ATTEMPT:
+            raise InvalidInputError(
+                what=f"annotation {key!r}", problems=[f"an attempt keeps {MAX_ANNOTATIONS_PER_ATTEMPT} annotations"]
+            )
+        self._notes.append(Note(at=self._now(), key=_checked_key(key), value=_checked_value(key, value)))
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_ANNOTATION_KEY_CHARS or _clean(key) != key:
+        raise InvalidInputError(
+            what="key of an annotation", problems=[f"must be UTF-8 text of 1 to {MAX_ANNOTATION_KEY_CHARS} characters"]
+        )
+    return str(key)
+
+
+def _checked_value(key: str, value: Any) -> Any:
+    try:
+        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        size = len(to_json(plain))
+    except ValueError as error:
+        raise InvalidInputError(what=f"annotation {key!r}", problems=[str(error)]) from error
+    if size > MAX_ANNOTATION_BYTES:
+        raise PayloadTooLargeError(what=f"annotation {key!r}", size_bytes=size, limit_bytes=MAX_ANNOTATION_BYTES)
+    # A copy: the stage may go on changing what it gave.
+    return to_jsonable_python(plain)
+
+
+def _kept_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    kept: dict[str, Any] = {}
+    room = MAX_LOG_MESSAGE_BYTES
+    for name, value in fields.items():
+        plain, size = _plain(value)
+        size += len(name.encode("utf-8", "backslashreplace"))
+        if size > room:
+            plain, size = f"(left out: {size} bytes)", 0
+        kept[_cut(_clean(name), limit=128)] = plain
+        room -= size
+        if len(kept) == 100:
+            break
+    return kept
+
+
+def _plain(value: Any) -> tuple[Any, int]:
+    """The nearest JSON form of *value*, and its size in bytes."""
+    if value is None or isinstance(value, bool | int):
+        return value, 8
+    if isinstance(value, str):
+        text = _cut(_clean(value))
+        return text, len(text.encode())
+    try:
+        plain = to_jsonable_python(value, fallback=_represented, inf_nan_mode="strings")
+        return plain, len(to_json(plain))
+    except Exception:  # a user's serialiser or a cycle: a log line is not worth a failed stage
+        text = _cut(_represented(value))
+        return text, len(text.encode())
+
+
+def _text(message: object) -> str:
+    return _clean(message) if isinstance(message, str) else _represented(message)
+
+
+def _represented(value: object) -> str:
+    try:
+        return _clean(repr(value))
+    except Exception:  # somebody's __repr__ raises: the type still says something
+        return f"<{type(value).__name__} without a repr>"
+
+
+def _clean(text: str) -> str:
+    """*text* with lone surrogates written out, since they cannot be stored as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _cut(text: str, *, limit: int = MAX_LOG_MESSAGE_BYTES) -> str:
+    if len(text) * 4 <= limit:  # no character takes more than four bytes
+        return text
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    marker = f"… (cut, {len(data)} bytes)"
+    return data[: limit - len(marker.encode())].decode(errors="ignore") + marker

@@ -1,0 +1,135 @@
+"""Whether what comes before a stage is what it takes.
+
+After a group of one, the next stage takes its output. After a larger group, the next stage's input
+has a field for each output that it wants, named after the stage (hyphens become underscores).
+"""
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel, create_model
+
+from workflow_engine.authoring.stage_checks import covers, name_of
+from workflow_engine.authoring.stage_definition import Model, StageDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a group of several stages leaves: outputs by field name, and whose each one is."""
+
+    outputs: Mapping[str, Model | None]
+    stage_ids: Mapping[str, str]
+
+    @classmethod
+    def of(cls, group: Sequence[StageDefinition]) -> "Joined":
+        """The outputs of *group*."""
+        return cls(
+            outputs={field_name(stage.id): stage.output_model for stage in group},
+            stage_ids={field_name(stage.id): stage.id for stage in group},
+        )
+
+    def as_model(self) -> Model:
+        """A model with all the outputs, for a stage that passes them on as they are."""
+        fields: dict[str, Any] = {name: (output, ...) for name, output in self.outputs.items()}
+        return create_model("JoinedOutputs", __base__=JoinedOutputs, **fields)
+
+
+class JoinedOutputs(BaseModel):
+    """The outputs of a group of several stages, by field name."""
+
+
+# What a stage finds before it: one output, several, or nothing.
+Shape: TypeAlias = Model | Joined | None
+
+
+def field_name(stage_id: str) -> str:
+    """The field of the next stage's input that the output of *stage_id* goes to."""
+    return stage_id.replace("-", "_")
+
+
+def shape_after(group: Sequence[StageDefinition]) -> Shape:
+    """What *group* leaves for the next one."""
+    return group[0].output_model if len(group) == 1 else Joined.of(group)
+
+
+def resolve_passthrough(stage: StageDefinition, before: Shape) -> StageDefinition:
+    """*stage* with the models of what comes before it, if it passes its input on."""
+    if not stage.passthrough:
+        return stage
+    model = before.as_model() if isinstance(before, Joined) else before
+    return replace(stage, input_model=model, output_model=model)
+
+
+def taken_fields(stage: StageDefinition, before: Shape) -> tuple[tuple[str, str], ...]:
+    """Which fields of the input of *stage* come from which stage; empty unless *before* is joined."""
+    if not isinstance(before, Joined) or stage.input_model is None:
+        return ()
+    return tuple((name, before.stage_ids[name]) for name in stage.input_model.model_fields if name in before.stage_ids)
+
+
+def problems_between(stage: StageDefinition, before: Shape, *, source: str) -> Iterator[str]:
+    """Why the input of *stage* cannot be made of what is there; *source* names that in problems."""
+    wanted = stage.input_model
+    if wanted is None or stage.passthrough:
+        return
+    if isinstance(before, Joined):
+        yield from _problems_with_fields(stage, wanted, before)
+    elif before is not None and issubclass(before, JoinedOutputs):
+        yield from _problems_after_passthrough(stage, wanted, before)
+    elif not covers(wanted, before):
+        yield f"stage {stage.id!r} takes {name_of(wanted)}, but {source} gives {name_of(before)}"
+    elif before is not None and _forbids_extra(wanted):
+        added = [name for name in before.model_fields if name not in wanted.model_fields]
+        if added:
+            yield (
+                f"stage {stage.id!r} takes {name_of(wanted)}, which forbids the fields that "
+                f"{name_of(before)} adds to it: {', '.join(added)}"
+            )
+
+
+def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined) -> Iterator[str]:
+    there = ", ".join(before.outputs)
+    for name, field in wanted.model_fields.items():
+        if name not in before.outputs:
+            if field.is_required():
+                yield (
+                    f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} is required, but no stage "
+                    f"of the group before it is called so (there are: {there})"
+                )
+        elif not _takes(field.annotation, before.outputs[name]):
+            yield (
+                f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} does not take "
+                f"{name_of(before.outputs[name])}, the output of stage {before.stage_ids[name]!r}"
+            )
+
+
+def _problems_after_passthrough(stage: StageDefinition, wanted: Model, before: Model) -> Iterator[str]:
+    joined = Joined(
+        outputs={name: _output_of(field.annotation) for name, field in before.model_fields.items()},
+        stage_ids={name: name for name in before.model_fields},
+    )
+    yield from _problems_with_fields(stage, wanted, joined)
+    unnamed = [name for name in joined.outputs if name not in wanted.model_fields]
+    if unnamed and _forbids_extra(wanted):
+        yield f"stage {stage.id!r} takes {name_of(wanted)}, which forbids what sleep passes on: {', '.join(unnamed)}"
+
+
+def _output_of(annotation: Any) -> Model | None:
+    return None if annotation in (None, types.NoneType) else annotation
+
+
+def _takes(annotation: Any, output: Model | None) -> bool:
+    """Whether a field so annotated takes *output*."""
+    if annotation in (Any, object):
+        return True
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_takes(member, output) for member in get_args(annotation))
+    if annotation in (None, types.NoneType):
+        return output is None
+    return isinstance(annotation, type) and output is not None and issubclass(output, annotation)
+
+
+def _forbids_extra(model: Model) -> bool:
+    return model.model_config.get("extra") == "forbid"

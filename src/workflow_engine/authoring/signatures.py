@@ -1,0 +1,202 @@
+"""Reads a stage author's function: which parameter is what, and what it may return.
+
+What cannot be resolved is raised at once; what can be resolved but does not fit is a problem that
+``build()`` reports together with all others.
+"""
+
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from workflow_engine.authoring.context import StageContext
+from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal, is_model
+from workflow_engine.authoring.stage_definition import CallShape, FunctionFacts, Model, Returned
+from workflow_engine.errors import WorkflowDefinitionError
+
+_NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_AWAITABLES = (Awaitable, Coroutine)
+# A workflow names its stages, not the other way round: none is known while a stage is decorated.
+NOT_BUILT = "(not built yet)"
+
+
+def read_function(function: Callable[..., Any], *, role: str, localns: Mapping[str, Any]) -> FunctionFacts:
+    """What the signature of *function* says; *role* names it in problems ("stage 'embed'").
+
+    *localns* are the names around the function, so that models defined inside another function are
+    found.
+
+    Raises:
+        WorkflowDefinitionError: it is no plain function, or a name in its annotations is unknown.
+    """
+    if not _is_plain(function):
+        raise definition_error(f"{role} must be a plain function (`def` or `async def`), not {function!r}")
+    hints = _resolved_hints(function, role, localns)
+    reader = _Reader(role, hints)
+    value, ctx, shape = reader.parameters(inspect.signature(function))
+    returned, awaited = reader.returned()
+    return FunctionFacts(
+        value_model=reader.value_model(value),
+        config_model=reader.config_model(ctx),
+        shape=shape,
+        returned=returned,
+        is_async=inspect.iscoroutinefunction(function) or awaited,
+        problems=tuple(reader.problems),
+    )
+
+
+def definition_error(problem: str) -> WorkflowDefinitionError:
+    """The error for a stage that no workflow can use."""
+    return WorkflowDefinitionError(workflow_id=NOT_BUILT, problems=[problem])
+
+
+def _resolved_hints(function: Callable[..., Any], role: str, localns: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, localns=dict(localns))
+    except NameError as error:
+        raise definition_error(
+            f"{role}: its annotations name {error.name!r}, which is not defined where the function is"
+        ) from error
+    except Exception as error:  # an annotation is evaluated: it may raise anything
+        raise definition_error(f"{role}: its annotations cannot be read: {error}") from error
+
+
+def _is_plain(function: object) -> bool:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return False
+    return inspect.isfunction(function) or inspect.ismethod(function)
+
+
+class _Reader:
+    """Collects problems while it reads one function."""
+
+    def __init__(self, role: str, hints: Mapping[str, Any]) -> None:
+        self._role, self._hints = role, hints
+        self.problems: list[str] = []
+
+    def parameters(
+        self, signature: inspect.Signature
+    ) -> tuple[inspect.Parameter | None, inspect.Parameter | None, CallShape]:
+        """The parameter for the value, the one for the context, and how to call with both."""
+        value: inspect.Parameter | None = None
+        ctx: inspect.Parameter | None = None
+        context_first = False
+        for parameter in signature.parameters.values():
+            needed = parameter.default is inspect.Parameter.empty
+            if ctx is None and self._is_context(parameter):
+                ctx, context_first = parameter, value is None
+            elif value is None and parameter.kind in _NAMED and (needed or ctx is None):
+                value = parameter
+            elif needed:
+                self._problem(f"parameter {str(parameter)!r} would be given nothing: a stage takes its input, then ctx")
+        by_name = ctx is not None and ctx.kind is inspect.Parameter.KEYWORD_ONLY
+        return (
+            value,
+            ctx,
+            CallShape(
+                wants_value=value is not None,
+                wants_context=ctx is not None,
+                context_first=context_first,
+                context_keyword=ctx.name if ctx is not None and by_name else None,
+            ),
+        )
+
+    def value_model(self, parameter: inspect.Parameter | None) -> Model | None:
+        """The model of the first parameter."""
+        if parameter is None:
+            return None
+        if parameter.name not in self._hints:
+            self._problem(f"parameter {parameter.name!r} has no annotation")
+            return None
+        annotation = self._hints[parameter.name]
+        if annotation is types.NoneType:
+            return None
+        return self._model(annotation, f"parameter {parameter.name!r}")
+
+    def config_model(self, ctx: inspect.Parameter | None) -> Model | None:
+        """The type argument of ``StageContext``; none for a bare one."""
+        annotation = _context_annotation(self._hints.get(ctx.name)) if ctx is not None else None
+        arguments = get_args(annotation)
+        if not arguments or arguments[0] in (types.NoneType, Any, object):
+            return None
+        return self._model(arguments[0], "the config, the type argument of StageContext,")
+
+    def returned(self) -> tuple[Returned, bool]:
+        """What may come back, and whether the annotation says that it must be awaited."""
+        if "return" not in self._hints:
+            self._problem("has no return annotation")
+            return Returned(), False
+        annotation = self._hints["return"]
+        awaited = get_origin(annotation) in _AWAITABLES
+        if awaited:
+            annotation = get_args(annotation)[-1]
+        found: dict[str, Any] = {}
+        for member in _members(annotation):
+            self._read_member(member, found)
+        return Returned(**found), awaited
+
+    def _read_member(self, member: Any, found: dict[str, Any]) -> None:
+        origin = get_origin(member) or member
+        if origin is NotReady:
+            return
+        if origin is Suspended:
+            found["suspends"] = True
+            found["state"] = self._argument(member, "Suspended")
+        elif origin is WaitForSignal:
+            found["waits"] = True
+            found["payload"] = self._argument(member, "WaitForSignal")
+        elif origin is StageResult:
+            for output in _members(get_args(member)[0] if get_args(member) else None):
+                self._read_output(output, found)
+        else:
+            self._read_output(member, found)
+
+    def _read_output(self, member: Any, found: dict[str, Any]) -> None:
+        output = None if member in (None, types.NoneType) else self._model(member, "the output")
+        if found.get("has_output") and found["output"] is not output:
+            self._problem("has more than one output type; a union needs a model around it (pydantic.RootModel)")
+        found["has_output"], found["output"] = True, output
+
+    def _argument(self, member: Any, name: str) -> Model | None:
+        arguments = get_args(member)
+        if not arguments or arguments[0] is types.NoneType:
+            return None
+        return self._model(arguments[0], f"the type argument of {name}")
+
+    def _model(self, annotation: Any, what: str) -> Model | None:
+        if is_model(annotation):
+            model: Model = annotation
+            return model
+        self._problem(f"{what} must be a pydantic model or None, not {_shown(annotation)}")
+        return None
+
+    def _is_context(self, parameter: inspect.Parameter) -> bool:
+        annotation = self._hints.get(parameter.name)
+        if _context_annotation(annotation) is not None:
+            return True
+        # A context of another type, a test's own for example, goes by its name.
+        return parameter.name == "ctx" and not is_model(annotation)
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"{self._role}: {text}")
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """The members of a union (of one, where it is none), aliases resolved."""
+    while hasattr(annotation, "__value__"):  # a `type` statement, from Python 3.12 on
+        annotation = annotation.__value__
+    if get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def _context_annotation(annotation: Any) -> Any:
+    """The ``StageContext[…]`` in *annotation* (which may be ``… | None``), or ``None``."""
+    contexts = (member for member in _members(annotation) if (get_origin(member) or member) is StageContext)
+    return next(contexts, None)
+
+
+def _shown(annotation: Any) -> str:
+    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

@@ -1,0 +1,92 @@
+"""Whether one stage holds together: its id, its timeout, and its functions among themselves.
+
+How stages follow each other is in ``neighbours``. Every check answers problems, none raises.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from workflow_engine.authoring.stage_definition import Model, StageDefinition, functions_of
+from workflow_engine.model.ids import is_name
+
+# AWS Lambda, "Lambda quotas": a function runs for 900 seconds at most.
+MAX_STAGE_TIMEOUT = timedelta(seconds=900)
+
+
+def problems_of_stage(stage: StageDefinition) -> Iterator[str]:
+    """What is wrong with *stage*, whatever stands around it."""
+    if not is_name(stage.id):
+        yield f"stage id {stage.id!r}: must be a letter, then up to 63 of A-Za-z0-9_-"
+    if not timedelta(0) < stage.timeout <= MAX_STAGE_TIMEOUT:
+        yield (
+            f"stage {stage.id!r}: timeout of {stage.timeout.total_seconds():g} s is not between 0 and "
+            f"{MAX_STAGE_TIMEOUT.total_seconds():g} s, the most a Lambda function runs"
+        )
+    yield from stage.problems
+    if stage.passthrough:
+        return
+    yield from _waiting_problems(stage)
+    if not stage.problems:  # what an unreadable signature leads to is no news
+        yield from _output_problems(stage)
+        yield from _config_problems(stage)
+    yield from _unfinished_models(stage)
+
+
+def covers(wide: Model | None, narrow: Model | None) -> bool:
+    """Whether a value of model *narrow* is one of *wide*; ``None`` is the value ``None``."""
+    if wide is None or narrow is None:
+        return wide is narrow
+    return issubclass(narrow, wide)
+
+
+def name_of(model: Model | None) -> str:
+    """What *model* is called in problems."""
+    return "None" if model is None else model.__qualname__.rpartition("<locals>.")[2]
+
+
+def _waiting_problems(stage: StageDefinition) -> Iterator[str]:
+    for what, facts in functions_of(stage):
+        returned = facts.returned
+        if returned.suspends and stage.check is None:
+            yield f"{what} may return Suspended, but the stage has no check_completion"
+        if returned.waits and stage.signal is None:
+            yield f"{what} may return WaitForSignal, but the stage has no on_signal"
+        if returned.suspends and stage.check is not None and not covers(stage.check.state_model, returned.state):
+            yield f"{what} suspends with {name_of(returned.state)}, check_completion takes {_state_of(stage)}"
+        if returned.waits and stage.signal is not None and not covers(stage.signal.payload_model, returned.payload):
+            taken = name_of(stage.signal.payload_model)
+            yield f"{what} waits for {name_of(returned.payload)}, on_signal takes {taken}"
+    if stage.check is not None and stage.check.state_model is None and not stage.check.facts.problems:
+        yield f"check_completion of stage {stage.id!r} must take the state, a pydantic model, as its first parameter"
+
+
+def _state_of(stage: StageDefinition) -> str:
+    return name_of(stage.state_model) if stage.state_model is not None else "none"
+
+
+def _output_problems(stage: StageDefinition) -> Iterator[str]:
+    functions = functions_of(stage)
+    if not any(facts.returned.has_output for _, facts in functions):
+        yield f"stage {stage.id!r} never has an output: none of its functions returns one"
+    for what, facts in functions:
+        if facts.returned.has_output and not covers(stage.output_model, facts.returned.output):
+            yield f"{what} returns {name_of(facts.returned.output)}, the stage {name_of(stage.output_model)}"
+
+
+def _config_problems(stage: StageDefinition) -> Iterator[str]:
+    for what, facts in functions_of(stage):
+        if facts.config_model is not None and not covers(facts.config_model, stage.config_model):
+            yield f"{what} takes config {name_of(facts.config_model)}, the stage {name_of(stage.config_model)}"
+
+
+def _unfinished_models(stage: StageDefinition) -> Iterator[str]:
+    payload = stage.signal.payload_model if stage.signal is not None else None
+    models = (stage.input_model, stage.output_model, stage.config_model, stage.state_model, payload)
+    for model in dict.fromkeys(models):
+        if model is not None and not is_complete(model):
+            yield f"stage {stage.id!r}: model {name_of(model)} has fields of types that are not defined"
+
+
+def is_complete(model: Model) -> bool:
+    """Whether all types that *model* names are defined by now."""
+    return bool(model.__pydantic_complete__) or bool(model.model_rebuild(raise_errors=False))

@@ -1,0 +1,272 @@
+"""What the engine knows of a stage: read once from its function, then only looked up.
+
+No signature reading here (``signatures``) and no checking of a chain (``neighbours``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeAlias
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from workflow_engine.authoring import values
+from workflow_engine.authoring.retry import RetryPolicy
+from workflow_engine.errors import InvalidInputError, InvalidOutputError
+
+Model: TypeAlias = type[BaseModel]
+Kind: TypeAlias = Literal["plain", "poll", "signal", "poll+signal"]
+
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+
+
+class StageReference(Generic[OutT_co]):
+    """Names a stage, and carries its output type for type checkers. ``Stage`` is the only kind."""
+
+    @property
+    def id(self) -> str:
+        """The stage's id, unique in its workflow."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """How a stage author's function wants its arguments."""
+
+    wants_value: bool
+    wants_context: bool
+    context_first: bool = False
+    context_keyword: str | None = None
+
+    def call(self, function: Callable[..., Any], value: Any, ctx: Any) -> Any:
+        """Call *function* with those of *value* and *ctx* that it wants."""
+        if not self.wants_context:
+            return function(value) if self.wants_value else function()
+        if self.context_keyword is not None:
+            named = {self.context_keyword: ctx}
+            return function(value, **named) if self.wants_value else function(**named)
+        if not self.wants_value:
+            return function(ctx)
+        return function(ctx, value) if self.context_first else function(value, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a return annotation says.
+
+    *output* counts only where *has_output*: a function that only suspends has none of its own, one
+    that is annotated ``None`` has the output ``None``.
+    """
+
+    has_output: bool = False
+    output: Model | None = None
+    suspends: bool = False
+    state: Model | None = None
+    waits: bool = False
+    payload: Model | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFacts:
+    """What the signature of a stage author's function says. *problems* are told by ``build()``."""
+
+    value_model: Model | None
+    config_model: Model | None
+    shape: CallShape
+    returned: Returned
+    is_async: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDefinition:
+    """The function that asks whether a suspended stage is done."""
+
+    function: Callable[..., Any]
+    facts: FunctionFacts
+
+    @property
+    def state_model(self) -> Model | None:
+        """The model of the state kept by ``Suspended``."""
+        return self.facts.value_model
+
+    @property
+    def output_model(self) -> Model | None:
+        """The output it answers, ``None`` for a stage without output."""
+        return self.facts.returned.output
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it takes the context."""
+        return self.facts.shape.wants_context
+
+    @property
+    def is_async(self) -> bool:
+        """Whether what it returns must be awaited."""
+        return self.facts.is_async
+
+    def call(self, state: BaseModel, ctx: Any) -> Any:
+        """Call the function as its signature wants."""
+        return self.facts.shape.call(self.function, state, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDefinition:
+    """The function that a signal's payload is given to."""
+
+    function: Callable[..., Any]
+    facts: FunctionFacts
+
+    @property
+    def payload_model(self) -> Model | None:
+        """The model of the payload, ``None`` for a signal without one."""
+        return self.facts.value_model
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it takes the context."""
+        return self.facts.shape.wants_context
+
+    @property
+    def is_async(self) -> bool:
+        """Whether what it returns must be awaited."""
+        return self.facts.is_async
+
+    def load_payload(self, data: bytes) -> BaseModel | None:
+        """The payload that JSON *data* stands for.
+
+        Raises:
+            InvalidInputError: it does not validate.
+        """
+        try:
+            return values.load(self.payload_model, data)
+        except values.UnfitValueError as error:
+            raise InvalidInputError(what="payload of the signal", problems=error.problems) from error
+
+    def call(self, payload: BaseModel | None, ctx: Any) -> Any:
+        """Call the function as its signature wants."""
+        return self.facts.shape.call(self.function, payload, ctx)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDefinition:
+    """A stage as the kernel sees it.
+
+    *output_model* is ``None`` for a stage without output; of a stage that only ever suspends or
+    waits, it is what its check or signal function answers. A *passthrough* stage answers its
+    input; ``build()`` gives it the models of what comes before it.
+    """
+
+    id: str
+    function: Callable[..., Any]
+    facts: FunctionFacts
+    input_model: Model | None = None
+    output_model: Model | None = None
+    config_model: Model | None = None
+    retry: RetryPolicy
+    timeout: timedelta
+    requires: tuple[str, ...] = ()
+    check: CheckDefinition | None = None
+    signal: SignalDefinition | None = None
+    passthrough: bool = False
+    problems: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def wants_input(self) -> bool:
+        """Whether the function takes an input (which may be annotated ``None``)."""
+        return self.facts.shape.wants_value
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether the function takes the context."""
+        return self.facts.shape.wants_context
+
+    @property
+    def is_async(self) -> bool:
+        """Whether what the function returns must be awaited."""
+        return self.facts.is_async
+
+    @property
+    def state_model(self) -> Model | None:
+        """The model of the state that a suspended stage keeps, where it can suspend."""
+        return self.check.state_model if self.check is not None else None
+
+    @property
+    def kind(self) -> Kind:
+        """What the stage may wait for."""
+        if self.check is not None:
+            return "poll+signal" if self.signal is not None else "poll"
+        return "signal" if self.signal is not None else "plain"
+
+    def call(self, value: BaseModel | None, ctx: Any) -> Any:
+        """Call the stage's function as its signature wants; awaiting is up to the caller."""
+        return self.facts.shape.call(self.function, value, ctx)
+
+    def load_input(self, data: bytes) -> BaseModel | None:
+        """The input that JSON *data* stands for; ``None`` for a stage without one.
+
+        Raises:
+            InvalidInputError: it does not validate.
+        """
+        try:
+            return values.load(self.input_model, data)
+        except values.UnfitValueError as error:
+            raise InvalidInputError(what=f"input of stage {self.id!r}", problems=error.problems) from error
+
+    def dump_output(self, output: object) -> tuple[bytes, BaseModel | None]:
+        """The JSON of *output*, and the output as whoever reads that JSON gets it.
+
+        Raises:
+            InvalidOutputError: it is no instance of the output model or does not survive JSON.
+        """
+        return self._dumped(self.output_model, output)
+
+    def load_output(self, data: bytes) -> BaseModel | None:
+        """The output that JSON *data* stands for.
+
+        Raises:
+            InvalidOutputError: it does not validate (it was written by another version).
+        """
+        return self._loaded(self.output_model, data)
+
+    def dump_state(self, state: object) -> bytes:
+        """The JSON of the *state* that the stage suspended with.
+
+        Raises:
+            InvalidOutputError: it is no instance of the state model or does not survive JSON.
+        """
+        return self._dumped(self.state_model, state)[0]
+
+    def load_state(self, data: bytes) -> BaseModel:
+        """The kept state that JSON *data* stands for.
+
+        Raises:
+            InvalidOutputError: it does not validate, or the stage has no check any more.
+        """
+        state = self._loaded(self.state_model, data)
+        if state is None:
+            raise InvalidOutputError(stage_id=self.id, problems=["the stage has no check_completion"])
+        return state
+
+    def _dumped(self, model: Model | None, value: object) -> tuple[bytes, BaseModel | None]:
+        try:
+            return values.dump(model, value)
+        except values.UnfitValueError as error:
+            raise InvalidOutputError(stage_id=self.id, problems=error.problems) from error
+
+    def _loaded(self, model: Model | None, data: bytes) -> BaseModel | None:
+        try:
+            return values.load(model, data)
+        except values.UnfitValueError as error:
+            raise InvalidOutputError(stage_id=self.id, problems=error.problems) from error
+
+
+def functions_of(definition: StageDefinition) -> list[tuple[str, FunctionFacts]]:
+    """The functions of a stage, each with what it is called in problems; the stage's own first."""
+    functions = [(f"stage {definition.id!r}", definition.facts)]
+    if definition.check is not None:
+        functions.append((f"check_completion of stage {definition.id!r}", definition.check.facts))
+    if definition.signal is not None:
+        functions.append((f"on_signal of stage {definition.id!r}", definition.signal.facts))
+    return functions

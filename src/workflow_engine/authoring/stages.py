@@ -1,0 +1,200 @@
+"""``@stage``: turns a plain function into a stage of a workflow.
+
+The function stays callable as it is, for unit tests.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar as DefaultTypeVar
+from typing_extensions import override
+
+from workflow_engine.authoring.context import StageContext
+from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
+from workflow_engine.authoring.retry import RetryPolicy
+from workflow_engine.authoring.signatures import definition_error, read_function
+from workflow_engine.authoring.stage_definition import (
+    CheckDefinition,
+    FunctionFacts,
+    OutT_co,
+    SignalDefinition,
+    StageDefinition,
+    StageReference,
+    functions_of,
+)
+
+InT_contra = DefaultTypeVar("InT_contra", contravariant=True, default=Any)
+ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
+
+InT = TypeVar("InT")
+ConfigT = TypeVar("ConfigT")
+OutT = TypeVar("OutT", bound=BaseModel | None)
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+# What a stage may return, its output type to be inferred; and what has no output type of its own.
+Outcome: TypeAlias = OutT | Suspended[Any] | WaitForSignal[Any] | StageResult[OutT]
+Pause: TypeAlias = Suspended[Any] | WaitForSignal[Any]
+
+
+class Stage(StageReference[OutT_co], Generic[InT_contra, ConfigT_co, OutT_co]):
+    """A function with an id and its policies. Made by ``stage``; ``build()`` checks it."""
+
+    def __init__(self, definition: StageDefinition) -> None:
+        self._definition = definition
+        self.__name__ = getattr(definition.function, "__name__", definition.id)
+        self.__doc__ = definition.function.__doc__
+        self.__wrapped__ = definition.function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself: no retries, no timeout, no checks."""
+        return self._definition.function(*args, **kwargs)
+
+    @override
+    def __repr__(self) -> str:
+        return f"<stage {self.id!r}>"
+
+    @property
+    @override
+    def id(self) -> str:
+        """The stage's id, unique in its workflow."""
+        return self._definition.id
+
+    @property
+    def definition(self) -> StageDefinition:
+        """What the engine knows of the stage."""
+        return self._definition
+
+    def check_completion(self, function: FunctionT) -> FunctionT:
+        """Mark *function* ``(state, ctx)`` as the one that asks whether the suspended stage is done.
+
+        It answers the output, ``NotReady``, or raises; a failed check follows the stage's retry
+        policy. Of the state given, its annotation is the model.
+
+        Raises:
+            WorkflowDefinitionError: the stage has a check already, or a name in the function's
+                annotations is unknown.
+        """
+        if self._definition.check is not None:
+            raise definition_error(f"stage {self.id!r} has a check_completion already")
+        facts = _read(function, f"check_completion of stage {self.id!r}")
+        check = CheckDefinition(function=function, facts=facts)
+        self._definition = merged(replace(self._definition, check=check))
+        return function
+
+    def on_signal(self, function: FunctionT) -> FunctionT:
+        """Mark *function* ``(payload, ctx)`` as the one that the awaited signal's payload goes to.
+
+        It answers the output, or waits again: ``Suspended`` or another ``WaitForSignal``.
+
+        Raises:
+            WorkflowDefinitionError: the stage has such a function already, or a name in the
+                function's annotations is unknown.
+        """
+        if self._definition.signal is not None:
+            raise definition_error(f"stage {self.id!r} has an on_signal already")
+        facts = _read(function, f"on_signal of stage {self.id!r}")
+        signal = SignalDefinition(function=function, facts=facts)
+        self._definition = merged(replace(self._definition, signal=signal))
+        return function
+
+
+class StageDecorator(Protocol):
+    """What ``stage(…)`` answers: apply it to a function. The overloads read its types."""
+
+    @overload
+    def __call__(self, function: Callable[..., Pause], /) -> Stage[Any, Any, Any]: ...
+    @overload
+    def __call__(self, function: Callable[..., Coroutine[Any, Any, Pause]], /) -> Stage[Any, Any, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[InT, StageContext[ConfigT]], Coroutine[Any, Any, Outcome[OutT]]], /
+    ) -> Stage[InT, ConfigT, OutT]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[InT, StageContext[ConfigT]], Outcome[OutT]], /
+    ) -> Stage[InT, ConfigT, OutT]: ...
+    @overload
+    def __call__(self, function: Callable[..., Coroutine[Any, Any, Outcome[OutT]]], /) -> Stage[Any, Any, OutT]: ...
+    @overload
+    def __call__(self, function: Callable[..., Outcome[OutT]], /) -> Stage[Any, Any, OutT]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Stage[Any, Any, Any]:
+        """The stage made of *function*."""
+        ...
+
+
+def stage(
+    id: str,
+    *,
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
+    timeout: timedelta = timedelta(minutes=5),
+    requires: Iterable[StageReference[Any] | str] = (),
+) -> StageDecorator:
+    """Make a function a stage: ``@stage("count-words")``.
+
+    Its first parameter is the input and its return annotation the output, pydantic models or
+    ``None``; ``ctx: StageContext[Config]`` may follow. *timeout* is for one attempt, up to 900 s
+    (the most a Lambda function runs). *requires* names stages that must come before it, whose
+    outputs it takes from ``ctx.require``. Models must be defined above the stage.
+
+    Raises:
+        TypeError: an argument is of the wrong type (``@stage`` without an id, for example).
+        WorkflowDefinitionError: by the decorator, where a name in the function's annotations is
+            unknown, or where it decorates no plain function.
+    """
+    _check_types(id, retry, timeout)
+    needed = tuple(other if isinstance(other, str) else other.id for other in _listed(requires))
+
+    def decorate(function: Callable[..., Any], /) -> Stage[Any, Any, Any]:
+        facts = _read(function, f"stage {id!r}")
+        return Stage(
+            merged(
+                StageDefinition(
+                    id=id,
+                    function=function,
+                    facts=facts,
+                    input_model=facts.value_model,
+                    retry=retry,
+                    timeout=timeout,
+                    requires=needed,
+                )
+            )
+        )
+
+    return decorate
+
+
+def merged(definition: StageDefinition) -> StageDefinition:
+    """*definition* with the output and config that its functions name first, and the problems of all."""
+    parts = [facts for _, facts in functions_of(definition)]
+    outputs = [facts.returned.output for facts in parts if facts.returned.has_output]
+    configs = [facts.config_model for facts in parts if facts.config_model is not None]
+    return replace(
+        definition,
+        output_model=outputs[0] if outputs else None,
+        config_model=configs[0] if configs else None,
+        problems=tuple(problem for facts in parts for problem in facts.problems),
+    )
+
+
+def _check_types(stage_id: object, retry: object, timeout: object) -> None:
+    if not isinstance(stage_id, str):
+        raise TypeError('@stage takes the id of the stage: @stage("count-words")')
+    if not isinstance(retry, RetryPolicy) or not isinstance(timeout, timedelta):
+        raise TypeError(f"stage {stage_id!r}: retry must be a RetryPolicy, timeout a timedelta")
+
+
+def _read(function: Callable[..., Any], role: str) -> FunctionFacts:
+    # Two frames up: the one that decorates, whose local names the annotations may use.
+    return read_function(function, role=role, localns=_names_around(depth=3))
+
+
+def _names_around(*, depth: int) -> Mapping[str, Any]:
+    return sys._getframe(depth).f_locals
+
+
+def _listed(requires: Iterable[StageReference[Any] | str]) -> Iterable[StageReference[Any] | str]:
+    return (requires,) if isinstance(requires, str | StageReference) else requires

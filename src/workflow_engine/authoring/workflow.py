@@ -1,0 +1,141 @@
+"""``Workflow``: chains stages, and checks the chain.
+
+All that can be known before a run is checked in ``build()``, and all of it is reported at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflow_engine.authoring.neighbours import (
+    Shape,
+    field_name,
+    problems_between,
+    resolve_passthrough,
+    shape_after,
+    taken_fields,
+)
+from workflow_engine.authoring.outcomes import is_model
+from workflow_engine.authoring.stage_checks import is_complete, problems_of_stage
+from workflow_engine.authoring.stage_definition import StageDefinition
+from workflow_engine.authoring.stages import Stage
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.errors import WorkflowDefinitionError
+from workflow_engine.model.ids import is_name
+from workflow_engine.model.limits import MAX_GROUP_STAGES
+
+# The engine's own: what belongs to a run is kept that long, and dates stay within what Python holds.
+MAX_RUN_DURATION = timedelta(days=3660)
+
+
+class Workflow:
+    """Builds a workflow: ``Workflow("id", input=Model).pipe(a).parallel(b, c).build()``.
+
+    Each call adds to this workflow and answers it. A run that is not finished *max_duration* after
+    its creation fails. Raise *version* to keep an older definition registered beside this one, for
+    the runs that it started.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        input: type[BaseModel],
+        max_duration: timedelta = timedelta(days=30),
+        version: int = 1,
+    ) -> None:
+        self._id, self._input = id, input
+        self._max_duration, self._version = max_duration, version
+        self._groups: list[tuple[StageDefinition, ...]] = []
+        self._problems: list[str] = []
+
+    def pipe(self, stage: Stage[Any, Any, Any]) -> "Workflow":
+        """Add a stage, which gets the output of what comes before it."""
+        return self._add("pipe", (stage,))
+
+    def parallel(self, *stages: Stage[Any, Any, Any]) -> "Workflow":
+        """Add stages that run at the same time, each with the output of what comes before them.
+
+        The input of the stage after them has a field for each output that it wants, named after
+        the stage, hyphens turned into underscores. At most 100; one alone is as with ``pipe``.
+        """
+        return self._add("parallel", stages)
+
+    def build(self) -> WorkflowDefinition:
+        """The workflow, checked.
+
+        Raises:
+            WorkflowDefinitionError: with all problems: types that do not fit between neighbours,
+                ids that are malformed or there twice, dependencies that do not come before, a
+                stage that waits without the function to go on with, an empty workflow, a group of
+                more than 100, a timeout above 900 s.
+        """
+        problems = [*self._own_problems(), *self._problems, *_problems_of_ids(self._groups)]
+        groups: list[tuple[StageDefinition, ...]] = []
+        joins: dict[str, tuple[tuple[str, str], ...]] = {}
+        before: Shape = self._input
+        source = "the workflow's input"
+        for group in self._groups:
+            resolved = tuple(resolve_passthrough(stage, before) for stage in group)
+            for stage in resolved:
+                problems += [*problems_of_stage(stage), *problems_between(stage, before, source=source)]
+                joins[stage.id] = taken_fields(stage, before)
+            groups.append(resolved)
+            before = shape_after(resolved)
+            source = f"stage {resolved[0].id!r} before it"
+        if problems:
+            raise WorkflowDefinitionError(workflow_id=str(self._id), problems=list(dict.fromkeys(problems)))
+        return WorkflowDefinition(
+            id=self._id,
+            version=self._version,
+            input_model=self._input,
+            max_duration=self._max_duration,
+            groups=tuple(groups),
+            joins={stage_id: fields for stage_id, fields in joins.items() if fields},
+        )
+
+    def _add(self, method: str, stages: Sequence[object]) -> "Workflow":
+        unfit = [stage for stage in stages if not isinstance(stage, Stage)]
+        self._problems += [f"{method}() takes stages; {stage!r} is none: mark it with @stage" for stage in unfit]
+        if not stages:
+            self._problems.append(f"{method}() was given no stage")
+        group = tuple(stage.definition for stage in stages if isinstance(stage, Stage))
+        if group:
+            self._groups.append(group)
+        return self
+
+    def _own_problems(self) -> Iterator[str]:
+        if not is_name(str(self._id)):
+            yield f"workflow id {self._id!r}: must be a letter, then up to 63 of A-Za-z0-9_-"
+        if not is_model(self._input):
+            yield f"input must be a pydantic model class, not {self._input!r}"
+        elif not is_complete(self._input):
+            yield f"input: model {self._input.__qualname__} has fields of types that are not defined"
+        if not timedelta(0) < self._max_duration <= MAX_RUN_DURATION:
+            yield f"max_duration must be above 0 and at most {MAX_RUN_DURATION.days} days"
+        if self._version < 1:
+            yield f"version must be at least 1, not {self._version}"
+        if not self._groups and not self._problems:
+            yield "the workflow has no stages"
+
+
+def _problems_of_ids(groups: Sequence[Sequence[StageDefinition]]) -> Iterator[str]:
+    earlier: set[str] = set()
+    seen: set[str] = set()
+    for group in groups:
+        if len(group) > MAX_GROUP_STAGES:
+            yield f"a group of {len(group)} stages: at most {MAX_GROUP_STAGES} run at the same time"
+        fields: dict[str, str] = {}
+        for stage in group:
+            if stage.id in seen:
+                yield f"stage id {stage.id!r} is there twice"
+            seen.add(stage.id)
+            other = fields.setdefault(field_name(stage.id), stage.id)
+            if other != stage.id:
+                yield f"stages {other!r} and {stage.id!r} of one group would both be field {field_name(stage.id)!r}"
+            for needed in stage.requires:
+                if needed not in earlier:
+                    yield f"stage {stage.id!r} requires {needed!r}, which is no stage of an earlier group"
+        earlier |= seen

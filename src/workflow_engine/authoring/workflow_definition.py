@@ -1,0 +1,187 @@
+"""A checked workflow: what the kernel works from. ``Workflow.build`` makes it.
+
+Immutable but for what is computed once on demand (schemas take milliseconds).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from workflow_engine.authoring import values
+from workflow_engine.authoring.neighbours import Joined, field_name
+from workflow_engine.authoring.stage_definition import Model, StageDefinition
+from workflow_engine.authoring.structure import fingerprint_of, structure_of
+from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WorkflowDefinition:
+    """A workflow's groups of stages, in order. The stages of a group run at the same time.
+
+    *joins* says for a stage after a group of several which field of its input is which output.
+    """
+
+    id: str
+    version: int
+    input_model: Model
+    max_duration: timedelta
+    groups: tuple[tuple[StageDefinition, ...], ...]
+    joins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def plan(self) -> tuple[tuple[str, ...], ...]:
+        """The ids of the stages, by group."""
+        return tuple(tuple(stage.id for stage in group) for group in self.groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 characters of ``a-z2-7`` that change when ids, kinds or schemas do.
+
+        Not when retries, timeouts or code do: what a run in flight can follow anyway.
+        """
+        return fingerprint_of(self._structure)
+
+    def structure(self) -> Mapping[str, Any]:
+        """What the fingerprint stands for, as JSON-compatible values."""
+        return self._structure
+
+    def stage(self, stage_id: str) -> StageDefinition:
+        """The stage of that id.
+
+        Raises:
+            StageNotFoundError: there is none.
+        """
+        group, ordinal = self.position(stage_id)
+        return self.groups[group][ordinal]
+
+    def position(self, stage_id: str) -> tuple[int, int]:
+        """The group of a stage and its ordinal in it, from 0.
+
+        Raises:
+            StageNotFoundError: there is none of that id.
+        """
+        try:
+            return self._positions[stage_id]
+        except KeyError:
+            raise StageNotFoundError(workflow_id=self.id, stage_id=stage_id) from None
+
+    def outputs_model_for(self, group: int) -> Model | None:
+        """The model of what ``join_outputs`` makes of *group*.
+
+        The output of its one stage, or a model with a field for each.
+        """
+        stages = self.groups[group]
+        return stages[0].output_model if len(stages) == 1 else Joined.of(stages).as_model()
+
+    def join_outputs(self, group: int, outputs: Mapping[str, bytes]) -> bytes:
+        """The JSON of what *group* leaves, of the JSON of its *outputs* by stage id.
+
+        The output itself for a group of one, otherwise an object with a field for each stage.
+        """
+        ids = self.plan[group]
+        if len(ids) == 1:
+            return outputs.get(ids[0], values.NOTHING)
+        return _object([(field_name(stage_id), stage_id) for stage_id in ids], outputs)
+
+    def compose_input(self, stage_id: str, outputs: Mapping[str, bytes]) -> bytes:
+        """The JSON of the input of a stage, of the JSON *outputs* of the group before it by stage id.
+
+        Not for the first group: its input is the run's.
+
+        Raises:
+            StageNotFoundError: there is no such stage.
+        """
+        group, ordinal = self.position(stage_id)
+        if self.groups[group][ordinal].input_model is None:
+            return values.NOTHING
+        if len(self.plan[group - 1]) == 1:
+            return outputs[self.plan[group - 1][0]]
+        return _object(self.joins[stage_id], outputs)
+
+    def validate_input(self, data: Mapping[str, Any] | BaseModel) -> BaseModel:
+        """The run's input that JSON-compatible *data* (or a model) stands for.
+
+        Raises:
+            InvalidInputError: it does not validate.
+        """
+        try:
+            return values.load_object(self.input_model, data)
+        except values.UnfitValueError as error:
+            raise InvalidInputError(what=f"input of workflow {self.id!r}", problems=error.problems) from error
+
+    def default_config(self) -> dict[str, dict[str, Any]]:
+        """The defaults of all config models by stage id, JSON-compatible; fields without are absent."""
+        return {
+            stage.id: _defaults(stage.config_model)
+            for group in self.groups
+            for stage in group
+            if stage.config_model is not None
+        }
+
+    def validate_config(self, config: Mapping[str, Any]) -> dict[str, BaseModel]:
+        """The config of each stage that takes one: what *config* gives by stage id, and defaults.
+
+        Raises:
+            InvalidConfigError: it names a stage that does not exist or takes no config, or a
+                stage's part does not validate.
+        """
+        for stage_id in config:
+            self._check_configurable(stage_id)
+        loaded = {stage_id: self.config_for(stage_id, config) for stage_id in self._positions}
+        return {stage_id: model for stage_id, model in loaded.items() if model is not None}
+
+    def config_for(self, stage_id: str, config: Mapping[str, Any]) -> BaseModel | None:
+        """The config of one stage, out of the run's *config* by stage id; ``None`` if it takes none.
+
+        Raises:
+            InvalidConfigError: the stage's part does not validate.
+            StageNotFoundError: there is no such stage.
+        """
+        model = self.stage(stage_id).config_model
+        if model is None:
+            return None
+        given = config.get(stage_id, {})
+        if not isinstance(given, Mapping | BaseModel):
+            raise InvalidConfigError(stage_id=stage_id, problems=["must be an object"])
+        try:
+            return values.load_object(model, given)
+        except values.UnfitValueError as error:
+            raise InvalidConfigError(stage_id=stage_id, problems=error.problems) from error
+
+    def _check_configurable(self, stage_id: str) -> None:
+        if stage_id not in self._positions:
+            known = ", ".join(self._positions)
+            raise InvalidConfigError(stage_id=stage_id, problems=[f"the workflow has no such stage; it has {known}"])
+        if self.stage(stage_id).config_model is None:
+            raise InvalidConfigError(stage_id=stage_id, problems=["the stage takes no config"])
+
+    @cached_property
+    def _structure(self) -> Mapping[str, Any]:
+        return structure_of(workflow_id=self.id, version=self.version, input_model=self.input_model, groups=self.groups)
+
+    @cached_property
+    def _positions(self) -> Mapping[str, tuple[int, int]]:
+        return {
+            stage.id: (group, ordinal)
+            for group, stages in enumerate(self.groups)
+            for ordinal, stage in enumerate(stages)
+        }
+
+
+def _object(fields: Sequence[tuple[str, str]], outputs: Mapping[str, bytes]) -> bytes:
+    # Field names are stage ids with underscores, so that they need no escaping.
+    parts = [b'"%s":%s' % (name.encode(), outputs.get(stage_id, values.NOTHING)) for name, stage_id in fields]
+    return b"{" + b",".join(parts) + b"}"
+
+
+def _defaults(model: Model) -> dict[str, Any]:
+    return {
+        name: to_jsonable_python(info.get_default(call_default_factory=True, validated_data={}), fallback=repr)
+        for name, info in model.model_fields.items()
+        if not info.is_required()
+    }
