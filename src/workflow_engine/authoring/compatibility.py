@@ -25,11 +25,10 @@ def differences(old_structure: Mapping[str, Any], new: WorkflowDefinition, group
       there already; in the first group, the workflow's input is the same;
     - from the current group on, no config field is required that was not before.
 
-    Raises:
-        ValueError: *old_structure* is of a format that this version does not know.
+    A structure of a format that this version does not know is a difference.
     """
     if old_structure.get("format") != STRUCTURE_FORMAT:
-        raise ValueError(f"structure of format {old_structure.get('format')!r}; this version reads {STRUCTURE_FORMAT}")
+        return [f"its structure has format {old_structure.get('format')!r}; this version reads {STRUCTURE_FORMAT}"]
     old_groups: Sequence[Sequence[StageFacts]] = old_structure["groups"]
     new_structure = new.structure()
     new_groups: Sequence[Sequence[StageFacts]] = new_structure["groups"]

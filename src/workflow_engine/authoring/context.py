@@ -34,7 +34,7 @@ class OutputReader(Protocol):
 
 
 class StageStorage(Protocol):
-    """Keeps what a stage wants to find again, on a later attempt too.
+    """Keeps what a stage makes beside its output; a check finds what the stage stored before it.
 
     Keys are the stage's own: no key reaches another stage's or another run's things. All methods raise ``TransientError`` where the store did not answer.
     """

@@ -7,10 +7,12 @@ has a field for each output that it wants, named after the stage (hyphens become
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, Union, get_args, get_origin
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, create_model
 
+from workflow_engine.authoring.outcomes import is_model
+from workflow_engine.authoring.signatures import union_members
 from workflow_engine.authoring.stage_checks import covers, name_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 
@@ -26,7 +28,7 @@ class Joined:
     def of(cls, group: Sequence[StageDefinition]) -> "Joined":
         """The outputs of *group*."""
         return cls(
-            outputs={field_name(stage.id): stage.output_model for stage in group},
+            outputs={field_name(stage.id): _output_of(stage) for stage in group},
             stage_ids={field_name(stage.id): stage.id for stage in group},
         )
 
@@ -34,6 +36,10 @@ class Joined:
         """A model with all the outputs, for a stage that passes them on as they are."""
         fields: dict[str, Any] = {name: (output, ...) for name, output in self.outputs.items()}
         return create_model("JoinedOutputs", __base__=JoinedOutputs, **fields)
+
+
+class Unreadable(BaseModel):
+    """Stands for an output whose annotation is a problem already: whatever takes it is no news."""
 
 
 class JoinedOutputs(BaseModel):
@@ -51,7 +57,7 @@ def field_name(stage_id: str) -> str:
 
 def shape_after(group: Sequence[StageDefinition]) -> Shape:
     """What *group* leaves for the next one."""
-    return group[0].output_model if len(group) == 1 else Joined.of(group)
+    return _output_of(group[0]) if len(group) == 1 else Joined.of(group)
 
 
 def resolve_passthrough(stage: StageDefinition, before: Shape) -> StageDefinition:
@@ -72,7 +78,7 @@ def taken_fields(stage: StageDefinition, before: Shape) -> tuple[tuple[str, str]
 def problems_between(stage: StageDefinition, before: Shape, *, source: str) -> Iterator[str]:
     """Why the input of *stage* cannot be made of what is there; *source* names that in problems."""
     wanted = stage.input_model
-    if wanted is None or stage.passthrough:
+    if wanted is None or stage.passthrough or before is Unreadable:
         return
     if isinstance(before, Joined):
         yield from _problems_with_fields(stage, wanted, before)
@@ -80,13 +86,11 @@ def problems_between(stage: StageDefinition, before: Shape, *, source: str) -> I
         yield from _problems_after_passthrough(stage, wanted, before)
     elif not covers(wanted, before):
         yield f"stage {stage.id!r} takes {name_of(wanted)}, but {source} gives {name_of(before)}"
-    elif before is not None and _forbids_extra(wanted):
-        added = [name for name in before.model_fields if name not in wanted.model_fields]
-        if added:
-            yield (
-                f"stage {stage.id!r} takes {name_of(wanted)}, which forbids the fields that "
-                f"{name_of(before)} adds to it: {', '.join(added)}"
-            )
+    elif before is not None and (added := _forbidden(wanted, before)):
+        yield (
+            f"stage {stage.id!r} takes {name_of(wanted)}, which forbids the fields that "
+            f"{name_of(before)} adds to it: {', '.join(added)}"
+        )
 
 
 def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined) -> Iterator[str]:
@@ -107,7 +111,7 @@ def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined)
 
 def _problems_after_passthrough(stage: StageDefinition, wanted: Model, before: Model) -> Iterator[str]:
     joined = Joined(
-        outputs={name: _output_of(field.annotation) for name, field in before.model_fields.items()},
+        outputs={name: _field_model(field.annotation) for name, field in before.model_fields.items()},
         stage_ids={name: name for name in before.model_fields},
     )
     yield from _problems_with_fields(stage, wanted, joined)
@@ -116,19 +120,32 @@ def _problems_after_passthrough(stage: StageDefinition, wanted: Model, before: M
         yield f"stage {stage.id!r} takes {name_of(wanted)}, which forbids what sleep passes on: {', '.join(unnamed)}"
 
 
-def _output_of(annotation: Any) -> Model | None:
+def _output_of(stage: StageDefinition) -> Model | None:
+    return stage.output_model if stage.has_output else Unreadable
+
+
+def _field_model(annotation: Any) -> Model | None:
     return None if annotation in (None, types.NoneType) else annotation
 
 
 def _takes(annotation: Any, output: Model | None) -> bool:
     """Whether a field so annotated takes *output*."""
-    if annotation in (Any, object):
+    return any(_member_takes(member, output) for member in union_members(annotation))
+
+
+def _member_takes(member: Any, output: Model | None) -> bool:
+    if member in (Any, object) or output is Unreadable:
         return True
-    if get_origin(annotation) in (Union, types.UnionType):
-        return any(_takes(member, output) for member in get_args(annotation))
-    if annotation in (None, types.NoneType):
-        return output is None
-    return isinstance(annotation, type) and output is not None and issubclass(output, annotation)
+    if output is None:
+        return member in (None, types.NoneType)
+    return is_model(member) and issubclass(output, member) and not _forbidden(member, output)
+
+
+def _forbidden(wanted: Model, given: Model) -> list[str]:
+    """The fields that subclass *given* adds to *wanted*, where that takes none but its own."""
+    if not _forbids_extra(wanted):
+        return []
+    return [name for name in given.model_fields if name not in wanted.model_fields]
 
 
 def _forbids_extra(model: Model) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Generic
+from typing import Generic, TypeGuard
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -106,7 +106,7 @@ class StageResult(Generic[ResultT_co]):
             _check_artifact(name, place)
 
 
-def is_model(candidate: object) -> bool:
+def is_model(candidate: object) -> TypeGuard[type[BaseModel]]:
     """Whether *candidate* is a pydantic model class (a parametrised generic one included)."""
     return isinstance(candidate, type) and issubclass(candidate, BaseModel)
 

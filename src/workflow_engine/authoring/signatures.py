@@ -7,7 +7,7 @@ What cannot be resolved is raised at once; what can be resolved but does not fit
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal, is_model
@@ -131,7 +131,7 @@ class _Reader:
         if awaited:
             annotation = get_args(annotation)[-1]
         found: dict[str, Any] = {}
-        for member in _members(annotation):
+        for member in union_members(annotation):
             self._read_member(member, found)
         return Returned(**found), awaited
 
@@ -146,7 +146,7 @@ class _Reader:
             found["waits"] = True
             found["payload"] = self._argument(member, "WaitForSignal")
         elif origin is StageResult:
-            for output in _members(get_args(member)[0] if get_args(member) else None):
+            for output in union_members(get_args(member)[0] if get_args(member) else None):
                 self._read_output(output, found)
         else:
             self._read_output(member, found)
@@ -165,8 +165,7 @@ class _Reader:
 
     def _model(self, annotation: Any, what: str) -> Model | None:
         if is_model(annotation):
-            model: Model = annotation
-            return model
+            return annotation
         self._problem(f"{what} must be a pydantic model or None, not {_shown(annotation)}")
         return None
 
@@ -181,20 +180,22 @@ class _Reader:
         self.problems.append(f"{self._role}: {text}")
 
 
-def _members(annotation: Any) -> Iterator[Any]:
-    """The members of a union (of one, where it is none), aliases resolved."""
-    while hasattr(annotation, "__value__"):  # a `type` statement, from Python 3.12 on
+def union_members(annotation: Any) -> Iterator[Any]:
+    """The members of a union (of one, where it is none), aliases and ``Annotated`` resolved."""
+    if hasattr(annotation, "__value__"):  # a `type` statement, from Python 3.12 on
         annotation = annotation.__value__
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _members(member)
+            yield from union_members(member)
     else:
         yield annotation
 
 
 def _context_annotation(annotation: Any) -> Any:
     """The ``StageContext[…]`` in *annotation* (which may be ``… | None``), or ``None``."""
-    contexts = (member for member in _members(annotation) if (get_origin(member) or member) is StageContext)
+    contexts = (member for member in union_members(annotation) if (get_origin(member) or member) is StageContext)
     return next(contexts, None)
 
 

@@ -84,7 +84,7 @@ class CheckDefinition:
     """The function that asks whether a suspended stage is done."""
 
     function: Callable[..., Any]
-    facts: FunctionFacts
+    facts: FunctionFacts = field(repr=False)
 
     @property
     def state_model(self) -> Model | None:
@@ -116,7 +116,7 @@ class SignalDefinition:
     """The function that a signal's payload is given to."""
 
     function: Callable[..., Any]
-    facts: FunctionFacts
+    facts: FunctionFacts = field(repr=False)
 
     @property
     def payload_model(self) -> Model | None:
@@ -160,7 +160,7 @@ class StageDefinition:
 
     id: str
     function: Callable[..., Any]
-    facts: FunctionFacts
+    facts: FunctionFacts = field(repr=False)
     input_model: Model | None = None
     output_model: Model | None = None
     config_model: Model | None = None
@@ -191,6 +191,12 @@ class StageDefinition:
     def state_model(self) -> Model | None:
         """The model of the state that a suspended stage keeps, where it can suspend."""
         return self.check.state_model if self.check is not None else None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether ``output_model`` says what comes out, a ``None`` for "nothing" included."""
+        readable = any(facts.returned.has_output for _, facts in functions_of(self))
+        return self.passthrough or (readable and not self.problems)
 
     @property
     def kind(self) -> Kind:

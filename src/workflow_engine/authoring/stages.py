@@ -4,7 +4,7 @@ The function stays callable as it is, for unit tests.
 """
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
@@ -131,7 +131,7 @@ def stage(
     *,
     retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
     timeout: timedelta = timedelta(minutes=5),
-    requires: Iterable[StageReference[Any] | str] = (),
+    requires: Sequence[StageReference[Any] | str] = (),
 ) -> StageDecorator:
     """Make a function a stage: ``@stage("count-words")``.
 
@@ -146,7 +146,7 @@ def stage(
             unknown, or where it decorates no plain function.
     """
     _check_types(id, retry, timeout)
-    needed = tuple(other if isinstance(other, str) else other.id for other in _listed(requires))
+    needed = _ids_of(id, requires)
 
     def decorate(function: Callable[..., Any], /) -> Stage[Any, Any, Any]:
         facts = _read(function, f"stage {id!r}")
@@ -196,5 +196,10 @@ def _names_around(*, depth: int) -> Mapping[str, Any]:
     return sys._getframe(depth).f_locals
 
 
-def _listed(requires: Iterable[StageReference[Any] | str]) -> Iterable[StageReference[Any] | str]:
-    return (requires,) if isinstance(requires, str | StageReference) else requires
+def _ids_of(stage_id: str, requires: object) -> tuple[str, ...]:
+    if isinstance(requires, str | StageReference) or not isinstance(requires, Iterable):
+        raise TypeError(f"stage {stage_id!r}: requires takes several stages: requires=[{requires!r}]")
+    unfit = [other for other in requires if not isinstance(other, str | StageReference)]
+    if unfit:
+        raise TypeError(f"stage {stage_id!r}: requires takes stages or their ids, not {unfit[0]!r}")
+    return tuple(other if isinstance(other, str) else other.id for other in requires)

@@ -39,6 +39,8 @@ def load(model: type[ModelT] | None, data: bytes) -> ModelT | None:
         loaded: ModelT = model.__pydantic_validator__.validate_json(data, by_alias=True, by_name=True)
     except ValidationError as error:
         raise UnfitValueError(problems_of(error)) from error
+    except Exception as error:  # a validator of the user's, which pydantic lets through
+        raise UnfitValueError([f"a validator of {model.__name__} raised {type(error).__name__}"]) from error
     return loaded
 
 

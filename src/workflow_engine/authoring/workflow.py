@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from workflow_engine.authoring.neighbours import (
     Shape,
+    Unreadable,
     field_name,
     problems_between,
     resolve_passthrough,
@@ -28,6 +29,8 @@ from workflow_engine.model.limits import MAX_GROUP_STAGES
 
 # The engine's own: what belongs to a run is kept that long, and dates stay within what Python holds.
 MAX_RUN_DURATION = timedelta(days=3660)
+
+__all__ = ["Workflow", "WorkflowDefinition"]
 
 
 class Workflow:
@@ -75,7 +78,7 @@ class Workflow:
         problems = [*self._own_problems(), *self._problems, *_problems_of_ids(self._groups)]
         groups: list[tuple[StageDefinition, ...]] = []
         joins: dict[str, tuple[tuple[str, str], ...]] = {}
-        before: Shape = self._input
+        before: Shape = self._input if is_model(self._input) else Unreadable
         source = "the workflow's input"
         for group in self._groups:
             resolved = tuple(resolve_passthrough(stage, before) for stage in group)
