@@ -24,6 +24,11 @@ class SplitText(BaseModel):
     paragraphs: list[list[str]] = Field(description="the sentences of each paragraph")
     vocabulary: dict[str, int] = Field(description="how often each distinct word occurs")
 
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences of all paragraphs."""
+        return [sentence for paragraph in self.paragraphs for sentence in paragraph]
+
 
 class Keyword(BaseModel):
     """A phrase that says what the text is about."""

@@ -1,7 +1,5 @@
 """Prose, as it is found in plain text and in Markdown."""
 
-import time
-
 import pytest
 
 from workflows.document_analysis.prose import paragraphs, readable_text, title
@@ -80,11 +78,8 @@ def test_the_title_is_the_first_heading(text: str, expected: str | None) -> None
 @pytest.mark.parametrize(
     "unit", ["[", "<a ", "<!--", "[x](", "# #", "|", " ", "\n ", "a@", "http://.", "```\n", "=== "]
 )
-def test_no_text_takes_more_than_linear_time(unit: str) -> None:
-    """Quadratic time would need minutes for these, linear time needs milliseconds."""
-    text = "x\n# " + unit * (400_000 // len(unit)) + "x"
-    start = time.process_time()
-    readable = readable_text(text)
-    paragraphs(readable)
+def test_no_text_stalls_the_search_for_prose(unit: str) -> None:
+    """A megabyte takes a fraction of a second; in quadratic time it would run into the test's timeout."""
+    readable = readable_text("x\n# " + unit * (1_000_000 // len(unit)) + "x")
     title(readable)
-    assert time.process_time() - start < 5
+    assert paragraphs(readable)[0].startswith("x")
