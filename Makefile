@@ -9,6 +9,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+SAM := .cache/sam
+
 INPUT ?= docs
 TESTS ?= tests
 WORKERS ?= auto
@@ -21,7 +23,9 @@ help: ## list the targets
 setup: $(STAMP) ## create the virtual environment from the pinned requirements
 
 $(STAMP): requirements-dev.txt pyproject.toml scripts/setup.sh scripts/find_python.sh
-	@scripts/setup.sh "$(VENV)" "$(PYTHON)"
+	@scripts/setup.sh "$(VENV)" requirements-dev.txt "$(PYTHON)"
+	@# The build backend is pinned too: no isolation, no download.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: run
@@ -40,6 +44,26 @@ lint: $(STAMP) ## everything that can be said without running the code
 test: lint ## lint, then every test that needs no AWS account (TESTS=path for some of them)
 	@$(BIN)/python scripts/dynamodb_local.py fetch || true
 	$(BIN)/pytest --numprocesses=$(WORKERS) $(TESTS)
+
+.PHONY: unit
+unit: $(STAMP) ## the tests that need no emulator
+	$(BIN)/pytest --numprocesses=$(WORKERS) tests/unit
+
+# `make test-3.13`, `make unit-3.11`: the same with that interpreter, in an environment of its own.
+test-3.%: scripts/find_python.sh
+	@$(MAKE) test VENV=.venv-3.$* PYTHON="$$(scripts/find_python.sh 3.$*)"
+
+unit-3.%: scripts/find_python.sh
+	@$(MAKE) unit VENV=.venv-3.$* PYTHON="$$(scripts/find_python.sh 3.$*)"
+
+.PHONY: bundle
+bundle: $(STAMP) $(SAM)/.installed ## build the Lambda bundle with the SAM CLI and look into it
+	@scripts/find_python.sh 3.13 >/dev/null 2>&1 || echo "no Python 3.13 here, which sam build asks for: pip installs what sam would"
+	SAM="$(SAM)/bin/sam" $(BIN)/pytest -m bundle tests/bundle
+
+$(SAM)/.installed: requirements-sam.txt scripts/setup.sh
+	@scripts/setup.sh "$(SAM)" requirements-sam.txt "$(PYTHON)"
+	@touch $@
 
 .PHONY: format
 format: $(STAMP) ## format the code and mend what ruff can mend

@@ -28,4 +28,5 @@ for version in "$@"; do
         if works "$candidate" "$version"; then executable "$candidate"; exit 0; fi
     done
 done
+echo "no Python of these versions here: $*" >&2
 exit 1

@@ -1,0 +1,427 @@
+"""What template.yaml promises, and why. Each promise costs somebody dearly where it is broken."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Json = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+SECONDS_OF_14_DAYS = 1_209_600
+# Lambda developer guide, "Configuring scalability for an SQS queue": six times the function's timeout.
+VISIBILITY_FACTOR = 6
+# Workflow(max_duration=…) unless it says otherwise, and the head's week after its children.
+USUAL_MAX_DURATION_DAYS = 30
+HEAD_OUTLIVES_CHILDREN_DAYS = 7
+# Service authorization reference: X-Ray has no resources to name.
+ACTIONS_WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+
+def of_type(resources: Json, kind: str) -> Json:
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(resources: Json, role: str) -> list[Json]:
+    policies = resources[role]["Properties"]["Policies"]
+    return [statement for policy in policies for statement in as_list(policy["PolicyDocument"]["Statement"])]
+
+
+def actions(resources: Json, role: str) -> set[str]:
+    return {action for statement in statements(resources, role) for action in as_list(statement["Action"])}
+
+
+def arn_of(logical_id: str) -> Json:
+    return {"Fn::GetAtt": [logical_id, "Arn"]}
+
+
+def environment(resources: Json, function: str) -> Json:
+    variables: Json = resources[function]["Properties"]["Environment"]["Variables"]
+    return variables
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    command = [str(Path(sys.executable).parent / "cfn-lint"), str(ROOT / "template.yaml")]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stdout
+
+
+def test_what_cannot_be_made_again_is_kept(resources: Json) -> None:
+    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy") == "Retain"}
+
+    assert kept == {"Table", "Bucket"}
+    assert all(resources[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
+
+
+def test_every_name_that_a_user_needs_is_an_output(template: Json, resources: Json) -> None:
+    """The command line finds a deployed stack by its outputs."""
+    kinds = {
+        "AWS::DynamoDB::Table",
+        "AWS::S3::Bucket",
+        "AWS::SQS::Queue",
+        "AWS::Events::EventBus",
+        "AWS::Scheduler::ScheduleGroup",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+    }
+    outputs = [output["Value"] for output in template["Outputs"].values()]
+
+    missing = {
+        name for name, resource in resources.items() if resource["Type"] in kinds and {"Ref": name} not in outputs
+    }
+
+    assert missing == set()
+
+
+# ---------------------------------------------------------------- state
+
+
+def test_the_table_costs_nothing_idle_and_can_be_restored(resources: Json) -> None:
+    table = resources["Table"]["Properties"]
+
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"]["SSEEnabled"] is True
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_the_table_has_the_keys_that_the_adapter_writes(resources: Json) -> None:
+    table = resources["Table"]["Properties"]
+    types = {item["AttributeName"]: item["AttributeType"] for item in table["AttributeDefinitions"]}
+
+    def keys(schema: list[Json]) -> list[tuple[str, str, str]]:
+        return [(key["AttributeName"], types[key["AttributeName"]], key["KeyType"]) for key in schema]
+
+    assert keys(table["KeySchema"]) == [("pk", "S", "HASH"), ("sk", "S", "RANGE")]
+    assert {index["IndexName"]: keys(index["KeySchema"]) for index in table["GlobalSecondaryIndexes"]} == {
+        "due": [("ds", "S", "HASH"), ("da", "N", "RANGE")],
+        "listing": [("ls", "S", "HASH"), ("lc", "S", "RANGE")],
+        "failures": [("fs", "S", "HASH"), ("fc", "S", "RANGE")],
+    }
+
+
+def test_an_index_holds_keys_only(resources: Json) -> None:
+    """An index that projected the head would be written with every commit, and billed for it."""
+    indexes = resources["Table"]["Properties"]["GlobalSecondaryIndexes"]
+
+    assert [index["Projection"] for index in indexes] == [{"ProjectionType": "KEYS_ONLY"}] * 3
+
+
+def test_warm_throughput_covers_the_indexes_too(resources: Json) -> None:
+    """A write waits for the slowest index that it changes."""
+    table = resources["Table"]["Properties"]
+
+    assert all(index["WarmThroughput"] == table["WarmThroughput"] for index in table["GlobalSecondaryIndexes"])
+
+
+def test_the_bucket_is_closed_to_the_public_and_encrypted(resources: Json) -> None:
+    bucket = resources["Bucket"]["Properties"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+
+
+def deployments() -> dict[str, dict[str, str]]:
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    environments = {name: part for name, part in configuration.items() if isinstance(part, dict)}
+    return {
+        name: dict(pair.split("=", 1) for pair in part["deploy"]["parameters"].get("parameter_overrides", []))
+        for name, part in environments.items()
+    }
+
+
+@pytest.mark.parametrize("deployment", ["default", "dev", "prod"])
+def test_payloads_outlive_the_runs_that_name_them(parameters: Json, resources: Json, deployment: str) -> None:
+    """A run whose input was deleted cannot be rerun, shown or finished."""
+    values = {name: parameter.get("Default") for name, parameter in parameters.items()} | deployments()[deployment]
+    needed = int(values["RetentionDays"]) + USUAL_MAX_DURATION_DAYS + HEAD_OUTLIVES_CHILDREN_DAYS
+
+    assert int(values["PayloadDays"]) >= needed
+    expirations = [
+        rule["ExpirationInDays"]
+        for rule in resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    ]
+    assert expirations == [{"Ref": "PayloadDays"}]
+
+
+@pytest.mark.parametrize("deployment", ["default", "dev", "prod"])
+def test_a_deployment_sets_parameters_that_exist(parameters: Json, deployment: str) -> None:
+    """CloudFormation refuses an unknown parameter, after minutes."""
+    assert deployments()[deployment].keys() <= parameters.keys()
+
+
+# ---------------------------------------------------------------- queues
+
+
+def test_a_message_in_work_is_not_given_to_a_second_function(parameters: Json, resources: Json) -> None:
+    longest = parameters["InvocationSeconds"]["MaxValue"]
+
+    assert resources["JobQueue"]["Properties"]["VisibilityTimeout"] >= VISIBILITY_FACTOR * longest
+
+
+def test_a_job_that_fails_for_ever_ends_in_the_dead_letter_queue(resources: Json) -> None:
+    redrive = resources["JobQueue"]["Properties"]["RedrivePolicy"]
+
+    assert redrive["deadLetterTargetArn"] == arn_of("JobDeadLetterQueue")
+    # A throttled or crashed delivery counts too, so not 1; each costs seconds, so not 100.
+    assert 3 <= redrive["maxReceiveCount"] <= 10
+
+
+def test_dead_letters_wait_as_long_as_sqs_allows(resources: Json) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+
+    assert {name: queue["MessageRetentionPeriod"] for name, queue in queues.items()} == {
+        "JobQueue": SECONDS_OF_14_DAYS,
+        "JobDeadLetterQueue": SECONDS_OF_14_DAYS,
+        "ScheduleDeadLetterQueue": SECONDS_OF_14_DAYS,
+        "TickDeadLetterQueue": SECONDS_OF_14_DAYS,
+    }
+
+
+def test_every_queue_is_encrypted(resources: Json) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+
+    assert {name for name, queue in queues.items() if queue.get("SqsManagedSseEnabled") is not True} == set()
+
+
+def test_every_queue_and_the_bucket_refuse_plain_http(resources: Json) -> None:
+    refusing: set[str] = set()
+    for kind, subject in (("AWS::SQS::QueuePolicy", "Queues"), ("AWS::S3::BucketPolicy", "Bucket")):
+        for policy in of_type(resources, kind).values():
+            if any(denies_plain_http(statement) for statement in policy["PolicyDocument"]["Statement"]):
+                refusing |= {reference["Ref"] for reference in as_list(policy[subject])}
+
+    assert refusing == {*of_type(resources, "AWS::SQS::Queue"), "Bucket"}
+
+
+def denies_plain_http(statement: Json) -> bool:
+    condition = statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+    everything = statement["Action"] in ("sqs:*", "s3:*") and statement["Principal"] == "*"
+    return statement["Effect"] == "Deny" and condition and everything
+
+
+def test_nobody_else_may_send_to_a_queue(resources: Json) -> None:
+    """The one exception is EventBridge, for the one rule whose delivery failed."""
+    allowed = [
+        (name, statement)
+        for name, policy in of_type(resources, "AWS::SQS::QueuePolicy").items()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+
+    ((name, statement),) = allowed
+    assert name == "TickDeadLetterQueuePolicy"
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": arn_of("TickFunctionEveryMinute")}}
+
+
+# ---------------------------------------------------------------- functions
+
+
+def test_the_job_function_may_call_itself_through_the_queue(resources: Json) -> None:
+    """Lambda's recursive loop detection stops Lambda -> SQS -> Lambda after about 16 hops and drops the message:
+    a run with more hand-overs than that would be lost, on AWS alone. The engine bounds its own hops."""
+    assert resources["JobFunction"]["Properties"]["RecursiveLoop"] == "Allow"
+
+
+def test_only_the_job_function_may_loop(resources: Json) -> None:
+    assert "RecursiveLoop" not in resources["TickFunction"]["Properties"]
+
+
+def test_one_bad_record_does_not_bring_its_neighbours_back(resources: Json) -> None:
+    (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["EventSourceArn"] == arn_of("JobQueue")
+    assert mapping["FunctionName"] == {"Ref": "JobFunction"}
+
+
+def test_the_load_is_bounded_and_adjustable(parameters: Json, resources: Json) -> None:
+    (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+
+    assert mapping["BatchSize"] == {"Ref": "BatchSize"}
+    assert parameters["BatchSize"]["Default"] == 1
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+    # Lambda API reference, ScalingConfig: at least 2.
+    assert parameters["MaximumConcurrency"]["MinValue"] == 2
+
+
+def test_a_lease_ends_when_the_invocation_does(resources: Json) -> None:
+    """The engine is told the timeout that Lambda enforces: one parameter feeds both."""
+    assert resources["JobFunction"]["Properties"]["Timeout"] == {"Ref": "InvocationSeconds"}
+    for function in ("JobFunction", "TickFunction"):
+        assert environment(resources, function)["INVOCATION_SECONDS"] == {"Ref": "InvocationSeconds"}
+
+
+def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Json) -> None:
+    engine = {
+        "TABLE_NAME": {"Ref": "Table"},
+        "BUCKET_NAME": {"Ref": "Bucket"},
+        "JOB_QUEUE_URL": {"Ref": "JobQueue"},
+        "JOB_QUEUE_ARN": arn_of("JobQueue"),
+        "EVENT_BUS_NAME": {"Ref": "EventBus"},
+        "SCHEDULE_GROUP_NAME": {"Ref": "ScheduleGroup"},
+        "SCHEDULER_ROLE_ARN": arn_of("SchedulerRole"),
+        "SCHEDULE_DLQ_ARN": arn_of("ScheduleDeadLetterQueue"),
+        "WORKFLOWS": {"Ref": "Workflows"},
+        "PUBLISH_EVENTS": {"Ref": "PublishEvents"},
+        "INVOCATION_SECONDS": {"Ref": "InvocationSeconds"},
+        "DUE_SHARDS": {"Ref": "DueShards"},
+        "RETENTION_DAYS": {"Ref": "RetentionDays"},
+    }
+    for function in ("JobFunction", "TickFunction"):
+        variables = environment(resources, function)
+        assert {name: value for name, value in variables.items() if not name.startswith("POWERTOOLS_")} == engine
+
+
+def test_the_functions_share_one_build(resources: Json) -> None:
+    functions = of_type(resources, "AWS::Lambda::Function").values()
+
+    assert {function["Handler"] for function in functions} == {
+        "workflow_engine.entrypoints.job_handler.handler",
+        "workflow_engine.entrypoints.maintenance_tick.handler",
+    }
+    assert {function["Runtime"] for function in functions} == {"python3.13"}
+    assert [function["Architectures"] for function in functions] == [[{"Ref": "Architecture"}]] * 2
+    assert [function["TracingConfig"] for function in functions] == [{"Mode": "Active"}] * 2
+
+
+def test_logs_are_written_where_they_are_deleted_in_time(resources: Json) -> None:
+    """A log group that Lambda makes itself keeps everything for ever."""
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    functions = of_type(resources, "AWS::Lambda::Function").values()
+
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
+    assert [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions] == list(groups)
+
+
+def test_the_tick_comes_every_minute_and_its_failures_are_kept(resources: Json) -> None:
+    (rule,) = of_type(resources, "AWS::Events::Rule").values()
+    (target,) = rule["Targets"]
+    (failed,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert target["Arn"] == arn_of("TickFunction")
+    assert target["DeadLetterConfig"] == {"Arn": arn_of("TickDeadLetterQueue")}
+    assert failed["FunctionName"] == {"Ref": "TickFunction"}
+    assert failed["DestinationConfig"] == {"OnFailure": {"Destination": arn_of("TickDeadLetterQueue")}}
+    # The next tick is better than a repeated one.
+    assert failed["MaximumRetryAttempts"] == 0
+
+
+# ---------------------------------------------------------------- who may do what
+
+
+ROLES = ["JobRole", "TickRole", "SchedulerRole"]
+
+
+def test_no_managed_policy_widens_a_role(resources: Json) -> None:
+    """What SAM attaches by itself (logs, X-Ray, SQS) names `*` as its resource."""
+    roles = of_type(resources, "AWS::IAM::Role")
+
+    assert sorted(roles) == sorted(ROLES)
+    assert all("ManagedPolicyArns" not in role for role in roles.values())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_action_has_a_wildcard(resources: Json, role: str) -> None:
+    assert {action for action in actions(resources, role) if "*" in action} == set()
+    assert all("NotAction" not in statement for statement in statements(resources, role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_resource_is_named(resources: Json, role: str) -> None:
+    for statement in statements(resources, role):
+        unnamed = "*" in as_list(statement["Resource"]) or "NotResource" in statement
+
+        assert not unnamed or set(statement["Action"]) == ACTIONS_WITHOUT_RESOURCES
+
+
+def test_a_wildcard_ends_inside_the_bucket_and_the_schedule_group(resources: Json) -> None:
+    patterns = {
+        resource["Fn::Sub"]
+        for role in ROLES
+        for statement in statements(resources, role)
+        for resource in as_list(statement["Resource"])
+        if isinstance(resource, dict) and "*" in resource.get("Fn::Sub", "")
+    }
+
+    assert patterns == {
+        "${Bucket.Arn}/*",
+        "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*",
+    }
+
+
+@pytest.mark.parametrize("role", ["JobRole", "TickRole"])
+def test_a_function_hands_over_only_the_schedulers_role_and_only_to_scheduler(resources: Json, role: str) -> None:
+    """Whoever may pass a role may act as it."""
+    passing = [statement for statement in statements(resources, role) if "iam:PassRole" in as_list(statement["Action"])]
+
+    (statement,) = passing
+    assert statement["Action"] == "iam:PassRole"
+    assert statement["Resource"] == arn_of("SchedulerRole")
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_scheduler_may_only_send_to_the_job_queue_and_its_dead_letters(resources: Json) -> None:
+    (statement,) = statements(resources, "SchedulerRole")
+
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Resource"] == [arn_of("JobQueue"), arn_of("ScheduleDeadLetterQueue")]
+
+
+def test_scheduler_acts_only_for_this_stacks_schedules(resources: Json) -> None:
+    """The confused deputy: without the condition, another account's schedule could use the role."""
+    (trust,) = resources["SchedulerRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": {"Ref": "AWS::AccountId"},
+        "aws:SourceArn": arn_of("ScheduleGroup"),
+    }
+
+
+def test_the_tick_reads_no_payloads_and_takes_no_jobs(resources: Json) -> None:
+    """It wakes runs up and executes nothing: a weakness in it reaches no document."""
+    allowed = actions(resources, "TickRole")
+
+    assert {action for action in allowed if action.startswith("s3:")} == set()
+    assert {action for action in allowed if action.startswith("sqs:")} == {"sqs:SendMessage"}
+
+
+def test_no_function_may_change_or_delete_the_stack_itself(resources: Json) -> None:
+    for role in ("JobRole", "TickRole"):
+        administrative = ("Create", "Delete", "Update", "Put", "Tag", "Set")
+        allowed = {action for action in actions(resources, role) if action.split(":")[1].startswith(administrative)}
+
+        assert allowed <= {
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "events:PutEvents",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+            "s3:DeleteObject",
+            "s3:PutObject",
+            "scheduler:CreateSchedule",
+            "scheduler:DeleteSchedule",
+            "sqs:DeleteMessage",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        }
