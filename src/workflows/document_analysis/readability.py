@@ -49,7 +49,7 @@ def measure_readability(word_counts: Mapping[str, int], *, sentences: int) -> Re
 
 
 def flesch_reading_ease(words: int, sentences: int, syllables: int) -> float:
-    """Return Flesch's reading ease: 100 is for fourth-graders, 0 for nobody."""
+    """Return Flesch's reading ease: usually 0 (hardest) to 100 (easiest), but nothing bounds it."""
     return 206.835 - 1.015 * words / sentences - 84.6 * syllables / words
 
 
