@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -95,23 +95,9 @@ def test_a_blank_document_is_refused(text: str) -> None:
         Document(text=text)
 
 
+# The fixture may live through all examples: it makes a context of its own for each.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1).filter(lambda text: bool(text.strip())))
-def test_no_text_makes_a_stage_raise(text: str) -> None:
-    document = Document(text=text)
-    taken_apart = stages.split(document, _Silent()).output
-    stages.readability(taken_apart)
-    stages.language(taken_apart, _Silent())
-    stages.keywords(taken_apart, _Silent())
-    assert type(taken_apart).model_validate_json(taken_apart.model_dump_json()) == taken_apart
-
-
-class _Silent:
-    """As much of a context as these stages use: a fixture would not be fresh for each example."""
-
-    config = KeywordConfig()
-
-    def log(self, level: str, message: str, **fields: Any) -> None:
-        pass
-
-    def annotate(self, key: str, value: Any) -> None:
-        pass
+def test_no_text_makes_a_stage_raise(make_context: MakeContext, text: str) -> None:
+    report = analyse(Document(text=text), make_context)
+    assert Report.model_validate_json(report.model_dump_json()) == report
