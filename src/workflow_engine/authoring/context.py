@@ -5,20 +5,25 @@ storage come into being when a stage first asks for them. No I/O of its own: out
 are read through what the kernel injects.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from workflow_engine.authoring.journal import Journal
+from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
 from workflow_engine.errors import StageNotFoundError
 
 # Covariant with the default ``object``: a helper that takes a bare ``StageContext`` takes any.
 ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
 OutputT = TypeVar("OutputT", bound=BaseModel | None)
+
+# What a stage may return, its output type to be inferred; and what has no output type of its own.
+Outcome: TypeAlias = OutputT | Suspended[Any] | WaitForSignal[Any] | StageResult[OutputT]
+Pause: TypeAlias = Suspended[Any] | WaitForSignal[Any]
 
 
 class OutputReader(Protocol):
@@ -174,8 +179,15 @@ class StageContext(Generic[ConfigT_co]):
             self._storage = self._make_storage()
         return self._storage
 
+    # The output type is what remains of the return type without what is no output.
     @overload
-    def require(self, stage: StageReference[OutputT]) -> OutputT: ...
+    def require(self, stage: StageReference[Pause]) -> Any: ...
+    @overload
+    def require(self, stage: StageReference[Coroutine[Any, Any, Pause]]) -> Any: ...
+    @overload
+    def require(self, stage: StageReference[Coroutine[Any, Any, Outcome[OutputT]]]) -> OutputT: ...
+    @overload
+    def require(self, stage: StageReference[Outcome[OutputT]]) -> OutputT: ...
     @overload
     def require(self, stage: str) -> Any: ...
     def require(self, stage: StageReference[Any] | str) -> Any:
@@ -196,7 +208,13 @@ class StageContext(Generic[ConfigT_co]):
         return output
 
     @overload
-    def optional(self, stage: StageReference[OutputT]) -> OutputT | None: ...
+    def optional(self, stage: StageReference[Pause]) -> Any: ...
+    @overload
+    def optional(self, stage: StageReference[Coroutine[Any, Any, Pause]]) -> Any: ...
+    @overload
+    def optional(self, stage: StageReference[Coroutine[Any, Any, Outcome[OutputT]]]) -> OutputT | None: ...
+    @overload
+    def optional(self, stage: StageReference[Outcome[OutputT]]) -> OutputT | None: ...
     @overload
     def optional(self, stage: str) -> Any: ...
     def optional(self, stage: StageReference[Any] | str) -> Any:

@@ -17,7 +17,7 @@ class SleepState(BaseModel):
     wake_at: AwareDatetime
 
 
-def sleep(stage_id: str, duration: timedelta) -> Stage[Any, Any, Any]:
+def sleep(stage_id: str, duration: timedelta) -> Stage[..., Any]:
     """A stage that waits for *duration* without running, and passes its input on.
 
     It costs a timer, not time: nothing runs meanwhile. The output model is that of whatever comes

@@ -18,11 +18,11 @@ from workflow_engine.errors import InvalidInputError, InvalidOutputError
 Model: TypeAlias = type[BaseModel]
 Kind: TypeAlias = Literal["plain", "poll", "signal", "poll+signal"]
 
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+ReturnT_co = TypeVar("ReturnT_co", covariant=True, default=Any)
 
 
-class StageReference(Generic[OutT_co]):
-    """Names a stage, and carries its output type for type checkers. ``Stage`` is the only kind."""
+class StageReference(Generic[ReturnT_co]):
+    """Names a stage; carries what its function returns, for type checkers. ``Stage`` is the only kind."""
 
     @property
     def id(self) -> str:

@@ -4,43 +4,38 @@ The function stays callable as it is, for unit tests.
 """
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
+from typing_extensions import ParamSpec, override
 from typing_extensions import TypeVar as DefaultTypeVar
-from typing_extensions import override
 
-from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.authoring.signatures import definition_error, read_function
 from workflow_engine.authoring.stage_definition import (
     CheckDefinition,
     FunctionFacts,
-    OutT_co,
+    ReturnT_co,
     SignalDefinition,
     StageDefinition,
     StageReference,
     functions_of,
 )
 
-InT_contra = DefaultTypeVar("InT_contra", contravariant=True, default=Any)
-ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
-
-InT = TypeVar("InT")
-ConfigT = TypeVar("ConfigT")
-OutT = TypeVar("OutT", bound=BaseModel | None)
+ParamsT = ParamSpec("ParamsT", default=...)
+# What a stage may return, so that a type checker objects to anything else where it is decorated.
+StageReturnT = DefaultTypeVar(
+    "StageReturnT",
+    bound=BaseModel | Suspended[Any] | WaitForSignal[Any] | StageResult[Any] | Awaitable[Any] | None,
+)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-# What a stage may return, its output type to be inferred; and what has no output type of its own.
-Outcome: TypeAlias = OutT | Suspended[Any] | WaitForSignal[Any] | StageResult[OutT]
-Pause: TypeAlias = Suspended[Any] | WaitForSignal[Any]
 
-
-class Stage(StageReference[OutT_co], Generic[InT_contra, ConfigT_co, OutT_co]):
+class Stage(StageReference[ReturnT_co], Generic[ParamsT, ReturnT_co]):
     """A function with an id and its policies. Made by ``stage``; ``build()`` checks it."""
 
     def __init__(self, definition: StageDefinition) -> None:
@@ -49,9 +44,10 @@ class Stage(StageReference[OutT_co], Generic[InT_contra, ConfigT_co, OutT_co]):
         self.__doc__ = definition.function.__doc__
         self.__wrapped__ = definition.function
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: ParamsT.args, **kwargs: ParamsT.kwargs) -> ReturnT_co:
         """Call the function itself: no retries, no timeout, no checks."""
-        return self._definition.function(*args, **kwargs)
+        returned: ReturnT_co = self._definition.function(*args, **kwargs)
+        return returned
 
     @override
     def __repr__(self) -> str:
@@ -102,28 +98,28 @@ class Stage(StageReference[OutT_co], Generic[InT_contra, ConfigT_co, OutT_co]):
         return function
 
 
-class StageDecorator(Protocol):
-    """What ``stage(…)`` answers: apply it to a function. The overloads read its types."""
+@dataclass(frozen=True, slots=True)
+class StageDecorator:
+    """What ``stage(…)`` answers: apply it to a function."""
 
-    @overload
-    def __call__(self, function: Callable[..., Pause], /) -> Stage[Any, Any, Any]: ...
-    @overload
-    def __call__(self, function: Callable[..., Coroutine[Any, Any, Pause]], /) -> Stage[Any, Any, Any]: ...
-    @overload
-    def __call__(
-        self, function: Callable[[InT, StageContext[ConfigT]], Coroutine[Any, Any, Outcome[OutT]]], /
-    ) -> Stage[InT, ConfigT, OutT]: ...
-    @overload
-    def __call__(
-        self, function: Callable[[InT, StageContext[ConfigT]], Outcome[OutT]], /
-    ) -> Stage[InT, ConfigT, OutT]: ...
-    @overload
-    def __call__(self, function: Callable[..., Coroutine[Any, Any, Outcome[OutT]]], /) -> Stage[Any, Any, OutT]: ...
-    @overload
-    def __call__(self, function: Callable[..., Outcome[OutT]], /) -> Stage[Any, Any, OutT]: ...
-    def __call__(self, function: Callable[..., Any], /) -> Stage[Any, Any, Any]:
-        """The stage made of *function*."""
-        ...
+    id: str
+    retry: RetryPolicy
+    timeout: timedelta
+    requires: tuple[str, ...]
+
+    def __call__(self, function: Callable[ParamsT, StageReturnT], /) -> Stage[ParamsT, StageReturnT]:
+        """The stage made of *function*, as callable as that."""
+        facts = _read(function, f"stage {self.id!r}")
+        definition = StageDefinition(
+            id=self.id,
+            function=function,
+            facts=facts,
+            input_model=facts.value_model,
+            retry=self.retry,
+            timeout=self.timeout,
+            requires=self.requires,
+        )
+        return Stage(merged(definition))
 
 
 def stage(
@@ -146,25 +142,7 @@ def stage(
             unknown, or where it decorates no plain function.
     """
     _check_types(id, retry, timeout)
-    needed = _ids_of(id, requires)
-
-    def decorate(function: Callable[..., Any], /) -> Stage[Any, Any, Any]:
-        facts = _read(function, f"stage {id!r}")
-        return Stage(
-            merged(
-                StageDefinition(
-                    id=id,
-                    function=function,
-                    facts=facts,
-                    input_model=facts.value_model,
-                    retry=retry,
-                    timeout=timeout,
-                    requires=needed,
-                )
-            )
-        )
-
-    return decorate
+    return StageDecorator(id, retry, timeout, _ids_of(id, requires))
 
 
 def merged(definition: StageDefinition) -> StageDefinition:

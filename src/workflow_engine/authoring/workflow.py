@@ -54,11 +54,11 @@ class Workflow:
         self._groups: list[tuple[StageDefinition, ...]] = []
         self._problems: list[str] = []
 
-    def pipe(self, stage: Stage[Any, Any, Any]) -> "Workflow":
+    def pipe(self, stage: Stage[..., Any]) -> "Workflow":
         """Add a stage, which gets the output of what comes before it."""
         return self._add("pipe", (stage,))
 
-    def parallel(self, *stages: Stage[Any, Any, Any]) -> "Workflow":
+    def parallel(self, *stages: Stage[..., Any]) -> "Workflow":
         """Add stages that run at the same time, each with the output of what comes before them.
 
         The input of the stage after them has a field for each output that it wants, named after
