@@ -64,9 +64,7 @@ class CreateRun(CommandModel):
     priority: int = Field(default=5, ge=0, le=10)
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
     start_at: AwareDatetime | None = _field("start_at", default=None)
-    attributes: JsonObject = Field(
-        default_factory=dict, validation_alias=AliasChoices("attributes", "metadata")
-    )
+    attributes: JsonObject = Field(default_factory=dict, validation_alias=AliasChoices("attributes", "metadata"))
 
 
 class ClaimPendingRuns(CommandModel):

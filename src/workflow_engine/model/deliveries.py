@@ -10,6 +10,8 @@ from workflow_engine.model.limits import MAX_DELAY, MAX_MESSAGE_BYTES
 
 # SQS API reference, ChangeMessageVisibility: 0 to 43,200 seconds.
 MAX_VISIBILITY = timedelta(hours=12)
+# SQS API reference, ReceiveMessage: WaitTimeSeconds 0 to 20.
+MAX_WAIT = timedelta(seconds=20)
 # A failed message comes back after seconds, not after the queue's visibility timeout (90 minutes).
 FIRST_REDELIVERY = timedelta(seconds=5)
 MAX_REDELIVERY = timedelta(minutes=5)
@@ -81,6 +83,16 @@ def check_visibility(visibility: timedelta) -> None:
     """
     if not timedelta(0) <= visibility <= MAX_VISIBILITY:
         raise ValueError(f"a visibility is 0 to {MAX_VISIBILITY}, not {visibility}")
+
+
+def check_wait(wait: timedelta) -> None:
+    """Refuse a time for which nobody can wait for a message.
+
+    Raises:
+        ValueError: it is not within 0 to 20 s.
+    """
+    if not timedelta(0) <= wait <= MAX_WAIT:
+        raise ValueError(f"a wait is 0 to {MAX_WAIT}, not {wait}")
 
 
 def redelivery_delay(delivery: Delivery) -> timedelta:

@@ -47,7 +47,5 @@ def _checked(value: Any) -> Any:
 
 
 # A model instance is taken as its JSON form, so that callers need not dump it themselves.
-JsonObject = Annotated[
-    dict[str, JsonValue], BeforeValidator(_dumped), AfterValidator(_checked)
-]
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_dumped), AfterValidator(_checked)]
 AnyJson = Annotated[JsonValue, BeforeValidator(_dumped), AfterValidator(_checked)]

@@ -7,21 +7,25 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from workflow_engine.errors import InvalidCommandError
+from workflow_engine.errors import InvalidCommandError, PayloadTooLargeError
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.cron import Cron
 from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.limits import MAX_SCHEDULE_NAME
 
 TIME_PLACEHOLDER = "{time}"
+# EventBridge Scheduler documents no limit for a target's input; this is what SQS took for years, and its
+# other targets still take.
+MAX_SCHEDULE_INPUT_BYTES = 256 * 1024
 # What adapters put before the name of a recurrence, where it shares a space with timers.
 RECURRENCE_PREFIX = "recurring-"
 
 _EXPRESSION = re.compile(r"(at|rate|cron)\(([^()]{1,200})\)")
 _RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?")
 _AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_MAX_NAME = MAX_SCHEDULE_NAME - len(RECURRENCE_PREFIX)
+# The name is a segment of the path of a request, and "." and ".." mean something there.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+MAX_RECURRENCE_NAME = MAX_SCHEDULE_NAME - len(RECURRENCE_PREFIX)
 
 
 def next_firing(
@@ -50,17 +54,36 @@ def check_recurrence(recurrence: Recurrence) -> None:
     """Refuse a recurrence that cannot be kept, or whose firings would be no commands.
 
     Raises:
-        InvalidCommandError: its name is not 1 to 54 of ``A-Za-z0-9_.-``, its expression is no
-            ``cron(…)`` or ``rate(…)`` that the service takes, its time zone is unknown, or its
-            idempotency key is too long once the time is in it.
+        InvalidCommandError: its name is not 1 to 54 of ``A-Za-z0-9_.-`` (the first no dot), its
+            expression is no ``cron(…)`` or ``rate(…)`` that the service takes, its time zone is
+            unknown, or its idempotency key is too long once the time is in it.
     """
-    if not _NAME.fullmatch(recurrence.name) or len(recurrence.name) > _MAX_NAME:
-        raise _invalid(f"name: {recurrence.name!r} is not 1 to {_MAX_NAME} of A-Za-z0-9_.-")
+    if not is_recurrence_name(recurrence.name):
+        allowed = f"1 to {MAX_RECURRENCE_NAME} of A-Za-z0-9_.-, the first no dot"
+        raise _invalid(f"name: {recurrence.name!r} is not {allowed}")
     if recurrence.expression.startswith("at("):
         raise _invalid("expression: at(…) does not recur")
     some_time = datetime(2000, 1, 1, tzinfo=UTC)
     next_firing(recurrence.expression, created_at=some_time, last=some_time, timezone=recurrence.timezone)
     command_at(recurrence, some_time)
+
+
+def is_recurrence_name(name: str) -> bool:
+    """Whether *name* may name a recurrence."""
+    return len(name) <= MAX_RECURRENCE_NAME and _NAME.fullmatch(name) is not None
+
+
+def check_schedule_input(text: str) -> None:
+    """Refuse a message that is too large for a schedule.
+
+    Raises:
+        PayloadTooLargeError: it is above 256 KB.
+    """
+    size = len(text.encode())
+    if size > MAX_SCHEDULE_INPUT_BYTES:
+        raise PayloadTooLargeError(
+            what="the message of a schedule", size_bytes=size, limit_bytes=MAX_SCHEDULE_INPUT_BYTES
+        )
 
 
 def command_at(recurrence: Recurrence, scheduled_at: datetime) -> Command:
@@ -84,7 +107,8 @@ def check_correlation_id(correlation_id: str) -> None:
     """Refuse an id that cannot name a timer.
 
     Raises:
-        ValueError: it is not 1 to 64 of ``A-Za-z0-9_.-``, or begins as recurrences do.
+        ValueError: it is not 1 to 64 of ``A-Za-z0-9_.-`` (the first no dot), or it begins as the
+            names of recurrences do.
     """
     if not _NAME.fullmatch(correlation_id) or len(correlation_id) > MAX_SCHEDULE_NAME:
         raise ValueError(f"a correlation id is 1 to {MAX_SCHEDULE_NAME} of A-Za-z0-9_.-, not {correlation_id!r}")

@@ -4,7 +4,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.events import EventSink, Refusal
 from workflow_engine.ports.jobs import JobTransport
-from workflow_engine.ports.persistence import DuePage, DueRun, Persistence, RunPage
+from workflow_engine.ports.persistence import DuePage, DueRun, Persistence, Rearm, RunPage
 from workflow_engine.ports.scheduler import Scheduler
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "IdSource",
     "JobTransport",
     "Persistence",
+    "Rearm",
     "Refusal",
     "RunPage",
     "Scheduler",

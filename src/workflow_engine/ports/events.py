@@ -26,6 +26,11 @@ class Refusal:
         reason = f"the entry is {size_bytes} bytes; a request is below {MAX_EVENT_REQUEST_BYTES}"
         return cls(reason=reason, counts=True)
 
+    @classmethod
+    def unwritable(cls, error: ValueError) -> "Refusal":
+        """The refusal of an event that is no JSON; it is not sent."""
+        return cls(reason=f"the event cannot be written: {error}", counts=True)
+
 
 NOT_TRIED = Refusal(reason="not tried: one before it was refused", counts=False)
 

@@ -39,7 +39,11 @@ class JobTransport(Protocol):
         ...
 
     def dequeue(self, *, wait: timedelta = timedelta(0)) -> Delivery | None:
-        """Take one message, waiting up to *wait* (0 to 20 s) for it; ``None`` where none came."""
+        """Take one message, waiting up to *wait* for it; ``None`` where none came.
+
+        Raises:
+            ValueError: *wait* is not within 0 to 20 s.
+        """
         ...
 
     def complete(self, delivery: Delivery) -> None:

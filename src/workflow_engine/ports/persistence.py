@@ -34,6 +34,16 @@ class DueRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Rearm:
+    """A wish to move a run's ``due_at`` from *seen* to *next_due*, as decided from *version*."""
+
+    run_id: RunId
+    version: int
+    seen: datetime
+    next_due: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DuePage:
     """Runs by ``due_at``, oldest first; *cursor* reads on, ``None`` at the end."""
 
@@ -87,9 +97,7 @@ class Persistence(Protocol):
         """Store *record* if its key is free; one that is there stays as it is."""
         ...
 
-    def load_records(
-        self, run_id: RunId, keys: Sequence[StageKey]
-    ) -> Mapping[StageKey, StageRecord]:
+    def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         """The records of those *keys* that exist, in as few requests as possible."""
         ...
 
@@ -157,9 +165,7 @@ class Persistence(Protocol):
         """Store *record* if its key is free; answers the one that stands in the way."""
         ...
 
-    def put_definition(
-        self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]
-    ) -> None:
+    def put_definition(self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> None:
         """Keep the structure of a workflow for as long as runs may refer to it."""
         ...
 
@@ -167,17 +173,17 @@ class Persistence(Protocol):
         """The structure under that fingerprint, or ``None``."""
         ...
 
-    def list_due(
-        self, shard: int, *, until: datetime, limit: int, cursor: str | None = None
-    ) -> DuePage:
+    def list_due(self, shard: int, *, until: datetime, limit: int, cursor: str | None = None) -> DuePage:
         """Runs of a shard of the due index with ``due_at <= until``, oldest first."""
         ...
 
-    def rearm(self, runs: Sequence[DueRun], next_due: datetime) -> Sequence[DueRun]:
-        """Move ``due_at`` to *next_due* for those of *runs* that still have the one seen.
+    def rearm(self, wishes: Sequence[Rearm]) -> Sequence[RunId]:
+        """Move ``due_at`` for those of *wishes* whose head still has the version and the ``due_at``
+        that were seen.
 
         Touches nothing else, not even ``version``. Answers those that were moved: their caller
-        sends, so that several ticks share the work.
+        sends, so that several ticks share the work. The version is in the condition, since a
+        sibling that begins to wait while a tick decides must not find its timer behind ``due_at``.
         """
         ...
 

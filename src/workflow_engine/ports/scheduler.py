@@ -19,8 +19,12 @@ class Scheduler(Protocol):
     def schedule(self, command: Command, run_at: datetime, correlation_id: str) -> None:
         """Send *command* at *run_at* (at once, if that is past), and forget the schedule then.
 
-        *correlation_id* (up to 64 of ``A-Za-z0-9_.-``) names it: scheduling the same again
-        changes nothing.
+        *correlation_id* names it: scheduling the same again changes nothing while it has not fired.
+
+        Raises:
+            PayloadTooLargeError: the message is above 256 KB.
+            ValueError: *correlation_id* is not 1 to 64 of ``A-Za-z0-9_.-``, begins with a dot, or
+                with ``recurring-``.
         """
         ...
 
@@ -32,7 +36,9 @@ class Scheduler(Protocol):
         """Create or replace the recurrence of that name.
 
         Raises:
-            InvalidCommandError: its expression or time zone is not one the service takes.
+            InvalidCommandError: its name, expression or time zone is not one the service takes, or
+                its key is too long with the time in it (``model.recurrence.check_recurrence``).
+            PayloadTooLargeError: the message is above 256 KB.
         """
         ...
 

@@ -1,0 +1,288 @@
+"""Carries a run forward: performs a lease, commits what came of it, tells, and goes on.
+
+One stage after another is chained in the same invocation while time allows; a redelivered message
+whose stage has moved on, and the tick, come in through ``wake``.
+"""
+
+from dataclasses import dataclass, replace
+
+from workflow_engine.authoring.stage_definition import StageDefinition
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    LeaseLostError,
+    RunExpiredError,
+    TransientError,
+    WorkflowEngineError,
+    WorkflowNotFoundError,
+)
+from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed, perform
+from workflow_engine.kernel.committing import commit_decided
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.endings import (
+    concluded,
+    decide_ending,
+    holds,
+    next_lease_end,
+    result_of,
+)
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.leases import HeldLeases
+from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.ids import StageId
+from workflow_engine.model.limits import MAX_LOST_LEASES
+from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.results import JobExecuted, RunTransitioned
+from workflow_engine.model.runs import EntryState, Head
+from workflow_engine.model.status import Status
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence
+
+
+@dataclass(frozen=True, slots=True)
+class Advancer:
+    """Everything that moves a run, over the ports that it needs."""
+
+    persistence: Persistence
+    blobs: BlobStore
+    teller: Teller
+    recorder: Recorder
+    definitions: Definitions
+    held: HeldLeases
+
+    def work(
+        self,
+        head: Head,
+        lease: Lease,
+        definition: WorkflowDefinition,
+        told: Told,
+        invocation: Invocation,
+    ) -> JobExecuted:
+        """Perform *lease* and what can be chained after it; answers what came of the last stage."""
+        data = RunData(head, definition, self.persistence, self.blobs)
+        while True:
+            with self.held.holding(head.run_id, lease):
+                attempt = self._perform(lease, data, invocation)
+                attempt = self._store(attempt, lease, data)
+                head, ours = self._commit_ending(attempt, lease, data, told, invocation)
+            result = result_of(attempt, head, lease, ours=ours)
+            if not ours:
+                return result
+            head, told = self._after(head, lease, definition, told, invocation)
+            following = _chained(head, definition, invocation)
+            if following is None:
+                return result
+            data.head, lease = head, following
+
+    def wake(self, head: Head, invocation: Invocation, *, send_jobs: bool) -> RunTransitioned:
+        """Do what is due for a run that nobody may be looking after: tell, join, expire, and with
+        *send_jobs* send what nobody holds."""
+        if head.status.is_terminal:
+            self.rest(head, (), Told(), invocation)
+            return RunTransitioned(action="noop")
+        try:
+            definition = self.definitions.for_run(head)
+            if head.deadline <= invocation.clock.now():
+                raise RunExpiredError(run_id=head.run_id, deadline=head.deadline)
+        except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
+            self.fail_run(head, error, invocation)
+            return RunTransitioned(action="failed")
+        if agenda.all_done(head.active):
+            return self._joined(head, definition, invocation)
+        jobs = agenda.sendable(head, invocation.clock.now()) if send_jobs else []
+        told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
+        self._settle(head, told, invocation, drop=True)
+        return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
+
+    def plan_of(self, head: Head) -> transitions.Plan | None:
+        """The stages that a run goes on with; ``None`` where it cannot."""
+        try:
+            return self.definitions.for_run(head).plan
+        except (WorkflowNotFoundError, DefinitionChangedError):
+            return None
+
+    def fail_run(self, head: Head, error: WorkflowEngineError, invocation: Invocation) -> Head:
+        """End a run that cannot go on, whatever its stages do, and tell it."""
+        failure = transitions.failure_of(None, ErrorInfo(error.code, str(error)[:1000], error.retryable))
+
+        def decide(now: Head) -> Exclusive | None:
+            if now.status.is_terminal:
+                return None
+            return transitions.fail_run(now, failure, invocation.moment(), told=Told())
+
+        head, _ = commit_decided(self.persistence, head, decide)
+        self.rest(head, (), Told(), invocation)
+        return head
+
+    def flush(self, head: Head, invocation: Invocation) -> int:
+        """Tell the events of a run and let them leave its head; answers how many were accepted."""
+        told = self.teller.tell_events(head, Told())
+        self._settle(head, told, invocation, drop=True)
+        return max(told.through - head.told, 0)
+
+    def rest(self, head: Head, plan: transitions.Plan, told: Told, invocation: Invocation) -> Told:
+        """A run is over: tell its last events, forget its timers, and leave the due index."""
+        told = self.teller.tell(head, plan, told)
+        if head.status is not Status.COMPLETED and head.due_at is not None:
+            self.teller.cancel_timers(head, invocation.clock.now())
+        self._settle(head, told, invocation)
+        return told
+
+    def _perform(self, lease: Lease, data: RunData, invocation: Invocation) -> Attempt:
+        stage = data.definition.groups[lease.group][lease.ordinal]
+        at = invocation.clock.now()
+        if lease.entry.lost > MAX_LOST_LEASES:
+            ending = self._lost(lease, stage, data)
+            return Attempt(ending, lease.entry.attempt, lease.entry.by, at, at)
+        attempt = perform(lease, stage, data, invocation)
+        return concluded(attempt, lease, stage, attempt.finished_at)
+
+    def _store(self, attempt: Attempt, lease: Lease, data: RunData) -> Attempt:
+        try:
+            return self.recorder.store(attempt, lease, data)
+        except TransientError as error:
+            return replace(attempt, ending=Postponed(error), journal=None)
+
+    def _lost(self, lease: Lease, stage: StageDefinition, data: RunData) -> Failed:
+        """The budget of killed processes is used up; the stage's own last error, if it has one, is
+        what the user must see."""
+        ending = failed(LeaseLostError(stage_id=stage.id, lost=lease.entry.lost), stage)
+        errors = [
+            record.error
+            for record in self.persistence.list_records(data.head.run_id)
+            if record.key.stage_id == stage.id and record.error is not None
+        ]
+        if not errors:
+            return ending
+        last = errors[-1]
+        message = f"{last.message} (then {ending.error.message})"
+        return Failed(replace(last, message=message, retryable=False), retryable=False)
+
+    def _commit_ending(
+        self,
+        attempt: Attempt,
+        lease: Lease,
+        data: RunData,
+        told: Told,
+        invocation: Invocation,
+    ) -> tuple[Head, bool]:
+        """Commit what came of *lease*, as long as it is ours: others may keep signals meanwhile."""
+
+        def decide(head: Head) -> Exclusive | Shared | None:
+            if not holds(head, lease):
+                return None
+            data.head = head
+            known = self.teller.spill(head, told)
+            return decide_ending(attempt, lease, data, known, invocation)
+
+        before = data.head
+        head, ours = commit_decided(self.persistence, before, decide)
+        if ours:
+            self._forget_spilled(before, head)
+        return head, ours
+
+    def _forget_spilled(self, before: Head, after: Head) -> None:
+        if before.spilled and after.told > before.told:
+            last = min(after.told, before.told + before.spilled)
+            self.persistence.delete_spilled(before.run_id, range(before.told + 1, last + 1))
+
+    def _after(
+        self,
+        head: Head,
+        lease: Lease,
+        definition: WorkflowDefinition,
+        told: Told,
+        invocation: Invocation,
+    ) -> tuple[Head, Told]:
+        """Tell what our commit made, join if it was the last of its group."""
+        if head.group == lease.group and agenda.all_done(head.active):
+            head = self._join(head, definition, told, invocation)
+        if head.status.is_terminal:
+            return head, self.rest(head, definition.plan, told, invocation)
+        if head.group != lease.group:
+            if _chained(head, definition, invocation) is None:
+                jobs = agenda.sendable(head, invocation.clock.now())
+                return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
+            return head, self.teller.tell_events(head, told)
+        return head, self._after_wait(head, lease, definition, told, invocation)
+
+    def _after_wait(
+        self,
+        head: Head,
+        lease: Lease,
+        definition: WorkflowDefinition,
+        told: Told,
+        invocation: Invocation,
+    ) -> Told:
+        entry = head.active[lease.ordinal]
+        busy = any(other.state is EntryState.LEASED for other in head.active)
+        if not busy:
+            # While siblings run, the group's events wait for the last of them: were each sibling
+            # to tell all that is untold, a group of n would publish n² events.
+            told = self.teller.tell_events(head, told)
+        if entry.state is EntryState.WAITING and entry.epoch == lease.entry.epoch:
+            at = invocation.clock.now()
+            wake = agenda.wake_for(head, lease.ordinal, at)
+            later = [w for w in agenda.timers(head, at) if w.ordinal == lease.ordinal]
+            for timer in later:
+                self.teller.send_later(head, definition.plan, timer, told, at)
+            self.teller.send_jobs(head, definition.plan, [wake] if wake else [], told)
+        if not busy:
+            self._settle(head, told, invocation)
+        return told
+
+    def _joined(self, head: Head, definition: WorkflowDefinition, invocation: Invocation) -> RunTransitioned:
+        told = self.teller.tell_events(head, Told())
+        group = head.group
+        head = self._join(head, definition, told, invocation)
+        if head.status.is_terminal:
+            self.rest(head, definition.plan, told, invocation)
+            return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
+        jobs = agenda.sendable(head, invocation.clock.now())
+        self.teller.tell(head, definition.plan, told, jobs=jobs)
+        return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
+
+    def _join(self, head: Head, definition: WorkflowDefinition, told: Told, invocation: Invocation) -> Head:
+        group = head.group
+
+        def decide(now: Head) -> Exclusive | None:
+            if now.status.is_terminal or now.group != group or not agenda.all_done(now.active):
+                return None
+            until = next_lease_end(now, definition, invocation)
+            known = self.teller.spill(now, told)
+            moment = invocation.moment()
+            return transitions.join(now, definition.plan, moment, told=known, next_until=until)
+
+        after, ours = commit_decided(self.persistence, head, decide)
+        if ours:
+            self._forget_spilled(head, after)
+        return after
+
+    def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:
+        """The write of its own of a run that rests, if it needs one. Refused, it is left to
+        whoever wrote meanwhile."""
+
+        def decide(now: Head) -> Exclusive | None:
+            if now.version != head.version:
+                return None
+            known = self.teller.spill(now, told)
+            return transitions.settle(now, invocation.moment(), told=known, drop=drop)
+
+        after, ours = commit_decided(self.persistence, head, decide)
+        if ours:
+            self._forget_spilled(head, after)
+
+
+def _chained(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> Lease | None:
+    """The lease on the next stage that our own commit took, if it did."""
+    if head.status.is_terminal or len(head.active) != 1:
+        return None
+    entry = head.active[0]
+    if entry.state is not EntryState.LEASED or not entry.by.startswith(invocation.id + "."):
+        return None
+    return Lease(head.group, 0, StageId(definition.plan[head.group][0]), entry)

@@ -1,0 +1,308 @@
+"""One attempt: calls the stage's function, its check or its signal handler, and says what came of it.
+
+The function runs outside any write. Whatever it raises or returns becomes a value here; nothing of
+it reaches the dispatch as an exception, but for what says that the process must go.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from workflow_engine.authoring.context import StageContext
+from workflow_engine.authoring.journal import Journal
+from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal
+from workflow_engine.authoring.stage_definition import SignalDefinition, StageDefinition
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    InvalidInputError,
+    InvalidOutputError,
+    TransientError,
+    WaitExpiredError,
+)
+from workflow_engine.kernel.agenda import awaited_signal
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.running import run_within
+from workflow_engine.kernel.storage import AttemptStorage
+from workflow_engine.kernel.transitions import Lease
+from workflow_engine.model.ids import StageId, digest
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
+from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.runs import StageKey
+
+# What the record, the commit and the telling after a stage may take.
+COMMIT_MARGIN = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The stage has an output: its JSON, and what goes into the record beside it."""
+
+    output: bytes
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspends:
+    """The stage has started something outside, whose *state* (JSON) a check will look at."""
+
+    state: bytes
+    poll_every: timedelta
+    give_up_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class StillWaits:
+    """A check found nothing yet."""
+
+    next_check_in: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaits:
+    """The stage waits for a signal."""
+
+    name: str
+    timeout: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The signal that came does not validate: it is dropped, and the stage waits on."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed; *retryable* is the policy's answer to its error, attempts apart."""
+
+    error: ErrorInfo
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """What the stage needs could not be read or stored just now: an outage, not an attempt."""
+
+    error: TransientError
+
+
+Ending: TypeAlias = Completed | Suspends | StillWaits | Awaits | Unfit | Failed | Postponed
+
+
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """What the record of a suspended stage holds: the stage's *state* as JSON, and how often it is
+    to be checked."""
+
+    state: bytes
+    poll_every: timedelta
+
+    def dump(self) -> bytes:
+        """Its JSON."""
+        seconds = str(self.poll_every.total_seconds()).encode()
+        return b'{"poll_every_seconds":' + seconds + b',"state":' + self.state + b"}"
+
+
+def kept_state(data: bytes) -> KeptState:
+    """The state that ``KeptState.dump`` wrote."""
+    found = from_json(data)
+    return KeptState(to_json(found["state"]), timedelta(seconds=found["poll_every_seconds"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one lease, when, and what the stage noted on the way.
+
+    *number* counts attempts, *by* names the lease. *signal* is the element that was handled,
+    *kept* what the record of a suspended stage held.
+    """
+
+    ending: Ending
+    number: int
+    by: str
+    started_at: datetime
+    finished_at: datetime
+    journal: Journal | None = None
+    signal: str | None = None
+    kept: KeptState | None = None
+
+
+def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Invocation) -> Attempt:
+    """Run what the lease is for: the check of a suspended stage, the handler of a signal, or the
+    stage's own function. Never raises, but for ``KeyboardInterrupt``."""
+    call = _Call(lease, stage, data, invocation, awaited_signal(data.head, lease.entry))
+    started_at = invocation.clock.now()
+    try:
+        function, is_async = call.prepare()
+        returned = run_within(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
+        ending = _ending(returned, stage)
+    except TransientError as error:
+        ending = Postponed(error)
+    except _UnfitSignalError as error:
+        ending = Unfit(error.problems)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        ending = failed(error, stage)
+    journal = call.context.noted if call.context is not None else None
+    return Attempt(
+        ending,
+        lease.entry.attempt,
+        lease.entry.by,
+        started_at,
+        invocation.clock.now(),
+        journal,
+        call.signal,
+        call.kept,
+    )
+
+
+def failed(error: BaseException, stage: StageDefinition) -> Failed:
+    """What is kept of *error*: cut to size, with the end of its traceback."""
+    retryable = stage.retry.retries(error)
+    lines = traceback.format_exception(error)
+    trace = _tail("".join(lines), MAX_TRACE_BYTES)
+    message = _head(_text(error), MAX_ERROR_MESSAGE_BYTES)
+    return Failed(ErrorInfo(type(error).__name__, message, retryable, trace), retryable)
+
+
+class _UnfitSignalError(Exception):
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+
+@dataclass(slots=True)
+class _Call:
+    """Chooses the function that a lease is for, and reads what it takes."""
+
+    lease: Lease
+    stage: StageDefinition
+    data: RunData
+    invocation: Invocation
+    signal: str | None
+    context: StageContext[Any] | None = None
+    kept: KeptState | None = None
+
+    @property
+    def timeout(self) -> timedelta:
+        """The stage's own, or what is left of the invocation, but for what its commit takes."""
+        left = self.invocation.remaining() - COMMIT_MARGIN
+        return max(min(self.stage.timeout, left), timedelta(milliseconds=100))
+
+    def prepare(self) -> tuple[Callable[[], Any], bool]:
+        """The call, and whether it must be awaited."""
+        if self.lease.entry.signal is not None:
+            return self._handler()
+        if self.lease.entry.suspended_epoch is not None:
+            return self._check(self.lease.entry.suspended_epoch)
+        stage = self.stage
+        value = self.data.input_for(stage) if stage.input_model is not None else None
+        ctx = self._context(value) if stage.wants_context else None
+        return (lambda: stage.call(value, ctx)), stage.is_async
+
+    def _check(self, epoch: int) -> tuple[Callable[[], Any], bool]:
+        check = self.stage.check
+        if check is None:
+            raise self._changed("has no check_completion any more")
+        key = StageKey(self.lease.group, StageId(self.stage.id), epoch)
+        self.kept = kept_state(self.data.outputs([key])[0])
+        state = self.stage.load_state(self.kept.state)
+        ctx = self._context(self.data.input_for(self.stage)) if check.wants_context else None
+        return (lambda: check.call(state, ctx)), check.is_async
+
+    def _handler(self) -> tuple[Callable[[], Any], bool]:
+        handler, entry = self.stage.signal, self.lease.entry
+        if handler is None:
+            raise self._changed("has no on_signal any more")
+        if self.signal is None:
+            until = entry.give_up_at or entry.until or self.invocation.clock.now()
+            waited_for = f"signal {entry.signal!r}"
+            raise WaitExpiredError(stage_id=self.stage.id, waited_for=waited_for, until=until)
+        payload = self._payload(handler, self.signal)
+        ctx = self._context(self.data.input_for(self.stage)) if handler.wants_context else None
+        return (lambda: handler.call(payload, ctx)), handler.is_async
+
+    def _payload(self, handler: SignalDefinition, element: str) -> BaseModel | None:
+        try:
+            return handler.load_payload(self.data.signal(element).payload)
+        except InvalidInputError as error:
+            raise _UnfitSignalError(error.problems) from error
+
+    def _context(self, value: BaseModel | None) -> StageContext[Any]:
+        data, entry = self.data, self.lease.entry
+        head, now = data.head, self.invocation.clock.now
+        self.context = StageContext(
+            run_id=head.run_id,
+            workflow=data.definition,
+            stage_id=self.stage.id,
+            group=self.lease.group,
+            attempt=entry.attempt,
+            input=value,
+            config=data.config_for(self.stage),
+            attributes=data.started_with()["attributes"],
+            effect_key=digest("effect", head.run_id, self.stage.id, str(head.base)),
+            deadline=now() + self.timeout,
+            now=now,
+            outputs=data,
+            make_storage=self._storage,
+        )
+        return self.context
+
+    def _storage(self) -> AttemptStorage:
+        head, entry = self.data.head, self.lease.entry
+        stage_id = StageId(self.stage.id)
+        return AttemptStorage(
+            self.data.blobs, head.run_id, self.lease.group, stage_id, entry.epoch, entry.suspended_epoch
+        )
+
+    def _changed(self, problem: str) -> DefinitionChangedError:
+        return DefinitionChangedError(
+            run_id=self.data.head.run_id,
+            workflow_id=self.data.head.workflow_id,
+            differences=[f"stage {self.stage.id!r} {problem}"],
+        )
+
+
+def _ending(returned: object, stage: StageDefinition) -> Ending:
+    if isinstance(returned, StageResult):
+        output, _ = stage.dump_output(returned.output)
+        return Completed(output, dict(returned.metrics), dict(returned.artifacts))
+    if isinstance(returned, Suspended):
+        if stage.check is None:
+            raise InvalidOutputError(stage_id=stage.id, problems=["it has no check_completion"])
+        state = stage.dump_state(returned.state)
+        return Suspends(state, returned.poll_every, returned.give_up_after)
+    if isinstance(returned, NotReady):
+        return StillWaits(returned.next_check_in)
+    if isinstance(returned, WaitForSignal):
+        if stage.signal is None:
+            raise InvalidOutputError(stage_id=stage.id, problems=["it has no on_signal"])
+        return Awaits(returned.name, returned.timeout)
+    return Completed(stage.dump_output(returned)[0])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"
+
+
+def _head(text: str, limit: int) -> str:
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "..."
+
+
+def _tail(text: str, limit: int) -> str:
+    raw = text.encode(errors="replace")
+    return raw[-limit:].decode(errors="ignore")

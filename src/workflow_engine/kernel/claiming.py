@@ -1,0 +1,71 @@
+"""Takes leases: one write, with no read before it."""
+
+from workflow_engine.kernel import transitions
+from workflow_engine.kernel.agenda import Wake
+from workflow_engine.kernel.committing import commit_once
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.transitions import Lease, Moment
+from workflow_engine.model.commits import (
+    Claim,
+    ClaimDue,
+    ClaimExpired,
+    ClaimFirst,
+    Committed,
+)
+from workflow_engine.model.ids import RunId, StageId
+from workflow_engine.model.limits import CLOCK_SKEW
+from workflow_engine.model.runs import Head, PendingEvent
+from workflow_engine.model.status import Status
+from workflow_engine.ports.persistence import Persistence
+
+
+def take(
+    persistence: Persistence,
+    run_id: RunId,
+    group: int,
+    stage_id: str,
+    wake: Wake,
+    invocation: Invocation,
+) -> tuple[Head | None, Lease | None]:
+    """Claim a stage as *wake* says; answers the head, and the lease if it is ours."""
+    moment = invocation.moment()
+    change = _change(wake, moment, invocation)
+    events = _events(stage_id, wake, moment)
+    if _starts_the_run(wake, group, moment):
+        started = PendingEvent("workflow:started", moment.at)
+        first = ClaimFirst(wake.ordinal, wake.epoch, change.until, moment.by, required_status=Status.PENDING)
+        outcome = commit_once(persistence, transitions.claim(run_id, group, first, [started, *events]))
+        head = outcome.head
+        if isinstance(outcome, Committed) or head is None or head.status is Status.PENDING:
+            return head, _lease(head, group, stage_id, wake, isinstance(outcome, Committed))
+    outcome = commit_once(persistence, transitions.claim(run_id, group, change, events))
+    return outcome.head, _lease(outcome.head, group, stage_id, wake, isinstance(outcome, Committed))
+
+
+def _change(wake: Wake, moment: Moment, invocation: Invocation) -> Claim:
+    until = invocation.lease_end(moment.at)
+    if wake.claim == "first":
+        return ClaimFirst(wake.ordinal, wake.epoch, until, moment.by)
+    if wake.claim == "due":
+        return ClaimDue(wake.ordinal, wake.epoch, until, moment.by, moment.at, wake.signal)
+    return ClaimExpired(wake.ordinal, wake.epoch, until, moment.by, moment.at - CLOCK_SKEW)
+
+
+def _events(stage_id: str, wake: Wake, moment: Moment) -> tuple[PendingEvent, ...]:
+    if wake.claim != "first" or "stage:started" not in moment.published:
+        return ()
+    facts = {"stage_id": stage_id, "attempt": wake.attempt}
+    return (PendingEvent("stage:started", moment.at, facts),)
+
+
+def _starts_the_run(wake: Wake, group: int, moment: Moment) -> bool:
+    """Whether this claim may be the one that makes a PENDING run RUNNING, and that is told. A blind
+    claim cannot know it, so it asks for PENDING first."""
+    first = wake.claim == "first" and group == 0 and wake.epoch == 0
+    return first and "workflow:started" in moment.published
+
+
+def _lease(head: Head | None, group: int, stage_id: str, wake: Wake, taken: bool) -> Lease | None:
+    if not taken or head is None:
+        return None
+    return Lease(group, wake.ordinal, StageId(stage_id), head.active[wake.ordinal])

@@ -1,0 +1,191 @@
+"""Command → handler. No business rules: those are in the handlers and the transitions."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias, overload
+
+from pydantic import BaseModel
+
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.errors import InvalidCommandError
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.handlers.cancel_run import cancel_run
+from workflow_engine.kernel.handlers.claim_pending_runs import claim_pending_runs
+from workflow_engine.kernel.handlers.create_run import create_run
+from workflow_engine.kernel.handlers.execute_job import execute_job
+from workflow_engine.kernel.handlers.flush_outbox import flush_outbox
+from workflow_engine.kernel.handlers.poll_suspended_stages import poll_suspended_stages
+from workflow_engine.kernel.handlers.reap_stale_leases import reap_stale_leases
+from workflow_engine.kernel.handlers.reap_stuck_runs import reap_stuck_runs
+from workflow_engine.kernel.handlers.replay_dead_letters import replay_dead_letters
+from workflow_engine.kernel.handlers.rerun_from import rerun_from
+from workflow_engine.kernel.handlers.signal_run import signal_run
+from workflow_engine.kernel.handlers.transition_run import transition_run
+from workflow_engine.kernel.identity import RandomIds
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.leases import HeldLeases
+from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.sweep import SweepCounts, Sweeper
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.model import commands, results
+from workflow_engine.model.commands import Command, parse_command
+from workflow_engine.model.commits import Committed, Extend, Shared
+from workflow_engine.model.results import Result
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.clock import Clock, IdSource
+from workflow_engine.ports.events import EventSink
+from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.ports.scheduler import Scheduler
+
+Handler: TypeAlias = Callable[[Any, Invocation], Result]
+HANDLERS: Mapping[type[BaseModel], Callable[..., Result]] = {
+    commands.CreateRun: create_run,
+    commands.ClaimPendingRuns: claim_pending_runs,
+    commands.TransitionRun: transition_run,
+    commands.CancelRun: cancel_run,
+    commands.RerunFrom: rerun_from,
+    commands.SignalRun: signal_run,
+    commands.ReapStuckRuns: reap_stuck_runs,
+    commands.ExecuteJob: execute_job,
+    commands.PollSuspendedStages: poll_suspended_stages,
+    commands.ReapStaleLeases: reap_stale_leases,
+    commands.FlushOutbox: flush_outbox,
+    commands.ReplayDeadLetters: replay_dead_letters,
+}
+
+
+class Kernel:
+    """Executes commands over its ports. Keeps nothing of a run between two of them; thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        persistence: Persistence,
+        blob_store: BlobStore,
+        job_transport: JobTransport,
+        event_sink: EventSink,
+        scheduler: Scheduler,
+        clock: Clock,
+        registry: Registry,
+        ids: IdSource | None = None,
+        settings: KernelSettings | None = None,
+    ) -> None:
+        self.persistence, self.blob_store = persistence, blob_store
+        self.job_transport, self.event_sink = job_transport, event_sink
+        self.scheduler, self.clock, self.registry = scheduler, clock, registry
+        self.ids = ids or RandomIds()
+        self.settings = settings or KernelSettings()
+        self.held = HeldLeases()
+        self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock)
+        self.definitions = Definitions(registry, persistence)
+        recorder = Recorder(persistence, blob_store, self.settings.retention)
+        self.advancer = Advancer(persistence, blob_store, self.teller, recorder, self.definitions, self.held)
+        self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
+        self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
+
+    def _bound(self, handler: Callable[..., Result]) -> Handler:
+        """*handler* with the ports and services that its keyword parameters name."""
+        parameters = inspect.signature(handler).parameters.values()
+        wanted = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        return partial(handler, **{name: getattr(self, name) for name in wanted})
+
+    @overload
+    def dispatch(
+        self, command: commands.CreateRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunCreated: ...
+    @overload
+    def dispatch(
+        self, command: commands.ClaimPendingRuns, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.PendingRunsClaimed: ...
+    @overload
+    def dispatch(
+        self, command: commands.TransitionRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunTransitioned: ...
+    @overload
+    def dispatch(
+        self, command: commands.CancelRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunCancelled: ...
+    @overload
+    def dispatch(
+        self, command: commands.RerunFrom, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunRerun: ...
+    @overload
+    def dispatch(
+        self, command: commands.SignalRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunSignalled: ...
+    @overload
+    def dispatch(
+        self, command: commands.ReapStuckRuns, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.StuckRunsReaped: ...
+    @overload
+    def dispatch(
+        self, command: commands.ExecuteJob, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.JobExecuted: ...
+    @overload
+    def dispatch(
+        self, command: commands.PollSuspendedStages, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.SuspendedStagesPolled: ...
+    @overload
+    def dispatch(
+        self, command: commands.ReapStaleLeases, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.StaleLeasesReaped: ...
+    @overload
+    def dispatch(
+        self, command: commands.FlushOutbox, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.OutboxFlushed: ...
+    @overload
+    def dispatch(
+        self, command: commands.ReplayDeadLetters, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.DeadLettersReplayed: ...
+    @overload
+    def dispatch(
+        self,
+        command: Command | Mapping[str, Any] | str | bytes,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+    ) -> Result: ...
+    def dispatch(
+        self,
+        command: Command | Mapping[str, Any] | str | bytes,
+        *,
+        deadline: datetime | None = None,
+        lease: timedelta | None = None,
+    ) -> Result:
+        """Execute *command* (a model, or the message that says it) and answer its result.
+
+        Everything must be done by *deadline* (default: the settings' invocation from now on);
+        leases end then, or after *lease* where the caller renews them (``extend_leases``).
+
+        Raises:
+            InvalidCommandError: it is no command of the contract.
+            WorkflowEngineError: as the handler says; ``retryable`` tells whether to come again.
+        """
+        if isinstance(command, Mapping | str | bytes):
+            command = parse_command(command)
+        handler = self._handlers.get(type(command))
+        if handler is None:
+            raise InvalidCommandError(problems=[f"{type(command).__name__} is no command"])
+        return handler(command, self.invocation(deadline, lease))
+
+    def tick(self, *, deadline: datetime | None = None) -> SweepCounts:
+        """Look at every run that is due: the maintenance tick."""
+        return self.sweeper.tick(self.invocation(deadline))
+
+    def extend_leases(self, until: datetime) -> int:
+        """Move the end of every lease held in this process: the heartbeat. Answers how many still
+        were ours."""
+        changes = [
+            Shared(run_id, group, Extend(ordinal, epoch, until)) for run_id, group, ordinal, epoch in self.held.all()
+        ]
+        return sum(isinstance(self.persistence.commit(one), Committed) for one in changes)
+
+    def invocation(self, deadline: datetime | None = None, lease: timedelta | None = None) -> Invocation:
+        """One more dispatch, under an id of its own."""
+        until = deadline or self.clock.now() + self.settings.invocation
+        return Invocation(self.ids.new_id()[:13], until, self.clock, self.settings, lease)

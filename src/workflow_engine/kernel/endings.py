@@ -1,0 +1,264 @@
+"""From what came of an attempt to the commit that says so, and to the answer of ``job.execute``."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from workflow_engine.authoring.stage_definition import StageDefinition
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import InvalidOutputError, WaitExpiredError
+from workflow_engine.kernel import transitions
+from workflow_engine.kernel.attempts import (
+    COMMIT_MARGIN,
+    Attempt,
+    Awaits,
+    Completed,
+    Failed,
+    Postponed,
+    StillWaits,
+    Suspends,
+    Unfit,
+    failed,
+)
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.transitions import Lease, Moment, Told
+from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.results import JobExecuted
+from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, WaitKind
+
+# How long a stage waits out an outage of what it needs. It is no attempt, so it does not grow.
+POSTPONE = timedelta(seconds=60)
+
+
+def holds(head: Head, lease: Lease) -> bool:
+    """Whether *lease* is still good in *head*: nothing but its epoch decides (I4)."""
+    if head.status.is_terminal or head.group != lease.group:
+        return False
+    if lease.ordinal >= len(head.active):
+        return False
+    entry = head.active[lease.ordinal]
+    return entry.state is EntryState.LEASED and entry.epoch == lease.entry.epoch
+
+
+def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
+    """The end of a lease on the next group's only stage, if this invocation can go on with it."""
+    groups = definition.groups
+    if not invocation.may_chain or head.group + 1 >= len(groups) or len(groups[head.group + 1]) > 1:
+        return None
+    needed = groups[head.group + 1][0].timeout + COMMIT_MARGIN
+    if needed > invocation.remaining():
+        return None
+    return invocation.lease_end(invocation.clock.now())
+
+
+def concluded(attempt: Attempt, lease: Lease, stage: StageDefinition, at: datetime) -> Attempt:
+    """The attempt, with an ending that cannot be made a failure that says why."""
+    ending, entry = attempt.ending, lease.entry
+    if not isinstance(ending, StillWaits):
+        return attempt
+    error: Exception
+    if entry.suspended_epoch is None:
+        error = InvalidOutputError(stage_id=stage.id, problems=["NotReady is for a check"])
+    elif entry.give_up_at is not None and entry.give_up_at <= at:
+        waited_for = "what it was suspended for"
+        error = WaitExpiredError(stage_id=stage.id, waited_for=waited_for, until=entry.give_up_at)
+    else:
+        return attempt
+    return Attempt(
+        failed(error, stage),
+        attempt.number,
+        attempt.by,
+        attempt.started_at,
+        attempt.finished_at,
+        attempt.journal,
+        attempt.signal,
+        attempt.kept,
+    )
+
+
+def decide_ending(
+    attempt: Attempt, lease: Lease, data: RunData, told: Told, invocation: Invocation
+) -> Exclusive | Shared:
+    """The commit that says what came of *lease*, decided from the head as read."""
+    moment, head, ending = invocation.moment(), data.head, attempt.ending
+    stage = data.definition.groups[lease.group][lease.ordinal]
+    notes = _noted(attempt, lease, moment)
+    if isinstance(ending, Completed):
+        seconds = (attempt.finished_at - attempt.started_at).total_seconds()
+        return transitions.finish(
+            head,
+            lease,
+            data.definition.plan,
+            moment,
+            told=told,
+            next_until=next_lease_end(head, data.definition, invocation),
+            used_signal=attempt.signal,
+            notes=(*notes, *_event(moment, lease, "stage:completed", duration_seconds=seconds)),
+        )
+    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage):
+        failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
+        notes = (*notes, *_failed(moment, lease, ending, None))
+        return transitions.fail(head, lease, failure, moment, told=told, notes=notes)
+    entry = _waiting(attempt, lease, stage, head, moment.at)
+    used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit) else None
+    notes = (*notes, *_wait_events(moment, lease, ending, entry))
+    return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
+
+
+def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobExecuted:
+    """What ``job.execute`` answers for this attempt."""
+    ending = attempt.ending
+    counted = head.group > lease.group and head.winner(lease.group, lease.ordinal)
+    ghost = not ours and counted != lease.entry.epoch
+    if isinstance(ending, Completed):
+        return JobExecuted(outcome="completed", ghost=ghost)
+    waits = lease.ordinal < len(head.active) and head.group == lease.group
+    until = head.active[lease.ordinal].until if waits and ours else None
+    if isinstance(ending, Failed):
+        error = f"{ending.error.type}: {ending.error.message}"
+        return JobExecuted(
+            outcome="failed",
+            error=error,
+            next_poll_at=until,
+            ghost=ghost,
+            retryable=until is not None,
+        )
+    if isinstance(ending, Postponed):
+        return JobExecuted(
+            outcome="failed",
+            error=str(ending.error),
+            next_poll_at=until,
+            ghost=ghost,
+            retryable=True,
+        )
+    return JobExecuted(outcome="suspended", next_poll_at=until, ghost=ghost)
+
+
+def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition) -> bool:
+    return ending.retryable and lease.entry.attempt < stage.retry.max_attempts
+
+
+def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, at: datetime) -> Entry:
+    """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
+    ending, before = attempt.ending, lease.entry
+    epoch, limit = before.epoch, head.deadline
+    if isinstance(ending, Failed | Postponed):
+        pause = POSTPONE if isinstance(ending, Postponed) else _pause(lease, stage, head)
+        return Entry(
+            EntryState.WAITING,
+            epoch,
+            before.attempt + isinstance(ending, Failed),
+            until=min(at + pause, limit),
+            wait=WaitKind.RETRY,
+            suspended_epoch=before.suspended_epoch,
+            give_up_at=before.give_up_at,
+            signal=before.signal,
+        )
+    if isinstance(ending, Awaits):
+        until = limit if ending.timeout is None else min(at + ending.timeout, limit)
+        return _for_signal(epoch, ending.name, until)
+    if isinstance(ending, Unfit):
+        return _for_signal(epoch, before.signal or "", before.give_up_at or limit)
+    if isinstance(ending, Suspends):
+        give_up = None if ending.give_up_after is None else at + ending.give_up_after
+        return _for_check(epoch, epoch, at + ending.poll_every, give_up, limit)
+    every = attempt.kept.poll_every if attempt.kept else POSTPONE
+    if isinstance(ending, StillWaits) and ending.next_check_in is not None:
+        every = ending.next_check_in
+    return _for_check(epoch, before.suspended_epoch, at + every, before.give_up_at, limit)
+
+
+def _for_signal(epoch: int, name: str, until: datetime) -> Entry:
+    return Entry(
+        EntryState.WAITING,
+        epoch,
+        until=until,
+        wait=WaitKind.SIGNAL,
+        give_up_at=until,
+        signal=name,
+    )
+
+
+def _for_check(
+    epoch: int,
+    suspended_epoch: int | None,
+    next_check: datetime,
+    give_up_at: datetime | None,
+    limit: datetime,
+) -> Entry:
+    return Entry(
+        EntryState.WAITING,
+        epoch,
+        until=min(next_check, give_up_at or limit, limit),
+        wait=WaitKind.POLL,
+        suspended_epoch=suspended_epoch,
+        give_up_at=give_up_at,
+    )
+
+
+def _pause(lease: Lease, stage: StageDefinition, head: Head) -> timedelta:
+    """The policy's pause. Its jitter comes from the lease's name, not from chance: the same
+    history gives the same pause."""
+    name = f"{head.run_id}/{lease.stage_id}/{lease.entry.epoch}".encode()
+    spread = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
+    return stage.retry.delay(lease.entry.attempt, spread)
+
+
+def _event(moment: Moment, lease: Lease, type_: str, **facts: Any) -> tuple[PendingEvent, ...]:
+    if type_ not in moment.published:
+        return ()
+    named = {"stage_id": lease.stage_id, "attempt": lease.entry.attempt, **facts}
+    return (PendingEvent(type_, moment.at, named),)
+
+
+def _failed(moment: Moment, lease: Lease, ending: Failed, retry_at: datetime | None) -> tuple[PendingEvent, ...]:
+    return _event(
+        moment,
+        lease,
+        "stage:failed",
+        error_type=ending.error.type,
+        error=ending.error.message,
+        retry_at=retry_at.isoformat() if retry_at else None,
+    )
+
+
+def _wait_events(moment: Moment, lease: Lease, ending: object, entry: Entry) -> tuple[PendingEvent, ...]:
+    if isinstance(ending, Failed):
+        return _failed(moment, lease, ending, entry.until)
+    if not isinstance(ending, Suspends | Awaits):
+        return ()
+    until = entry.until.isoformat() if entry.until else None
+    return _event(moment, lease, "stage:suspended", resume_at=until, waiting_for=entry.signal)
+
+
+def _noted(attempt: Attempt, lease: Lease, moment: Moment) -> tuple[PendingEvent, ...]:
+    """What the stage said on its way, as far as it is published."""
+    journal = attempt.journal
+    if journal is None:
+        return ()
+    found: list[PendingEvent] = []
+    if journal.progress is not None:
+        progress = journal.progress
+        facts = {"fraction": progress.fraction, "message": progress.message}
+        found += _event(moment, lease, "stage:progress", **facts)
+    if "annotation:created" in moment.published:
+        found += _annotated(journal.notes, lease)
+    return tuple(found)
+
+
+def _annotated(notes: Sequence[Any], lease: Lease) -> list[PendingEvent]:
+    return [
+        PendingEvent(
+            "annotation:created",
+            note.at,
+            {
+                "key": note.key,
+                "value": note.value,
+                "scope": lease.stage_id,
+                "actor": lease.stage_id,
+            },
+        )
+        for note in notes
+    ]

@@ -1,0 +1,58 @@
+"""``run.claim_pending``: starts runs that wait for somebody to start them, by priority, then age."""
+
+from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
+from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel.committing import commit_once
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.sweep import Sweeper
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import Told
+from workflow_engine.model.commands import ClaimPendingRuns
+from workflow_engine.model.commits import Committed
+from workflow_engine.model.results import PendingRunsClaimed
+from workflow_engine.model.runs import Head
+from workflow_engine.model.status import Status
+from workflow_engine.ports.persistence import Persistence
+
+MAX_CANDIDATES = 1000
+
+
+def claim_pending_runs(
+    command: ClaimPendingRuns,
+    invocation: Invocation,
+    *,
+    persistence: Persistence,
+    sweeper: Sweeper,
+    definitions: Definitions,
+    teller: Teller,
+) -> PendingRunsClaimed:
+    """Make PENDING runs RUNNING and send their first jobs. Of several claimers one gets a run.
+
+    It looks at the 1,000 oldest entries of the due index: the tick needs no such search, since
+    whoever creates a run sends its jobs.
+    """
+
+    def may_start(head: Head) -> bool:
+        at = invocation.clock.now()
+        return head.status is Status.PENDING and bool(agenda.sendable(head, at))
+
+    found = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, may_start)
+    found.sort(key=lambda head: (-head.priority, head.created_at))
+    claimed: list[str] = []
+    for head in found:
+        if len(claimed) == command.max_claims:
+            break
+        outcome = commit_once(persistence, transitions.start(head, invocation.moment()))
+        if isinstance(outcome, Committed):
+            claimed.append(head.run_id)
+            _send(outcome.head, definitions, teller, invocation)
+    return PendingRunsClaimed(claimed=claimed)
+
+
+def _send(head: Head, definitions: Definitions, teller: Teller, invocation: Invocation) -> None:
+    try:
+        plan = definitions.for_run(head).plan
+    except (WorkflowNotFoundError, DefinitionChangedError):
+        return
+    teller.tell(head, plan, Told(), jobs=agenda.sendable(head, invocation.clock.now()))

@@ -1,0 +1,121 @@
+"""``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
+
+from datetime import datetime
+
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import IdempotencyConflictError, InvalidInputError
+from workflow_engine.kernel import agenda, payloads, transitions
+from workflow_engine.kernel.committing import commit_once
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import NewRun, Told
+from workflow_engine.model.commands import CreateRun
+from workflow_engine.model.commits import Committed
+from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
+from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.results import RunCreated
+from workflow_engine.model.runs import Head
+from workflow_engine.model.shards import shard_of
+from workflow_engine.model.status import Status
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.clock import IdSource
+from workflow_engine.ports.persistence import Persistence
+
+
+def create_run(
+    command: CreateRun,
+    invocation: Invocation,
+    *,
+    registry: Registry,
+    definitions: Definitions,
+    persistence: Persistence,
+    blob_store: BlobStore,
+    teller: Teller,
+    ids: IdSource,
+    settings: KernelSettings,
+) -> RunCreated:
+    """Start a run; with a key that was used for the same content, the run that it started before.
+
+    Raises:
+        WorkflowNotFoundError, InvalidInputError, InvalidConfigError: nothing was stored.
+        PayloadTooLargeError: input, config or attributes are too large; nothing was stored.
+        IdempotencyConflictError: the key was used for other content.
+    """
+    definition = registry.get(command.workflow_id)
+    definition.validate_input(command.input)
+    definition.validate_config(command.config)
+    run_id = _run_id(command, ids)
+    moment = invocation.moment()
+    _check_start(command, definition, moment.at)
+    definitions.keep(definition)
+    begin = max(command.start_at or moment.at, moment.at)
+    deadline = begin + definition.max_duration
+    expires_at = deadline + settings.retention
+    inline, input_hash = payloads.keep_input(
+        run_id,
+        input=command.input,
+        config=command.config,
+        attributes=command.attributes,
+        expires_at=expires_at,
+        persistence=persistence,
+        blobs=blob_store,
+    )
+    run = NewRun(
+        run_id=run_id,
+        workflow_id=WorkflowId(command.workflow_id),
+        fingerprint=definition.fingerprint,
+        content_hash=_content(command),
+        deadline=deadline,
+        expires_at=expires_at + HEAD_OUTLIVES,
+        due_shard=shard_of(run_id, settings.due_shards),
+        priority=command.priority,
+        input_inline=inline,
+        input_hash=input_hash,
+        start_at=command.start_at,
+    )
+    outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
+    if isinstance(outcome, Committed):
+        _tell(outcome.head, definition, teller, moment.at)
+    elif outcome.head is not None:
+        _again(outcome.head, command, definition, teller, moment.at)
+    return RunCreated(run_id=run_id)
+
+
+def _run_id(command: CreateRun, ids: IdSource) -> RunId:
+    if command.idempotency_key is None:
+        return RunId(ids.new_id())
+    return run_id_for(command.workflow_id, command.idempotency_key)
+
+
+def _check_start(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> None:
+    if command.start_at is not None and command.start_at - at > definition.max_duration:
+        problem = f"is more than {definition.max_duration} ahead, the workflow's max_duration"
+        raise InvalidInputError(what="start_at", problems=[problem])
+
+
+def _content(command: CreateRun) -> str:
+    """Hashed as sent, before defaults: a deploy that adds one changes no content."""
+    return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}))
+
+
+def _again(head: Head, command: CreateRun, definition: WorkflowDefinition, teller: Teller, at: datetime) -> None:
+    """The run is there already. If it was never claimed, its creator may have died before it sent
+    the jobs."""
+    if head.content_hash != _content(command):
+        key = command.idempotency_key or head.run_id
+        raise IdempotencyConflictError(key=key, command_type=command.type)
+    if head.status is Status.PENDING and head.fingerprint == definition.fingerprint:
+        _tell(head, definition, teller, at)
+
+
+def _tell(head: Head, definition: WorkflowDefinition, teller: Teller, at: datetime) -> None:
+    teller.tell(
+        head,
+        definition.plan,
+        Told(),
+        timers=agenda.timers(head, at),
+        jobs=agenda.sendable(head, at),
+    )

@@ -1,0 +1,149 @@
+"""``job.execute``: claim what the message is meant for and carry the run forward.
+
+Redelivery is harmless: the head says what is left to do.
+"""
+
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    RunNotFoundError,
+    WorkflowNotFoundError,
+)
+from workflow_engine.kernel import agenda
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.agenda import Wake
+from workflow_engine.kernel.claiming import take
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.telling import Teller, schedule_name
+from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.model.commands import ExecuteJob
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import MAX_DELAY
+from workflow_engine.model.results import JobExecuted
+from workflow_engine.model.runs import Entry, EntryState, Head
+from workflow_engine.model.status import Status
+from workflow_engine.ports.persistence import Persistence
+
+# A claim that is refused is tried again as the head that refused it says; each time somebody else
+# has moved the run.
+MAX_CLAIMS = 5
+
+
+def execute_job(
+    command: ExecuteJob,
+    invocation: Invocation,
+    *,
+    persistence: Persistence,
+    advancer: Advancer,
+    definitions: Definitions,
+    teller: Teller,
+) -> JobExecuted:
+    """Run the stage that the message is meant for, and those that can be chained after it.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        WorkflowNotFoundError: its workflow is not registered; the run has failed for it.
+        TransientError: nothing is lost; a redelivery or the due index goes on.
+    """
+    head, lease = _claim(command, invocation, persistence, definitions)
+    if head is None:
+        raise RunNotFoundError(run_id=command.run_id)
+    if lease is None:
+        return _unclaimed(head, command, invocation, advancer, teller)
+    try:
+        definition = definitions.for_run(head)
+    except (WorkflowNotFoundError, DefinitionChangedError) as error:
+        advancer.fail_run(head, error, invocation)
+        if isinstance(error, WorkflowNotFoundError):
+            raise
+        return JobExecuted(outcome="failed", error=str(error))
+    if command.signal is not None:
+        _forget_timeout(head, lease, command, teller)
+    told = Told(min(command.told_through, head.told + head.untold))
+    return advancer.work(head, lease, definition, told, invocation)
+
+
+def _claim(
+    command: ExecuteJob,
+    invocation: Invocation,
+    persistence: Persistence,
+    definitions: Definitions,
+) -> tuple[Head | None, Lease | None]:
+    run_id, wake, head = RunId(command.run_id), _meant(command), None
+    group = command.group
+    for _ in range(MAX_CLAIMS):
+        if wake is not None and group is not None:
+            tried = wake
+            head, lease = take(persistence, run_id, group, command.stage_id, wake, invocation)
+            if lease is not None:
+                return head, lease
+        else:
+            tried, head = None, persistence.load_head(run_id)
+        if head is None or head.status.is_terminal:
+            return head, None
+        group, ordinal = _place(head, command, definitions)
+        if group != head.group or ordinal >= len(head.active):
+            return head, None
+        wake = agenda.wake_for(head, ordinal, invocation.clock.now())
+        if wake is None or wake == tried:
+            return head, None
+    return head, None
+
+
+def _meant(command: ExecuteJob) -> Wake | None:
+    """What the message says of the lease it is for; ``None`` where it came from outside."""
+    if command.claim is None or command.ordinal is None or command.epoch is None:
+        return None
+    return Wake(command.ordinal, command.claim, command.epoch, command.attempt, command.signal)
+
+
+def _place(head: Head, command: ExecuteJob, definitions: Definitions) -> tuple[int, int]:
+    if command.group is not None and command.ordinal is not None:
+        return command.group, command.ordinal
+    try:
+        definition = definitions.registry.resolve(head.workflow_id, head.fingerprint)
+    except WorkflowNotFoundError:
+        return head.group, 0
+    return definition.position(command.stage_id)
+
+
+def _unclaimed(
+    head: Head, command: ExecuteJob, invocation: Invocation, advancer: Advancer, teller: Teller
+) -> JobExecuted:
+    """Nothing could be claimed. Woken early: wait out the rest. Leased by another: the due index
+    watches it. Moved on: do what a wake-up does, but send only what lies behind this message, for
+    its sender may have died right after it had moved the run."""
+    at = invocation.clock.now()
+    entry = _entry(head, command)
+    if entry is not None and not head.status.is_terminal:
+        if entry.state is EntryState.WAITING and entry.until is not None:
+            if entry.epoch == command.epoch and entry.until - at <= MAX_DELAY:
+                wait = max(entry.until - at, at - at)
+                teller.job_transport.enqueue(command, delay=wait)
+            return JobExecuted(outcome="suspended", next_poll_at=entry.until, ghost=True)
+        if entry.state is EntryState.LEASED and not agenda.has_expired(entry, at):
+            return JobExecuted(outcome="completed", ghost=True)
+    behind = command.group is not None and command.group < head.group
+    advancer.wake(head, invocation, send_jobs=behind)
+    return _past(head)
+
+
+def _past(head: Head) -> JobExecuted:
+    if head.status is Status.FAILED:
+        error = head.failure.error if head.failure else None
+        text = f"{error.type}: {error.message}" if error else None
+        return JobExecuted(outcome="failed", error=text, ghost=True)
+    return JobExecuted(outcome="completed", ghost=True)
+
+
+def _entry(head: Head, command: ExecuteJob) -> Entry | None:
+    if command.group != head.group or command.ordinal is None:
+        return None
+    return head.active[command.ordinal] if command.ordinal < len(head.active) else None
+
+
+def _forget_timeout(head: Head, lease: Lease, command: ExecuteJob, teller: Teller) -> None:
+    """A signal came before its timeout: the timer is not needed any more."""
+    if lease.entry.give_up_at is not None and command.epoch is not None:
+        timer = Wake(lease.ordinal, "due", command.epoch, lease.entry.attempt, at=lease.entry.give_up_at)
+        teller.scheduler.cancel(schedule_name(head, timer))

@@ -1,0 +1,77 @@
+"""``stage.poll_suspended``: makes the checks that are due, here and now."""
+
+from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
+from workflow_engine.kernel import agenda
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.claiming import take
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.sweep import Sweeper
+from workflow_engine.kernel.transitions import Told
+from workflow_engine.model.commands import PollSuspendedStages
+from workflow_engine.model.results import JobExecuted, SuspendedStagesPolled
+from workflow_engine.model.runs import Head, WaitKind
+from workflow_engine.ports.persistence import Persistence
+
+MAX_CANDIDATES = 1000
+_WAITS = (WaitKind.POLL, WaitKind.SIGNAL)
+
+
+def poll_suspended_stages(
+    command: PollSuspendedStages,
+    invocation: Invocation,
+    *,
+    persistence: Persistence,
+    sweeper: Sweeper,
+    advancer: Advancer,
+    definitions: Definitions,
+) -> SuspendedStagesPolled:
+    """Claim each suspended stage whose wait is over, check it, and move its run on.
+
+    Runs that are over are skipped. What a run goes on with is sent as a job, not run here.
+    """
+    invocation.may_chain = False
+
+    def may_check(head: Head) -> bool:
+        return bool(_due(head, invocation))
+
+    heads = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, may_check)
+    checked = failed = 0
+    resumed: list[str] = []
+    for head in heads:
+        for wake in _due(head, invocation):
+            if checked == command.max_checks:
+                break
+            result = _check(head, wake, invocation, persistence, advancer, definitions)
+            if result is None:
+                continue
+            checked += 1
+            failed += result.outcome == "failed" and not result.ghost
+            if result.outcome == "completed" and not result.ghost:
+                resumed.append(head.run_id)
+    return SuspendedStagesPolled(checked=checked, resumed=len(resumed), failed=failed, resumed_run_ids=resumed)
+
+
+def _due(head: Head, invocation: Invocation) -> list[agenda.Wake]:
+    wakes = agenda.sendable(head, invocation.clock.now())
+    return [wake for wake in wakes if wake.claim == "due" and head.active[wake.ordinal].wait in _WAITS]
+
+
+def _check(
+    head: Head,
+    wake: agenda.Wake,
+    invocation: Invocation,
+    persistence: Persistence,
+    advancer: Advancer,
+    definitions: Definitions,
+) -> JobExecuted | None:
+    try:
+        definition = definitions.for_run(head)
+    except (WorkflowNotFoundError, DefinitionChangedError) as error:
+        advancer.fail_run(head, error, invocation)
+        return JobExecuted(outcome="failed", error=str(error))
+    stage_id = definition.plan[head.group][wake.ordinal]
+    now, lease = take(persistence, head.run_id, head.group, stage_id, wake, invocation)
+    if now is None or lease is None:
+        return None
+    return advancer.work(now, lease, definition, Told(), invocation)

@@ -1,0 +1,52 @@
+"""``run.reap_stuck``: helps runs on that make no progress, and ends those that cannot."""
+
+from datetime import datetime
+
+from workflow_engine.kernel import agenda
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.sweep import Sweeper
+from workflow_engine.model.commands import ReapStuckRuns
+from workflow_engine.model.results import StuckRunsReaped
+from workflow_engine.model.runs import EntryState, Head
+
+MAX_CANDIDATES = 1000
+
+
+def reap_stuck_runs(
+    command: ReapStuckRuns,
+    invocation: Invocation,
+    *,
+    sweeper: Sweeper,
+    advancer: Advancer,
+    settings: KernelSettings,
+) -> StuckRunsReaped:
+    """Recover first: what is pending without a message is sent again, a finished group is joined.
+    A run fails only where it cannot go on: past its ``max_duration``, or without its workflow."""
+    at = invocation.clock.now()
+
+    def is_stuck(head: Head) -> bool:
+        if head.status.is_terminal:
+            return False
+        if head.deadline <= at:
+            return True
+        before = at - command.threshold
+        armed = (head.due_at or at) - settings.horizon
+        return _pending_since(head, before, armed)
+
+    recovered = failed = 0
+    for head in sweeper.live_within_horizon(invocation, MAX_CANDIDATES, is_stuck):
+        result = advancer.wake(head, invocation, send_jobs=True)
+        failed += result.action == "failed"
+        recovered += result.action != "failed"
+    return StuckRunsReaped(recovered=recovered, failed=failed)
+
+
+def _pending_since(head: Head, before: datetime, armed: datetime) -> bool:
+    """Whether something could have run since *before*. A stage that is READY does not say since
+    when; the run was last armed at *armed*, or later."""
+    if agenda.all_done(head.active):
+        return armed <= before
+    states = [head.active[wake.ordinal].state for wake in agenda.sendable(head, before)]
+    return any(state is not EntryState.READY or armed <= before for state in states)

@@ -1,0 +1,152 @@
+"""``run.rerun_from``: a finished run goes again from a stage, on the definition of the day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    InvalidStateError,
+    RunNotFoundError,
+    StageNotFoundError,
+    StaleRunError,
+)
+from workflow_engine.kernel import agenda, idempotency, payloads, transitions
+from workflow_engine.kernel.committing import MAX_TRIES, commit_once
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import Moment, Rerun, Told
+from workflow_engine.model.commands import RerunFrom
+from workflow_engine.model.commits import Committed
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.results import RunRerun
+from workflow_engine.model.runs import Head, StageRecord
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence
+
+
+def rerun_from(
+    command: RerunFrom,
+    invocation: Invocation,
+    *,
+    registry: Registry,
+    definitions: Definitions,
+    persistence: Persistence,
+    blob_store: BlobStore,
+    teller: Teller,
+    settings: KernelSettings,
+) -> RunRerun:
+    """Run again from a stage; outputs from its group on are no longer seen, older attempts stay as
+    history.
+
+    Raises:
+        RunNotFoundError, WorkflowNotFoundError, StageNotFoundError: no such thing.
+        InvalidStateError: the run is not over, or has not come as far as the stage.
+        InvalidInputError: *input* does not validate.
+        DefinitionChangedError: outputs that would be kept do not fit the definition of the day.
+        IdempotencyConflictError: the key was used for another rerun.
+    """
+    before = idempotency.replayed(command, RunRerun, persistence)
+    if before is not None:
+        return before
+    rerun = _Rerunning(command, invocation, definitions, persistence, blob_store, settings)
+    head = rerun.load()
+    definition = registry.get(head.workflow_id)
+    for _ in range(MAX_TRIES):
+        group, _ = definition.position(command.from_stage_id)
+        rerun.check(head, definition, group)
+        discarded = _discarded(head, definition, group)
+        result = RunRerun(run_id=head.run_id, from_stage_id=command.from_stage_id, discarded_stages=discarded)
+        moment = invocation.moment()
+        record = idempotency.record_of(command, result, moment.at, settings.retention)
+        facts = rerun.facts(head, definition, group, moment)
+        records = persistence.list_records(head.run_id)
+        commit = transitions.rerun(head, facts, definition.plan, moment, record)
+        outcome = commit_once(persistence, commit)
+        if isinstance(outcome, Committed):
+            rerun.remove_blobs(records, group)
+            jobs = agenda.sendable(outcome.head, moment.at)
+            teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
+            return result
+        if outcome.replay is not None:
+            return idempotency.result_from(outcome.replay, command, RunRerun)
+        head = outcome.head or head
+    raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rerunning:
+    command: RerunFrom
+    invocation: Invocation
+    definitions: Definitions
+    persistence: Persistence
+    blobs: BlobStore
+    settings: KernelSettings
+
+    def load(self) -> Head:
+        head = self.persistence.load_head(RunId(self.command.run_id))
+        if head is None:
+            raise RunNotFoundError(run_id=self.command.run_id)
+        return head
+
+    def check(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
+        if not head.status.is_terminal:
+            raise InvalidStateError(run_id=head.run_id, status=head.status, command=self.command.type)
+        if group > head.group:
+            raise StageNotFoundError(
+                workflow_id=head.workflow_id,
+                stage_id=self.command.from_stage_id,
+                detail=f"the run has not come that far; it ended in group {head.group + 1}",
+            )
+        if definition.fingerprint != head.fingerprint:
+            self._check_kept(head, definition, group)
+
+    def _check_kept(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
+        """The outputs that are kept were written by another definition: try them."""
+        found = list(self.definitions.kept_differences(head, definition, group))
+        if found:
+            raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
+
+    def facts(self, head: Head, definition: WorkflowDefinition, group: int, moment: Moment) -> Rerun:
+        deadline = moment.at + definition.max_duration
+        expires_at = deadline + self.settings.retention
+        self.persistence.extend_expiry(head.run_id, expires_at)
+        inline, input_hash = head.input_inline, head.input_hash
+        if self.command.input is not None:
+            definition.validate_input(self.command.input)
+            started = payloads.load_input(head, persistence=self.persistence, blobs=self.blobs)
+            inline, input_hash = payloads.keep_input(
+                head.run_id,
+                input=self.command.input,
+                config=started["config"],
+                attributes=started["attributes"],
+                expires_at=expires_at,
+                persistence=self.persistence,
+                blobs=self.blobs,
+            )
+        return Rerun(
+            group,
+            definition.fingerprint,
+            deadline,
+            expires_at + HEAD_OUTLIVES,
+            inline,
+            input_hash,
+        )
+
+    def remove_blobs(self, records: Sequence[StageRecord], group: int) -> None:
+        """Remove the blobs of discarded attempts, now that nobody can look for them any more.
+        The records stay, as history."""
+        for record in records:
+            if record.key.group >= group:
+                prefix = payloads.attempt_prefix(record.run_id, record.key)
+                for key in list(self.blobs.list(prefix)):
+                    self.blobs.delete(key)
+
+
+def _discarded(head: Head, definition: WorkflowDefinition, group: int) -> list[str]:
+    last = min(head.group, len(definition.plan) - 1)
+    return [stage for stages in definition.plan[group : last + 1] for stage in stages]

@@ -1,0 +1,151 @@
+"""``run.signal``: keeps a signal for a run, once, and wakes the stage that waits for it."""
+
+from workflow_engine.authoring.stage_definition import SignalDefinition
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import (
+    IdempotencyConflictError,
+    InvalidInputError,
+    PayloadTooLargeError,
+    RunNotFoundError,
+    StaleRunError,
+    WorkflowNotFoundError,
+)
+from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel.committing import MAX_TRIES
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import Told
+from workflow_engine.model.commands import SignalRun
+from workflow_engine.model.commits import Committed
+from workflow_engine.model.ids import RunId, content_hash, digest
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.limits import MAX_INLINE_BYTES, MAX_KEPT_SIGNALS
+from workflow_engine.model.results import RunSignalled
+from workflow_engine.model.runs import Head, KeptSignal, WaitKind
+from workflow_engine.ports.clock import IdSource
+from workflow_engine.ports.persistence import Persistence
+
+# A signal carries a decision, not a document: 32 KB keeps its transaction cheap.
+MAX_SIGNAL_BYTES = 4 * MAX_INLINE_BYTES
+
+
+def signal_run(
+    command: SignalRun,
+    invocation: Invocation,
+    *,
+    persistence: Persistence,
+    definitions: Definitions,
+    teller: Teller,
+    ids: IdSource,
+    settings: KernelSettings,
+) -> RunSignalled:
+    """Keep the signal; ``delivered`` is false where the run is over.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        InvalidInputError: the payload fits no stage that could take it; nothing was kept.
+        PayloadTooLargeError: the payload is above 32 KB, or 100 signals are kept already.
+        IdempotencyConflictError: the key was used for a signal with another payload.
+    """
+    payload = to_json(command.payload)
+    if len(payload) > MAX_SIGNAL_BYTES:
+        raise PayloadTooLargeError(what="signal payload", size_bytes=len(payload), limit_bytes=MAX_SIGNAL_BYTES)
+    head = persistence.load_head(RunId(command.run_id))
+    if head is None:
+        raise RunNotFoundError(run_id=command.run_id)
+    kept = _kept(command, payload, head, invocation, ids, settings)
+    for _ in range(MAX_TRIES):
+        seen = _seen_before(kept, command, persistence)
+        if head.status.is_terminal or seen:
+            if not head.status.is_terminal:
+                _wake(head, kept, definitions, teller, invocation)
+            return RunSignalled(delivered=seen)
+        _check(head, command, payload, definitions)
+        outcome = persistence.commit(transitions.signal(head, kept, invocation.moment()))
+        if isinstance(outcome, Committed):
+            _wake(outcome.head, kept, definitions, teller, invocation)
+            return RunSignalled(delivered=True)
+        head = outcome.head or head
+    raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+
+
+def _kept(
+    command: SignalRun,
+    payload: bytes,
+    head: Head,
+    invocation: Invocation,
+    ids: IdSource,
+    settings: KernelSettings,
+) -> KeptSignal:
+    key = command.idempotency_key or ids.new_id()
+    return KeptSignal(
+        run_id=head.run_id,
+        name=command.name,
+        key=digest("signal", key),
+        content_hash=content_hash(command.payload),
+        payload=payload,
+        received_at=invocation.clock.now(),
+        expires_at=head.deadline + settings.retention,
+    )
+
+
+def _seen_before(kept: KeptSignal, command: SignalRun, persistence: Persistence) -> bool:
+    """Whether this very signal was kept before: it counts once, even after it was used up."""
+    if command.idempotency_key is None:
+        return False
+    stored = persistence.load_signal(kept.run_id, kept.element)
+    if stored is None:
+        return False
+    if stored.content_hash != kept.content_hash:
+        raise IdempotencyConflictError(key=command.idempotency_key, command_type=command.type)
+    return True
+
+
+def _check(head: Head, command: SignalRun, payload: bytes, definitions: Definitions) -> None:
+    """The payload must fit the stage that waits for the signal, or else one that still may."""
+    if len(head.signals) >= MAX_KEPT_SIGNALS:
+        raise PayloadTooLargeError(what="kept signals", size_bytes=len(head.signals) + 1, limit_bytes=MAX_KEPT_SIGNALS)
+    definition = definitions.for_run(head)
+    errors: list[InvalidInputError] = []
+    for handler in _takers(head, command.name, definition):
+        try:
+            handler.load_payload(payload)
+        except InvalidInputError as error:
+            errors.append(error)
+        else:
+            return
+    if errors:
+        raise InvalidInputError(what=f"payload of signal {command.name!r}", problems=errors[0].problems)
+    raise InvalidInputError(what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"])
+
+
+def _takers(head: Head, name: str, definition: WorkflowDefinition) -> list[SignalDefinition]:
+    waiting = [
+        definition.groups[head.group][ordinal].signal
+        for ordinal, entry in enumerate(head.active)
+        if entry.wait is WaitKind.SIGNAL and entry.signal == name
+    ]
+    later = [stage.signal for group in definition.groups[head.group :] for stage in group]
+    return [handler for handler in waiting or later if handler is not None]
+
+
+def _wake(
+    head: Head,
+    kept: KeptSignal,
+    definitions: Definitions,
+    teller: Teller,
+    invocation: Invocation,
+) -> None:
+    """Send the job of each stage that waits for this signal. Were we to die before, the due index
+    would: the commit has brought ``due_at`` near."""
+    at = invocation.clock.now()
+    wakes = [wake for wake in agenda.sendable(head, at) if wake.signal == kept.element]
+    if not wakes:
+        return
+    try:
+        plan = definitions.for_run(head).plan
+    except WorkflowNotFoundError:
+        return
+    teller.send_jobs(head, plan, wakes, Told())

@@ -1,0 +1,38 @@
+"""One dispatch: who writes, until when, and what it has learnt on the way."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.transitions import Moment
+from workflow_engine.ports.clock import Clock
+
+
+@dataclass(slots=True)
+class Invocation:
+    """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
+
+    It must end by *deadline*. A lease ends then, too, or after *lease* where the host renews it.
+    """
+
+    id: str
+    deadline: datetime
+    clock: Clock
+    settings: KernelSettings
+    lease: timedelta | None = None
+    may_chain: bool = True
+    _writes: int = field(default=0)
+
+    def moment(self) -> Moment:
+        """Now, for one more write."""
+        self._writes += 1
+        by = f"{self.id}.{self._writes}"
+        return Moment(self.clock.now(), by, self.settings.horizon, self.settings.published)
+
+    def remaining(self) -> timedelta:
+        """What is left until the invocation must end; never negative."""
+        return max(self.deadline - self.clock.now(), timedelta(0))
+
+    def lease_end(self, at: datetime) -> datetime:
+        """When a lease taken *at* ends."""
+        return self.deadline if self.lease is None else min(self.deadline, at + self.lease)

@@ -1,0 +1,128 @@
+"""What is written of an attempt before the commit that makes it count: logs, annotations, output,
+record. All of it lies under the lease's epoch, so that a ghost's is never seen."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from workflow_engine.errors import PayloadTooLargeError
+from workflow_engine.kernel import payloads
+from workflow_engine.kernel.attempts import (
+    Attempt,
+    Completed,
+    Failed,
+    KeptState,
+    Suspends,
+    failed,
+)
+from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.transitions import Lease
+from workflow_engine.model.payloads import Payload
+from workflow_engine.model.runs import Annotation, Head, LogLine, StageKey, StageRecord
+from workflow_engine.model.status import Status
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes what an attempt leaves behind. *retention* is added to the run's deadline (TTL)."""
+
+    persistence: Persistence
+    blobs: BlobStore
+    retention: timedelta
+
+    def expiry(self, head: Head) -> datetime:
+        """When what belongs to the run may go: the head goes a week later."""
+        return head.deadline + self.retention
+
+    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> Attempt:
+        """Store what *attempt* left; an output that is too large makes it a failure.
+
+        Raises:
+            TransientError: the store did not answer; the attempt does not count.
+        """
+        key = StageKey(lease.group, lease.stage_id, lease.entry.epoch)
+        self._store_journal(attempt, key, data.head)
+        ending = attempt.ending
+        if not isinstance(ending, Completed | Suspends | Failed):
+            return attempt
+        try:
+            output = self._keep_output(ending, key, data.head)
+        except PayloadTooLargeError as error:
+            stage = data.definition.groups[lease.group][lease.ordinal]
+            return self._put(replace(attempt, ending=failed(error, stage)), key, data.head, None)
+        if isinstance(ending, Completed):
+            data.remember(key, ending.output)
+        return self._put(attempt, key, data.head, output)
+
+    def _keep_output(self, ending: Completed | Suspends | Failed, key: StageKey, head: Head) -> Payload | None:
+        if isinstance(ending, Failed):
+            return None
+        if isinstance(ending, Suspends):
+            content, what = KeptState(ending.state, ending.poll_every).dump(), "state"
+        else:
+            content, what = ending.output, "output"
+        blob_key = f"{payloads.attempt_prefix(head.run_id, key)}{what}.json"
+        named = f"{what} of stage {key.stage_id!r}"
+        return payloads.keep(content, what=named, blob_key=blob_key, blobs=self.blobs)
+
+    def _put(self, attempt: Attempt, key: StageKey, head: Head, output: Payload | None) -> Attempt:
+        ending = attempt.ending
+        completed = ending if isinstance(ending, Completed) else None
+        error = ending.error if isinstance(ending, Failed) else None
+        status = Status.COMPLETED if completed else Status.FAILED if error else Status.SUSPENDED
+        self.persistence.put_record(
+            StageRecord(
+                run_id=head.run_id,
+                key=key,
+                status=status,
+                attempt=attempt.number,
+                started_at=attempt.started_at,
+                finished_at=attempt.finished_at,
+                by=attempt.by,
+                expires_at=self.expiry(head),
+                output=output,
+                error=error,
+                metrics=completed.metrics if completed else {},
+                artifacts=completed.artifacts if completed else {},
+            )
+        )
+        return attempt
+
+    def _store_journal(self, attempt: Attempt, key: StageKey, head: Head) -> None:
+        journal = attempt.journal
+        if journal is None:
+            return
+        expiry = self.expiry(head)
+        lines = [
+            LogLine(
+                head.run_id,
+                key,
+                index,
+                line.at,
+                line.level,
+                line.message,
+                line.fields,
+                attempt.number,
+                expiry,
+            )
+            for index, line in enumerate(journal.lines)
+        ]
+        if lines:
+            self.persistence.put_logs(lines)
+        notes = [
+            Annotation(
+                head.run_id,
+                f"{key.group}.{key.stage_id}.{key.epoch}.{index}",
+                note.at,
+                note.key,
+                note.value,
+                key.stage_id,
+                attempt.number,
+                key,
+                expiry,
+            )
+            for index, note in enumerate(journal.notes)
+        ]
+        if notes:
+            self.persistence.put_annotations(notes)

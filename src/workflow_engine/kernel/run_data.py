@@ -1,0 +1,120 @@
+"""What the stages of one run read, within one invocation: input, config, earlier outputs.
+
+Read when it is asked for and kept for the stages that are chained after it, so that a chained
+stage reads nothing from the store.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from workflow_engine.authoring.stage_definition import StageDefinition
+from workflow_engine.authoring.workflow import WorkflowDefinition
+from workflow_engine.errors import CorruptItemError, InvalidConfigError
+from workflow_engine.kernel import payloads
+from workflow_engine.model.commands import problems_of
+from workflow_engine.model.ids import StageId
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence
+
+
+@dataclass(slots=True)
+class RunData:
+    """Reads for one run. *head* is replaced as the run moves on; what is read stays."""
+
+    head: Head
+    definition: WorkflowDefinition
+    persistence: Persistence
+    blobs: BlobStore
+    _started_with: dict[str, Any] | None = None
+    _outputs: dict[StageKey, bytes] = field(default_factory=dict)
+
+    def started_with(self) -> dict[str, Any]:
+        """The run's ``input``, ``config`` and ``attributes``."""
+        if self._started_with is None:
+            self._started_with = payloads.load_input(self.head, persistence=self.persistence, blobs=self.blobs)
+        return self._started_with
+
+    def key(self, group: int, ordinal: int) -> StageKey:
+        """Where the winning output of a stage of an earlier group lies."""
+        stage_id = StageId(self.definition.groups[group][ordinal].id)
+        return StageKey(group, stage_id, self.head.winner(group, ordinal))
+
+    def remember(self, key: StageKey, output: bytes) -> None:
+        """Keep an output that was just stored. Only the last group's can be a next stage's input,
+        the rest is read again if asked for."""
+        self._outputs[key] = output
+
+    def outputs(self, keys: Sequence[StageKey]) -> list[bytes]:
+        """The outputs under *keys*, read in one go where they are not at hand.
+
+        Raises:
+            CorruptItemError: one of them is not there any more.
+        """
+        missing = [key for key in keys if key not in self._outputs]
+        if missing:
+            found = self.persistence.load_records(self.head.run_id, missing)
+            for key in missing:
+                self._outputs[key] = self._output(key, found.get(key))
+        return [self._outputs[key] for key in keys]
+
+    def _output(self, key: StageKey, record: StageRecord | None) -> bytes:
+        if record is None or record.output is None:
+            what = f"output of stage {key.stage_id} of run {self.head.run_id}"
+            raise CorruptItemError(what=what, problem="it is gone")
+        return payloads.fetch(record.output, self.blobs)
+
+    def read(self, stage_id: str) -> bytes | None:
+        """The output of a stage of an earlier group, for ``ctx.require``; else ``None``."""
+        group, ordinal = self.definition.position(stage_id)
+        if group >= self.head.group:
+            return None
+        return self.outputs([self.key(group, ordinal)])[0]
+
+    def input_for(self, stage: StageDefinition) -> BaseModel | None:
+        """The stage's input, validated.
+
+        Raises:
+            InvalidInputError: it does not fit the stage's model.
+        """
+        return None if stage.input_model is None else stage.load_input(self._input_json(stage))
+
+    def _input_json(self, stage: StageDefinition) -> bytes:
+        before = self.head.group - 1
+        if before < 0:
+            return to_json(self.started_with()["input"])
+        keys = [self.key(before, i) for i in range(len(self.definition.groups[before]))]
+        outputs = self.outputs(keys)
+        if len(keys) == 1:
+            return outputs[0]
+        by_stage: dict[str, bytes] = {key.stage_id: data for key, data in zip(keys, outputs, strict=True)}
+        return self.definition.compose_input(stage.id, by_stage)
+
+    def config_for(self, stage: StageDefinition) -> BaseModel | None:
+        """The stage's config: what the run was given, merged into the model's defaults.
+
+        Raises:
+            InvalidConfigError: it does not fit the stage's model.
+        """
+        if stage.config_model is None:
+            return None
+        given = self.started_with()["config"].get(stage.id, {})
+        try:
+            return stage.config_model.model_validate_json(to_json(given))
+        except ValidationError as error:
+            raise InvalidConfigError(stage_id=stage.id, problems=problems_of(error)) from error
+
+    def signal(self, element: str) -> KeptSignal:
+        """A kept signal.
+
+        Raises:
+            CorruptItemError: it is not there any more.
+        """
+        kept = self.persistence.load_signal(self.head.run_id, element)
+        if kept is None:
+            raise CorruptItemError(what=f"signal {element}", problem="it is gone")
+        return kept

@@ -1,0 +1,87 @@
+"""Runs a stage's function: within its time, sync or async, and never lets anything but a result out.
+
+A sync stage on the main thread is interrupted by a signal, an ``async def`` is cancelled, and
+elsewhere the caller stops waiting and the code goes on as a ghost, whose lease is given up.
+"""
+
+import asyncio
+import contextvars
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from workflow_engine.errors import StageTimeoutError
+
+_local = threading.local()
+
+
+def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
+    """What *call* returns.
+
+    Raises:
+        StageTimeoutError: it took longer than *timeout*, in real time.
+        BaseException: whatever it raises.
+    """
+    if is_async:
+        return _run_async(call, stage_id, timeout)
+    if threading.current_thread() is threading.main_thread():
+        return _run_with_alarm(call, stage_id, timeout)
+    return _run_aside(call, stage_id, timeout)
+
+
+def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta) -> Any:
+    async def bounded() -> Any:
+        scope = asyncio.timeout(timeout.total_seconds())
+        try:
+            async with scope:
+                return await call()
+        except TimeoutError:
+            if scope.expired():
+                raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
+            raise
+
+    return _runner().run(bounded())
+
+
+def _runner() -> asyncio.Runner:
+    """One event loop a thread, kept: making one costs more than a small stage does."""
+    runner: asyncio.Runner | None = getattr(_local, "runner", None)
+    if runner is None:
+        runner = _local.runner = asyncio.Runner()
+    return runner
+
+
+def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(timeout.total_seconds(), 0.001))
+    try:
+        return call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _run_aside(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+    future: Future[Any] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            future.set_result(context.run(call))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=f"stage-{stage_id}", daemon=True).start()
+    try:
+        return future.result(timeout.total_seconds())
+    except TimeoutError:
+        if future.done():
+            raise
+        raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None

@@ -1,0 +1,30 @@
+"""What the kernel can be told about its surroundings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+from workflow_engine.model.events import EVENT_TYPES, PUBLISHED_BY_DEFAULT
+from workflow_engine.model.limits import WAKE_MARGIN
+
+
+def published_types(patterns: Sequence[str]) -> frozenset[str]:
+    """The event types that *patterns* name: ``workflow:*``, ``stage:failed``, ``*``."""
+    return frozenset(type_ for type_ in EVENT_TYPES if any(fnmatchcase(type_, pattern) for pattern in patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """*invocation* is the function's timeout (Lambda: at most 900 s), *due_shards* the number of
+    shards of the due index and the listing, *retention* how long a finished run is kept."""
+
+    invocation: timedelta = timedelta(seconds=900)
+    published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
+    due_shards: int = 8
+    retention: timedelta = timedelta(days=30)
+
+    @property
+    def horizon(self) -> timedelta:
+        """How far ahead of now a run that is alive may be listed at the most, timers apart (I2)."""
+        return self.invocation + WAKE_MARGIN

@@ -1,0 +1,190 @@
+"""The third step: events, then timers, then jobs, in that order. Nothing here changes a head.
+
+A job message is sent after the events that were committed before it were accepted, so it carries
+how far they were (``told_through``), and the next exclusive commit lets them leave the head.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from workflow_engine.errors import TransientError
+from workflow_engine.kernel import agenda
+from workflow_engine.kernel.agenda import Wake
+from workflow_engine.kernel.transitions import Plan, Told
+from workflow_engine.model.commands import ExecuteJob
+from workflow_engine.model.events import event_of
+from workflow_engine.model.ids import digest
+from workflow_engine.model.limits import (
+    MAX_DELAY,
+    MAX_HEAD_EVENTS_BYTES,
+    MAX_REFUSALS,
+    MAX_SCHEDULE_NAME,
+    SCHEDULE_PRECISION,
+)
+from workflow_engine.model.runs import DeadLetter, Head, PendingEvent
+from workflow_engine.model.status import Status
+from workflow_engine.ports.clock import Clock
+from workflow_engine.ports.events import EventSink
+from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.ports.scheduler import Scheduler
+
+# A long outage may leave thousands of events; one look tells this many and the next goes on.
+MAX_TOLD_AT_ONCE = 500
+# Below this many, the events of a usual head cannot reach the limit, and are not measured.
+_FEW_EVENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Tells what a head says is to be told."""
+
+    persistence: Persistence
+    event_sink: EventSink
+    scheduler: Scheduler
+    job_transport: JobTransport
+    clock: Clock
+
+    def tell(
+        self,
+        head: Head,
+        plan: Plan,
+        told: Told,
+        *,
+        timers: Sequence[Wake] = (),
+        jobs: Sequence[Wake] = (),
+    ) -> Told:
+        """Tell the events that *head* has untold beyond *told*, then *timers*, then *jobs*.
+
+        Callers name only what their own commit made, or what a tick found: were every look to send
+        all that could run, each duplicate in a group of a hundred would breed a hundred more.
+        A refusal of events does not hold back the rest. Raises ``TransientError`` where a timer or
+        a job could not be sent; a wake-up or a redelivery sends it then.
+        """
+        told = self.tell_events(head, told)
+        at = self.clock.now()
+        for wake in timers:
+            self.send_later(head, plan, wake, told, at)
+        self.send_jobs(head, plan, jobs, told)
+        return told
+
+    def tell_events(self, head: Head, told: Told) -> Told:
+        """Publish events in order; a refused one stops it. One that was refused too often is put
+        aside as a dead letter first."""
+        if head.told + head.untold <= told.through:
+            return told
+        start = max(told.through, head.told)
+        pending = self._pending(head, start)
+        if not pending:
+            return told
+        if head.refusals >= MAX_REFUSALS and start == head.told:
+            self._put_aside(head, start + 1, pending.pop(0))
+            start += 1
+        return self._emit(head, pending, start)
+
+    def _emit(self, head: Head, pending: Sequence[PendingEvent], start: int) -> Told:
+        events = [event_of(head, event, start + i + 1) for i, event in enumerate(pending)]
+        answers = self.event_sink.emit(events) if events else []
+        for accepted, answer in enumerate(answers):
+            if answer is not None:
+                return Told(start + accepted, refused=answer.counts)
+        return Told(start + len(events))
+
+    def _pending(self, head: Head, start: int) -> list[PendingEvent]:
+        skip = start - head.told
+        spilled = range(head.told + skip + 1, head.told + head.spilled + 1)[:MAX_TOLD_AT_ONCE]
+        if not spilled:
+            return list(head.events[max(skip - head.spilled, 0) :])
+        stored = self.persistence.load_spilled(head.run_id, spilled)
+        found: list[PendingEvent] = []
+        for sequence in spilled:
+            if sequence not in stored:
+                return found
+            found.append(stored[sequence])
+        return found if spilled[-1] < head.told + head.spilled else [*found, *head.events]
+
+    def _put_aside(self, head: Head, sequence: int, event: PendingEvent) -> None:
+        reason = f"refused {head.refusals} times"
+        self.persistence.put_dead_letter(
+            DeadLetter(
+                head.run_id,
+                head.workflow_id,
+                sequence,
+                event,
+                reason,
+                self.clock.now(),
+                head.expires_at,
+            )
+        )
+
+    def spill(self, head: Head, told: Told) -> Told:
+        """Store the head's untold events as items of their own if they are too large for it.
+
+        Their sequences are fixed, since they are committed; so storing them twice, or before a
+        commit that is then refused, changes nothing.
+        """
+        left = head.events[max(told.through - head.told - head.spilled, 0) :]
+        if len(left) < _FEW_EVENTS or _size(left) <= MAX_HEAD_EVENTS_BYTES:
+            return told
+        first = head.told + head.spilled + len(head.events) - len(left) + 1
+        self.persistence.put_spilled(head, {first + i: event for i, event in enumerate(left)})
+        return replace(told, spilled=len(left))
+
+    def send_jobs(self, head: Head, plan: Plan, wakes: Sequence[Wake], told: Told) -> None:
+        """Send the jobs that *wakes* name, in as few requests as possible."""
+        if not wakes:
+            return
+        jobs = [job_for(head, plan, wake, told.through) for wake in wakes]
+        if len(jobs) == 1:
+            self.job_transport.enqueue(jobs[0])
+        elif self.job_transport.enqueue_parallel(jobs):
+            raise TransientError(service="jobs", operation="enqueue_parallel", code="partial")
+
+    def send_later(self, head: Head, plan: Plan, wake: Wake, told: Told, at: datetime) -> None:
+        """Have *wake* sent at its time: by a delayed message up to 900 s ahead (SQS,
+        DelaySeconds), beyond that by a schedule that fires early; the message then waits out the
+        rest."""
+        if wake.at is None:
+            return
+        job = job_for(head, plan, wake, told.through)
+        wait = wake.at - at
+        if wait <= MAX_DELAY:
+            self.job_transport.enqueue(job, delay=wait)
+        else:
+            early = wake.at - 2 * SCHEDULE_PRECISION
+            self.scheduler.schedule(job, early, schedule_name(head, wake))
+
+    def cancel_timers(self, head: Head, at: datetime) -> None:
+        """Forget the schedules of a run that is over; its entries still say what they were."""
+        for wake in agenda.timers(replace(head, status=Status.RUNNING), at):
+            if wake.at is not None:
+                self.scheduler.cancel(schedule_name(head, wake))
+
+
+def schedule_name(head: Head, wake: Wake) -> str:
+    """The name of the schedule that wakes a stage: the same for the same wait, whoever asks."""
+    due = wake.at.isoformat() if wake.at else ""
+    name = digest("timer", head.run_id, str(head.group), str(wake.ordinal), str(wake.epoch), due)
+    return f"timer-{name}"[:MAX_SCHEDULE_NAME]
+
+
+def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> ExecuteJob:
+    """The message that wakes a stage."""
+    return ExecuteJob(
+        run_id=head.run_id,
+        workflow_id=head.workflow_id,
+        stage_id=plan[head.group][wake.ordinal],
+        attempt=wake.attempt,
+        group=head.group,
+        ordinal=wake.ordinal,
+        epoch=wake.epoch,
+        claim=wake.claim,
+        signal=wake.signal,
+        told_through=max(told_through, head.told),
+    )
+
+
+def _size(events: Sequence[PendingEvent]) -> int:
+    return sum(len(event.type) + len(json.dumps(dict(event.data), default=str)) + 16 for event in events)
