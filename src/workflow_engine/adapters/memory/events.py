@@ -39,7 +39,7 @@ def _first_refusal(events: Sequence[RunEvent]) -> tuple[int, Refusal | None]:
         try:
             size = EventEntry.of(event).size_bytes
         except ValueError as error:
-            return index, Refusal(reason=f"the event cannot be written: {error}", counts=True)
+            return index, Refusal.unwritable(error)
         if size >= MAX_EVENT_REQUEST_BYTES:
             return index, Refusal.too_large(size)
     return len(events), None

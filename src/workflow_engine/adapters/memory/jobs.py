@@ -16,6 +16,7 @@ from workflow_engine.model.deliveries import (
     check_delay,
     check_message,
     check_visibility,
+    check_wait,
     redelivery_delay,
 )
 from workflow_engine.ports.clock import Clock, IdSource
@@ -97,6 +98,7 @@ class MemoryJobTransport(JobTransport):
 
     @override
     def dequeue(self, *, wait: timedelta = timedelta(0)) -> Delivery | None:
+        check_wait(wait)
         left = wait if self._blocking else timedelta(0)
         with self._changed:
             while True:

@@ -9,8 +9,14 @@ from datetime import datetime
 from typing_extensions import override
 
 from workflow_engine.model.commands import Command
-from workflow_engine.model.deliveries import Recurrence, body_of, check_message
-from workflow_engine.model.recurrence import check_correlation_id, check_recurrence, command_at, next_firing
+from workflow_engine.model.deliveries import Recurrence, body_of
+from workflow_engine.model.recurrence import (
+    check_correlation_id,
+    check_recurrence,
+    check_schedule_input,
+    command_at,
+    next_firing,
+)
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.scheduler import Scheduler
@@ -57,7 +63,7 @@ class MemoryScheduler(Scheduler):
     @override
     def schedule(self, command: Command, run_at: datetime, correlation_id: str) -> None:
         check_correlation_id(correlation_id)
-        check_message(body_of(command))
+        check_schedule_input(body_of(command))
         with self._lock:
             if correlation_id not in self._timers:
                 self._timers[correlation_id] = _Timer(run_at, command)
@@ -72,7 +78,7 @@ class MemoryScheduler(Scheduler):
     @override
     def put_recurrence(self, recurrence: Recurrence) -> None:
         check_recurrence(recurrence)
-        check_message(body_of(recurrence.command))
+        check_schedule_input(body_of(recurrence.command))
         created = _Recurring(recurrence, created_at=self._clock.now(), next_at=None)
         with self._lock:
             self._recurring[recurrence.name] = created if recurrence.paused else created.following(None)
