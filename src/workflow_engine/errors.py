@@ -176,6 +176,18 @@ class TransientError(WorkflowEngineError):
         self.throttled = throttled
 
 
+class AwsRequestError(WorkflowEngineError):
+    """An AWS service refused a request for a reason that sending it again does not change.
+
+    No permission, no such table, a request that is not valid: the stack or the engine is wrong.
+    """
+
+    def __init__(self, *, service: str, operation: str, code: str, detail: str) -> None:
+        super().__init__(f"{service} {operation}: {code}: {detail}")
+        self.service, self.operation, self.service_code = service, operation, code
+        self.detail = detail
+
+
 class PermanentError(WorkflowEngineError):
     """Raised by a stage: do not retry this."""
 
