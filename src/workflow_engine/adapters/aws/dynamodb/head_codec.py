@@ -1,0 +1,283 @@
+"""A head as an item, and back.
+
+An update is billed by the whole item, so names have one or two letters, what is at its default is
+absent, and nothing is stored twice: the workflow, the shard and the creation time are read from the
+index keys, which every head has anyway.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from workflow_engine.adapters.aws.dynamodb import wire
+from workflow_engine.adapters.aws.dynamodb.table import HEAD, listing_shard, run_of, run_partition
+from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
+from workflow_engine.model.ids import StageId, WorkflowId
+from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, RunFailure, WaitKind
+from workflow_engine.model.status import Status
+
+STATUS_CODES: Final[Mapping[Status, str]] = {
+    Status.PENDING: "P",
+    Status.RUNNING: "R",
+    Status.SUSPENDED: "U",
+    Status.COMPLETED: "C",
+    Status.FAILED: "F",
+    Status.CANCELLED: "X",
+    Status.SKIPPED: "K",
+}
+_STATUSES: Final = {code: status for status, code in STATUS_CODES.items()}
+_STATES: Final = {state.value: state for state in EntryState}
+_WAITS: Final = {wait.value: wait for wait in WaitKind}
+NO_RERUNS: Final = ((0, 0),)
+USUAL_PRIORITY: Final = 5
+
+
+def encode_head(head: Head) -> Item:
+    """The whole item of *head*."""
+    item: Item = {
+        "pk": wire.text(run_partition(head.run_id)),
+        "sk": wire.text(HEAD),
+        "f": wire.number(wire.FORMAT),
+        "st": wire.text(STATUS_CODES[head.status]),
+        "v": wire.number(head.version),
+        "wb": wire.text(head.by),
+        "g": wire.number(head.group),
+        "a": {"L": [encode_entry(entry) for entry in head.active]},
+        "ec": wire.number(head.epochs),
+        "fp": wire.text(head.fingerprint),
+        "ch": wire.text(head.content_hash),
+        "dl": wire.instant(head.deadline),
+        "ls": wire.text(listing_shard(head.workflow_id, head.due_shard)),
+        "lc": wire.text(f"{wire.sortable(head.created_at)}#{head.run_id}"),
+        "ds": wire.text(str(head.due_shard)),
+        "expires_at": wire.expiry(head.expires_at),
+    }
+    _encode_events(head, item)
+    _encode_leases(head, item)
+    _encode_rest(head, item)
+    return item
+
+
+def _encode_events(head: Head, item: Item) -> None:
+    if head.told:
+        item["td"] = wire.number(head.told)
+    if head.spilled:
+        item["sp"] = wire.number(head.spilled)
+    if head.events:
+        item["ev"] = {"L": [encode_event(event) for event in head.events]}
+    if head.refusals:
+        item["rf"] = wire.number(head.refusals)
+
+
+def _encode_leases(head: Head, item: Item) -> None:
+    if head.due_at is not None:
+        item["da"] = wire.instant(head.due_at)
+    if head.bases != NO_RERUNS:
+        item["bs"] = wire.text(_joined(head.bases))
+    if head.bases[-1][1]:
+        # Beside the list, since a condition cannot name the last element of one.
+        item["nb"] = wire.number(head.bases[-1][1])
+    if head.winners:
+        item["wn"] = wire.text(_joined((*place, epoch) for place, epoch in sorted(head.winners.items())))
+    if head.signals:
+        item["sg"] = {"L": [wire.text(element) for element in head.signals]}
+
+
+def _encode_rest(head: Head, item: Item) -> None:
+    if head.priority != USUAL_PRIORITY:
+        item["pr"] = wire.number(head.priority)
+    if head.input_inline is not None:
+        item["ii"] = wire.binary(head.input_inline)
+    if head.input_hash is not None:
+        item["ih"] = wire.text(head.input_hash)
+    _encode_end(head, item)
+
+
+def _encode_end(head: Head, item: Item) -> None:
+    if head.ended_by:
+        item["eb"] = wire.text(head.ended_by)
+    if head.failure is not None:
+        item["fl"] = encode_failure(head.failure)
+    if head.reason is not None:
+        item["rs"] = wire.text(head.reason)
+    if head.ended_at is not None:
+        item["ea"] = wire.instant(head.ended_at)
+    if head.ended_at is not None and head.status is Status.FAILED:
+        item["fs"] = item["ls"]
+        item["fc"] = wire.text(f"{wire.sortable(head.ended_at)}#{head.run_id}")
+
+
+def encode_entry(entry: Entry) -> Value:
+    """One stage of the group."""
+    fields: Item = {"s": wire.text(entry.state.value), "e": wire.number(entry.epoch)}
+    if entry.attempt != 1:
+        fields["n"] = wire.number(entry.attempt)
+    if entry.until is not None:
+        fields["u"] = wire.instant(entry.until)
+    if entry.by:
+        fields["b"] = wire.text(entry.by)
+    if entry.lost:
+        fields["l"] = wire.number(entry.lost)
+    _encode_wait(entry, fields)
+    return {"M": fields}
+
+
+def _encode_wait(entry: Entry, fields: Item) -> None:
+    if entry.wait is not None:
+        fields["w"] = wire.text(entry.wait.value)
+    if entry.suspended_epoch is not None:
+        fields["x"] = wire.number(entry.suspended_epoch)
+    if entry.give_up_at is not None:
+        fields["p"] = wire.instant(entry.give_up_at)
+    if entry.signal is not None:
+        fields["k"] = wire.text(entry.signal)
+
+
+def encode_event(event: PendingEvent) -> Value:
+    """One untold event: type, time, and its facts where it has any."""
+    parts = [wire.text(event.type), wire.instant(event.at)]
+    if event.data:
+        parts.append(wire.json_text(dict(event.data)))
+    return {"L": parts}
+
+
+def encode_failure(failure: RunFailure) -> Value:
+    """Why the run failed."""
+    fields: Item = {"e": encode_error(failure.error)}
+    if failure.stage_id is not None:
+        fields["s"] = wire.text(failure.stage_id)
+    if failure.epoch:
+        fields["n"] = wire.number(failure.epoch)
+    return {"M": fields}
+
+
+def encode_error(error: ErrorInfo) -> Value:
+    """An error's type, message, whether it is retried, and the end of its traceback."""
+    fields: Item = {"t": wire.text(error.type), "m": wire.text(error.message)}
+    if error.retryable:
+        fields["r"] = {"BOOL": True}
+    if error.trace is not None:
+        fields["x"] = wire.text(error.trace)
+    return {"M": fields}
+
+
+def decode_head(item: Item) -> Head:
+    """The head that *item* holds.
+
+    Raises:
+        UnsupportedFormatError: a newer version wrote it.
+        CorruptItemError: something is missing or of the wrong type.
+    """
+    with wire.reading("the head of " + item.get("pk", {}).get("S", "a run"), item):
+        return _decode_head(item)
+
+
+def _decode_head(item: Item) -> Head:
+    workflow_id, _, _ = item["ls"]["S"].rpartition("#")
+    bases = wire.optional(item, "bs", _numbers)
+    winners = wire.optional(item, "wn", _numbers) or ()
+    return Head(
+        run_id=run_of(item["pk"]["S"]),
+        workflow_id=WorkflowId(workflow_id),
+        fingerprint=item["fp"]["S"],
+        status=_STATUSES[item["st"]["S"]],
+        created_at=wire.read_sortable(item["lc"]["S"]),
+        deadline=wire.read_instant(item["dl"]),
+        expires_at=wire.read_expiry(item["expires_at"]),
+        content_hash=item["ch"]["S"],
+        version=int(item["v"]["N"]),
+        by=item["wb"]["S"],
+        group=int(item["g"]["N"]),
+        active=tuple(decode_entry(entry) for entry in item["a"]["L"]),
+        bases=tuple((start, epoch) for start, epoch in bases) if bases else NO_RERUNS,
+        winners={(group, ordinal): epoch for group, ordinal, epoch in winners},
+        epochs=int(item["ec"]["N"]),
+        due_shard=int(item["ds"]["S"]),
+        due_at=wire.optional(item, "da", wire.read_instant),
+        told=wire.optional(item, "td", wire.read_number) or 0,
+        spilled=wire.optional(item, "sp", wire.read_number) or 0,
+        events=tuple(decode_event(event) for event in item["ev"]["L"]) if "ev" in item else (),
+        **_decode_rest(item),
+    )
+
+
+def _decode_rest(item: Item) -> dict[str, Any]:
+    """What few heads have; absent attributes keep the defaults of ``Head``."""
+    found: dict[str, Any] = {}
+    for name, (field, read) in _RARE.items():
+        value = item.get(name)
+        if value is not None:
+            found[field] = read(value)
+    return found
+
+
+def decode_entry(value: Mapping[str, Any]) -> Entry:
+    """One stage of the group."""
+    fields: Item = value["M"]
+    wait = fields.get("w")
+    return Entry(
+        state=_STATES[fields["s"]["S"]],
+        epoch=int(fields["e"]["N"]),
+        attempt=int(fields["n"]["N"]) if "n" in fields else 1,
+        until=wire.optional(fields, "u", wire.read_instant),
+        by=fields["b"]["S"] if "b" in fields else "",
+        lost=int(fields["l"]["N"]) if "l" in fields else 0,
+        wait=_WAITS[wait["S"]] if wait else None,
+        suspended_epoch=wire.optional(fields, "x", wire.read_number),
+        give_up_at=wire.optional(fields, "p", wire.read_instant),
+        signal=wire.optional(fields, "k", wire.read_text),
+    )
+
+
+def decode_event(value: Mapping[str, Any]) -> PendingEvent:
+    """One untold event."""
+    kind, at, *data = value["L"]
+    return PendingEvent(type=kind["S"], at=wire.read_instant(at), data=wire.read_json(data[0]) if data else {})
+
+
+def decode_failure(value: Mapping[str, Any]) -> RunFailure:
+    """Why the run failed."""
+    fields: Item = value["M"]
+    stage_id = wire.optional(fields, "s", wire.read_text)
+    return RunFailure(
+        error=decode_error(fields["e"]),
+        stage_id=None if stage_id is None else StageId(stage_id),
+        epoch=wire.optional(fields, "n", wire.read_number) or 0,
+    )
+
+
+def decode_error(value: Mapping[str, Any]) -> ErrorInfo:
+    """An error."""
+    fields: Item = value["M"]
+    return ErrorInfo(
+        type=fields["t"]["S"],
+        message=fields["m"]["S"],
+        retryable="r" in fields,
+        trace=wire.optional(fields, "x", wire.read_text),
+    )
+
+
+def _read_texts(value: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(element["S"] for element in value["L"])
+
+
+_RARE: Final[Mapping[str, tuple[str, Any]]] = {
+    "rf": ("refusals", wire.read_number),
+    "sg": ("signals", _read_texts),
+    "pr": ("priority", wire.read_number),
+    "ii": ("input_inline", wire.read_binary),
+    "ih": ("input_hash", wire.read_text),
+    "fl": ("failure", decode_failure),
+    "rs": ("reason", wire.read_text),
+    "eb": ("ended_by", wire.read_text),
+    "ea": ("ended_at", wire.read_instant),
+}
+
+
+def _joined(rows: Any) -> str:
+    """Rows of small numbers as ``1.0.3 2.4.5``: half of what DynamoDB takes for lists of numbers."""
+    return " ".join(".".join(map(str, row)) for row in rows)
+
+
+def _numbers(value: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    return [tuple(map(int, row.split("."))) for row in value["S"].split()]

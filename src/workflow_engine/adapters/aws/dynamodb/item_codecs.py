@@ -1,0 +1,286 @@
+"""Everything beside the heads as items, and back: one pair of functions a kind."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from workflow_engine.adapters.aws.dynamodb import table, wire
+from workflow_engine.adapters.aws.dynamodb.head_codec import (
+    STATUS_CODES,
+    decode_error,
+    decode_event,
+    encode_error,
+    encode_event,
+)
+from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
+from workflow_engine.model.ids import WorkflowId
+from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.payloads import Payload
+from workflow_engine.model.runs import (
+    Annotation,
+    DeadLetter,
+    Head,
+    IdempotencyRecord,
+    KeptSignal,
+    LogLine,
+    PendingEvent,
+    RunInput,
+    StageKey,
+    StageRecord,
+)
+
+_STATUSES = {code: status for status, code in STATUS_CODES.items()}
+
+
+def _item(partition: str, sort_key: str, **values: Value | None) -> Item:
+    found = {name: value for name, value in values.items() if value is not None}
+    key = {"pk": wire.text(partition), "sk": wire.text(sort_key), "f": wire.number(wire.FORMAT)}
+    return key | found
+
+
+def _name(item: Item) -> str:
+    """What an error calls the item."""
+    return f"{item.get('pk', {}).get('S', '?')}/{item.get('sk', {}).get('S', '?')}"
+
+
+def _encode_payload(payload: Payload) -> Value:
+    if payload.inline is not None:
+        return wire.binary(payload.inline)
+    return {"L": [wire.text(payload.blob_key or ""), wire.number(payload.size_bytes)]}
+
+
+def _decode_payload(value: Value) -> Payload:
+    if "B" in value:
+        return Payload.of(wire.read_binary(value))
+    blob_key, size_bytes = value["L"]
+    return Payload(size_bytes=wire.read_number(size_bytes), blob_key=wire.read_text(blob_key))
+
+
+def encode_record(record: StageRecord) -> Item:
+    """One finished attempt."""
+    return _item(
+        table.run_partition(record.run_id),
+        table.record_key(record.key),
+        st=wire.text(STATUS_CODES[record.status]),
+        n=wire.number(record.attempt),
+        sa=wire.instant(record.started_at),
+        fa=wire.instant(record.finished_at),
+        b=wire.text(record.by),
+        expires_at=wire.expiry(record.expires_at),
+        o=_encode_payload(record.output) if record.output else None,
+        x=encode_error(record.error) if record.error else None,
+        m=wire.json_text(dict(record.metrics)) if record.metrics else None,
+        af=wire.json_text(dict(record.artifacts)) if record.artifacts else None,
+    )
+
+
+def decode_record(item: Item) -> StageRecord:
+    """One finished attempt."""
+    with wire.reading(_name(item), item):
+        return StageRecord(
+            run_id=table.run_of(item["pk"]["S"]),
+            key=table.stage_key_of(item["sk"]["S"]),
+            status=_STATUSES[item["st"]["S"]],
+            attempt=wire.read_number(item["n"]),
+            started_at=wire.read_instant(item["sa"]),
+            finished_at=wire.read_instant(item["fa"]),
+            by=wire.read_text(item["b"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+            output=wire.optional(item, "o", _decode_payload),
+            error=wire.optional(item, "x", decode_error),
+            metrics=wire.optional(item, "m", wire.read_object) or {},
+            artifacts=wire.optional(item, "af", wire.read_object) or {},
+        )
+
+
+def encode_input(value: RunInput) -> Item:
+    """A run's input."""
+    return _item(
+        table.run_partition(value.run_id),
+        table.INPUTS + value.hash,
+        o=_encode_payload(value.payload),
+        expires_at=wire.expiry(value.expires_at),
+    )
+
+
+def decode_input(item: Item) -> RunInput:
+    """A run's input."""
+    with wire.reading(_name(item), item):
+        return RunInput(
+            run_id=table.run_of(item["pk"]["S"]),
+            hash=item["sk"]["S"].removeprefix(table.INPUTS),
+            payload=_decode_payload(item["o"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def encode_spilled(head: Head, sequence: int, event: PendingEvent) -> Item:
+    """An untold event outside the head."""
+    return _item(
+        table.run_partition(head.run_id),
+        table.event_key(sequence),
+        ev=encode_event(event),
+        expires_at=wire.expiry(head.expires_at - HEAD_OUTLIVES),
+    )
+
+
+def decode_spilled(item: Item) -> tuple[int, PendingEvent]:
+    """The sequence of an untold event, and the event."""
+    with wire.reading(_name(item), item):
+        return table.sequence_of(item["sk"]["S"]), decode_event(item["ev"])
+
+
+def encode_signal(signal: KeptSignal) -> Item:
+    """A signal that was kept."""
+    return _item(
+        table.run_partition(signal.run_id),
+        table.SIGNALS + signal.element,
+        h=wire.text(signal.content_hash),
+        o=wire.binary(signal.payload),
+        ra=wire.instant(signal.received_at),
+        expires_at=wire.expiry(signal.expires_at),
+    )
+
+
+def decode_signal(item: Item) -> KeptSignal:
+    """A signal that was kept."""
+    with wire.reading(_name(item), item):
+        _, name, key = item["sk"]["S"].split("#", 2)
+        return KeptSignal(
+            run_id=table.run_of(item["pk"]["S"]),
+            name=name,
+            key=key,
+            content_hash=wire.read_text(item["h"]),
+            payload=wire.read_binary(item["o"]),
+            received_at=wire.read_instant(item["ra"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def encode_log(line: LogLine) -> Item:
+    """A line that a stage logged."""
+    return _item(
+        table.run_partition(line.run_id),
+        table.log_key(line.key, line.index),
+        at=wire.instant(line.at),
+        l=wire.text(line.level),
+        m=wire.text(line.message),
+        d=wire.json_text(dict(line.fields)) if line.fields else None,
+        n=wire.number(line.attempt),
+        expires_at=wire.expiry(line.expires_at),
+    )
+
+
+def decode_log(item: Item) -> LogLine:
+    """A line that a stage logged."""
+    with wire.reading(_name(item), item):
+        return LogLine(
+            run_id=table.run_of(item["pk"]["S"]),
+            key=table.stage_key_of(item["sk"]["S"]),
+            index=int(item["sk"]["S"].rpartition("#")[2]),
+            at=wire.read_instant(item["at"]),
+            level=wire.read_text(item["l"]),
+            message=wire.read_text(item["m"]),
+            fields=wire.optional(item, "d", wire.read_object) or {},
+            attempt=wire.read_number(item["n"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def encode_annotation(annotation: Annotation) -> Item:
+    """A fact somebody noted."""
+    return _item(
+        table.run_partition(annotation.run_id),
+        table.ANNOTATIONS + annotation.id,
+        at=wire.instant(annotation.at),
+        k=wire.text(annotation.name),
+        o=wire.json_text(annotation.value),
+        b=wire.text(annotation.actor),
+        n=None if annotation.attempt is None else wire.number(annotation.attempt),
+        s=wire.text(table.record_key(annotation.stage)) if annotation.stage else None,
+        expires_at=wire.expiry(annotation.expires_at),
+    )
+
+
+def decode_annotation(item: Item) -> Annotation:
+    """A fact somebody noted."""
+    with wire.reading(_name(item), item):
+        return Annotation(
+            run_id=table.run_of(item["pk"]["S"]),
+            id=item["sk"]["S"].removeprefix(table.ANNOTATIONS),
+            at=wire.read_instant(item["at"]),
+            name=wire.read_text(item["k"]),
+            value=wire.read_json(item["o"]),
+            actor=wire.read_text(item["b"]),
+            attempt=wire.optional(item, "n", wire.read_number),
+            stage=wire.optional(item, "s", _decode_stage),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def _decode_stage(value: Value) -> StageKey:
+    return table.stage_key_of(wire.read_text(value))
+
+
+def encode_dead_letter(letter: DeadLetter, *, shards: int) -> Item:
+    """An event that could not be delivered; the failures index lists it."""
+    return _item(
+        table.run_partition(letter.run_id),
+        table.dead_letter_key(letter.sequence),
+        fs=wire.text(table.dead_shard(letter.run_id, shards)),
+        fc=wire.text(table.dead_letter_order(letter.run_id, letter.sequence)),
+        w=wire.text(letter.workflow_id),
+        ev=encode_event(letter.event),
+        rs=wire.text(letter.reason),
+        at=wire.instant(letter.died_at),
+        expires_at=wire.expiry(letter.expires_at),
+    )
+
+
+def decode_dead_letter(item: Item) -> DeadLetter:
+    """An event that could not be delivered."""
+    with wire.reading(_name(item), item):
+        return DeadLetter(
+            run_id=table.run_of(item["pk"]["S"]),
+            workflow_id=WorkflowId(wire.read_text(item["w"])),
+            sequence=table.sequence_of(item["sk"]["S"]),
+            event=decode_event(item["ev"]),
+            reason=wire.read_text(item["rs"]),
+            died_at=wire.read_instant(item["at"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def encode_idempotency(record: IdempotencyRecord) -> Item:
+    """The first result of a command."""
+    return _item(
+        table.idempotency_partition(record.key, record.command_type),
+        table.KEY,
+        k=wire.text(record.key),
+        c=wire.text(record.command_type),
+        h=wire.text(record.content_hash),
+        r=wire.text(record.result),
+        expires_at=wire.expiry(record.expires_at),
+    )
+
+
+def decode_idempotency(item: Item) -> IdempotencyRecord:
+    """The first result of a command."""
+    with wire.reading(_name(item), item):
+        return IdempotencyRecord(
+            key=wire.read_text(item["k"]),
+            command_type=wire.read_text(item["c"]),
+            content_hash=wire.read_text(item["h"]),
+            result=wire.read_text(item["r"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
+def encode_definition(workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> Item:
+    """The structure of a workflow. It has no expiry: a run may refer to it for as long as it lives."""
+    return _item(table.definition_partition(workflow_id), fingerprint, d=wire.json_text(dict(structure)))
+
+
+def decode_definition(item: Item) -> Mapping[str, Any]:
+    """The structure of a workflow."""
+    with wire.reading(_name(item), item):
+        return wire.read_object(item["d"])

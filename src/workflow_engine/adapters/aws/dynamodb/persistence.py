@@ -1,0 +1,243 @@
+"""Runs in one DynamoDB table: which item or index answers which question of the port."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pynamodb.expressions.operand import Path
+from typing_extensions import override
+
+from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
+from workflow_engine.adapters.aws.dynamodb import table, wire
+from workflow_engine.adapters.aws.dynamodb.connection import ATTEMPTS, DynamoConnection
+from workflow_engine.adapters.aws.dynamodb.heads import Heads
+from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
+from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
+from workflow_engine.adapters.aws.dynamodb.wire import Item
+from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import (
+    Annotation,
+    DeadLetter,
+    Head,
+    IdempotencyRecord,
+    KeptSignal,
+    LogLine,
+    PendingEvent,
+    RunInput,
+    StageKey,
+    StageRecord,
+)
+from workflow_engine.ports.clock import Clock, IdSource
+from workflow_engine.ports.persistence import DuePage, Persistence, Rearm, RunPage
+
+
+class DynamoPersistence(Persistence):
+    """Stores runs in *table_name*. Make one a process: it holds the client.
+
+    *shards* is the number of shards that due runs and listings are spread over, as the kernel
+    computes ``Head.due_shard``. *clock* says when idempotency records have expired; *ids* is where
+    the jitter of waits comes from. Region, endpoint and credentials are the SDK's, unless given.
+    *attempts* is how often botocore sends a request that is throttled or not answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        table_name: str,
+        shards: int,
+        clock: Clock,
+        ids: IdSource,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self._connection = DynamoConnection(
+            table_name=table_name, ids=ids, region=region, endpoint_url=endpoint_url, attempts=attempts
+        )
+        self._clock, self._shards = clock, shards
+        self._items = Items(self._connection)
+        self._heads = Heads(self._connection, self._items, clock)
+        self._indexes = Indexes(self._items, shards)
+
+    @property
+    def client(self) -> Any:
+        """The client of botocore, for those who count or watch requests."""
+        return self._connection.client
+
+    # The head
+
+    @override
+    def commit(self, commit: Exclusive | Shared) -> Committed | Refused:
+        if isinstance(commit, Exclusive):
+            return self._heads.commit_exclusive(commit)
+        return self._heads.commit_shared(commit)
+
+    @override
+    def load_head(self, run_id: RunId) -> Head | None:
+        return self._heads.load(run_id)
+
+    @override
+    def load_heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Head]:
+        return self._heads.load_many(run_ids)
+
+    @override
+    def rearm(self, wishes: Sequence[Rearm]) -> Sequence[RunId]:
+        return self._heads.rearm(wishes)
+
+    # What belongs to a run
+
+    @override
+    def put_record(self, record: StageRecord) -> None:
+        self._items.put_if_absent(codecs.encode_record(record), "the record")
+
+    @override
+    def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
+        items = self._items.get_batch(_keys(run_id, map(table.record_key, keys)))
+        return {record.key: record for record in map(codecs.decode_record, items)}
+
+    @override
+    def list_records(self, run_id: RunId) -> Sequence[StageRecord]:
+        records = map(codecs.decode_record, self._list(run_id, table.STAGES))
+        return sorted(records, key=lambda record: _order(record.key))
+
+    @override
+    def put_input(self, item: RunInput) -> None:
+        self._items.put_if_absent(codecs.encode_input(item), "the input")
+
+    @override
+    def load_input(self, run_id: RunId, input_hash: str) -> RunInput | None:
+        item = self._items.get(table.run_partition(run_id), table.INPUTS + input_hash)
+        return codecs.decode_input(item) if item else None
+
+    @override
+    def put_spilled(self, head: Head, events: Mapping[int, PendingEvent]) -> None:
+        items = [codecs.encode_spilled(head, sequence, event) for sequence, event in events.items()]
+        self._items.write_batch(puts=items, what="the event")
+
+    @override
+    def load_spilled(self, run_id: RunId, sequences: Sequence[int]) -> Mapping[int, PendingEvent]:
+        items = self._items.get_batch(_keys(run_id, map(table.event_key, sequences)))
+        return dict(map(codecs.decode_spilled, items))
+
+    @override
+    def delete_spilled(self, run_id: RunId, sequences: Sequence[int]) -> None:
+        self._items.write_batch(deletes=_keys(run_id, map(table.event_key, sequences)))
+
+    @override
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        item = codecs.encode_dead_letter(letter, shards=self._shards)
+        self._items.put_if_absent(item, "the dead letter")
+
+    @override
+    def list_dead_letters(self, *, limit: int) -> Sequence[DeadLetter]:
+        keys = [key_of(key["pk"]["S"], key["sk"]["S"]) for key in self._indexes.dead_letters(limit=limit)]
+        letters = map(codecs.decode_dead_letter, self._items.get_batch(keys))
+        return sorted(letters, key=lambda letter: (letter.run_id, letter.sequence))
+
+    @override
+    def delete_dead_letter(self, run_id: RunId, sequence: int) -> None:
+        self._items.delete(table.run_partition(run_id), table.dead_letter_key(sequence))
+
+    @override
+    def load_signal(self, run_id: RunId, element: str) -> KeptSignal | None:
+        item = self._items.get(table.run_partition(run_id), table.SIGNALS + element)
+        return codecs.decode_signal(item) if item else None
+
+    @override
+    def put_logs(self, lines: Sequence[LogLine]) -> None:
+        self._items.write_batch(puts=list(map(codecs.encode_log, lines)), what="the log line")
+
+    @override
+    def list_logs(self, run_id: RunId) -> Sequence[LogLine]:
+        lines = map(codecs.decode_log, self._list(run_id, table.LOGS))
+        return sorted(lines, key=lambda line: (*_order(line.key), line.index))
+
+    @override
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        self._items.write_batch(puts=list(map(codecs.encode_annotation, annotations)), what="the annotation")
+
+    @override
+    def list_annotations(self, run_id: RunId) -> Sequence[Annotation]:
+        annotations = map(codecs.decode_annotation, self._list(run_id, table.ANNOTATIONS))
+        return sorted(annotations, key=lambda annotation: (annotation.at, annotation.id))
+
+    @override
+    def extend_expiry(self, run_id: RunId, expires_at: datetime) -> None:
+        wanted = wire.expiry(expires_at)
+        action = Path(["expires_at"]).set(wanted)
+        condition = PRESENT & (Path(["expires_at"]) < wanted)
+
+        def extend(key: Item) -> None:
+            self._items.update_if(key, [action], condition)
+
+        items = self._items.list_partition(table.run_partition(run_id))
+        in_threads(extend, [key_of(item["pk"]["S"], item["sk"]["S"]) for item in items if _is_shorter(item, wanted)])
+
+    def _list(self, run_id: RunId, prefix: str) -> Sequence[Item]:
+        return list(self._items.list_partition(table.run_partition(run_id), prefix))
+
+    # Keys and definitions
+
+    @override
+    def load_idempotency(self, key: str, command_type: str) -> IdempotencyRecord | None:
+        item = self._items.get(table.idempotency_partition(key, command_type), table.KEY)
+        record = codecs.decode_idempotency(item) if item else None
+        return record if record and record.expires_at > self._clock.now() else None
+
+    @override
+    def put_idempotency(self, record: IdempotencyRecord) -> IdempotencyRecord | None:
+        now = wire.number(wire.milliseconds(self._clock.now()) // 1000)
+        # DynamoDB removes what has expired within days; until then it must not hold the key.
+        free = ABSENT | (Path(["expires_at"]) <= now)
+        item = codecs.encode_idempotency(record)
+        standing = self._items.put_if_absent(item, "the idempotency record", unless=free)
+        return codecs.decode_idempotency(standing) if standing else None
+
+    @override
+    def put_definition(self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> None:
+        item = codecs.encode_definition(workflow_id, fingerprint, structure)
+        self._items.put_if_absent(item, "the definition")
+
+    @override
+    def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
+        item = self._items.get(table.definition_partition(workflow_id), fingerprint)
+        return codecs.decode_definition(item) if item else None
+
+    # Indexes
+
+    @override
+    def list_due(self, shard: int, *, until: datetime, limit: int, cursor: str | None = None) -> DuePage:
+        return self._indexes.due(shard, until=until, limit=limit, cursor=cursor)
+
+    @override
+    def list_runs(
+        self,
+        workflow_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> RunPage:
+        return self._indexes.runs(workflow_id, since=since, until=until, limit=limit, cursor=cursor)
+
+    @override
+    def list_failures(
+        self, workflow_id: str, *, since: datetime | None = None, limit: int = 100, cursor: str | None = None
+    ) -> RunPage:
+        return self._indexes.failures(workflow_id, since=since, limit=limit, cursor=cursor)
+
+
+def _keys(run_id: RunId, sort_keys: Iterable[str]) -> list[Item]:
+    partition = table.run_partition(run_id)
+    return [key_of(partition, sort_key) for sort_key in sort_keys]
+
+
+def _order(key: StageKey) -> tuple[int, str, int]:
+    return key.group, key.stage_id, key.epoch
+
+
+def _is_shorter(item: Item, wanted: wire.Value) -> bool:
+    """Whether *item*, which is not the head, expires before *wanted*."""
+    return item["sk"]["S"] != table.HEAD and int(item["expires_at"]["N"]) < int(wanted["N"])
