@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 SERVICE = "S3"
 # S3 counts ".." segments and refuses a key in which they lead out of the bucket, and whatever lies between
-# may resolve them (RFC 3986, 5.2.4). So the dot that opens a segment is stored as "._": no segment is a dot
-# segment then, and the order of keys and what they begin with stay as they are.
+# may resolve them (RFC 3986, 5.2.4). So the dot that opens a segment is stored as "._".
 _OPENING_DOT = re.compile(r"(^|/)\.")
-_SHIELDED_DOT = re.compile(r"(^|/)\._")
+_STORED_DOT = re.compile(r"(^|/)\._")
+# Its user guide says of ASCII control characters: avoid ("Object key naming guidelines"). They, and the space,
+# are stored as a space and a letter. Like the dots, that leaves the order of keys and their prefixes as they are.
+_ESCAPES = {code: " " + chr(ord("@") + code) for code in range(ord(" ") + 1)}
+_ESCAPED = re.compile(" ([@-`])")
 # GetObject names the missing object; the answer to HeadObject has no body to name it in.
 MISSING = frozenset({"NoSuchKey", "404"})
 
@@ -28,7 +31,9 @@ MISSING = frozenset({"NoSuchKey", "404"})
 class S3BlobStore(BlobStore):
     """Keeps each blob as an object of *bucket*.
 
-    The role needs ``s3:ListBucket`` on the bucket, or S3 answers 403 for an object that is missing.
+    The name of the object is the key, but for dots that open a segment, control characters and
+    spaces: each counts twice towards the length of a key. The role needs ``s3:ListBucket`` on the
+    bucket, or S3 answers 403 for an object that is missing.
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
@@ -75,7 +80,7 @@ class S3BlobStore(BlobStore):
     @override
     def list(self, prefix: str) -> Iterator[str]:
         prefix.encode()
-        return self._keys(_shielded(prefix))
+        return self._keys(_stored(prefix))
 
     def _keys(self, prefix: str) -> Iterator[str]:
         paginator = self._client.get_paginator("list_objects_v2")
@@ -86,19 +91,19 @@ class S3BlobStore(BlobStore):
             if page is None:
                 return
             for item in page.get("Contents", ()):
-                yield _unshielded(item["Key"])
+                yield _read(item["Key"])
 
 
 def _name_of(key: str) -> str:
     key_bytes(key)
-    name = _shielded(key)
+    name = _stored(key)
     key_bytes(name)
     return name
 
 
-def _shielded(key: str) -> str:
-    return _OPENING_DOT.sub(r"\1._", key)
+def _stored(key: str) -> str:
+    return _OPENING_DOT.sub(r"\1._", key.translate(_ESCAPES))
 
 
-def _unshielded(name: str) -> str:
-    return _SHIELDED_DOT.sub(r"\1.", name)
+def _read(name: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(ord(match[1]) - ord("@")), _STORED_DOT.sub(r"\1.", name))
