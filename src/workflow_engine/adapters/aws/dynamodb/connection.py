@@ -58,7 +58,7 @@ class ItemTooLargeError(Exception):
 class DynamoConnection(Connection):
     """pynamodb's connection to one table, with errors of our own.
 
-    Region, endpoint and credentials come from where the SDK looks for them, unless given.
+    Without a *client*, region, endpoint and credentials come from where the SDK looks for them.
     """
 
     def __init__(
@@ -66,22 +66,24 @@ class DynamoConnection(Connection):
         *,
         table_name: str,
         ids: IdSource,
-        region: str | None = None,
-        endpoint_url: str | None = None,
-        attempts: int = ATTEMPTS,
+        client: Any = None,
     ) -> None:
         super().__init__(
-            region=region,
-            host=endpoint_url,
             connect_timeout_seconds=CONNECT_SECONDS,
             read_timeout_seconds=READ_SECONDS,
-            retry_configuration={"total_max_attempts": attempts, "mode": "standard"},
+            retry_configuration={"total_max_attempts": ATTEMPTS, "mode": "standard"},
             max_pool_connections=MAX_CONNECTIONS,
         )
         self.add_meta_table(MetaTable(create_table_request(table_name)))
         self.table_name = table_name
         self._ids = ids
-        self._methods = _methods_of(self.client)
+        self._given = client
+
+    @property
+    @override
+    def client(self) -> Any:
+        """The client that was given, or one that is made with the first request."""
+        return super().client if self._given is None else self._given
 
     @override
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class DynamoConnection(Connection):
         tries = 0
         while True:
             try:
-                answer: dict[str, Any] = self._methods[operation](**request)
+                answer: dict[str, Any] = getattr(self.client, xform_name(operation))(**request)
             except ClientError as error:
                 tries += 1
                 if tries == OWN_TRIES or not _is_contended(error):
@@ -114,10 +116,6 @@ class DynamoConnection(Connection):
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**tries)
         fraction = crc32(self._ids.new_id().encode()) / 2**32
         Event().wait(longest * fraction)
-
-
-def _methods_of(client: Any) -> Mapping[str, Any]:
-    return {name: getattr(client, xform_name(name)) for name in client.meta.service_model.operation_names}
 
 
 def _reasons(error: ClientError) -> Sequence[Mapping[str, Any]]:

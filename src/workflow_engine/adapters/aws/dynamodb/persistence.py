@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
 from workflow_engine.adapters.aws.dynamodb import table, wire
-from workflow_engine.adapters.aws.dynamodb.connection import ATTEMPTS, DynamoConnection
+from workflow_engine.adapters.aws.dynamodb.connection import DynamoConnection
 from workflow_engine.adapters.aws.dynamodb.heads import Heads
 from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
 from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
@@ -37,8 +37,8 @@ class DynamoPersistence(Persistence):
 
     *shards* is the number of shards that due runs and listings are spread over, as the kernel
     computes ``Head.due_shard``. *clock* says when idempotency records have expired; *ids* is where
-    the jitter of waits comes from. Region, endpoint and credentials are the SDK's, unless given.
-    *attempts* is how often botocore sends a request that is throttled or not answered.
+    the jitter of waits comes from. *client* is botocore's for DynamoDB; without one, one is made
+    with the first request, with short timeouts, from the SDK's own environment.
     """
 
     def __init__(
@@ -48,22 +48,13 @@ class DynamoPersistence(Persistence):
         shards: int,
         clock: Clock,
         ids: IdSource,
-        region: str | None = None,
-        endpoint_url: str | None = None,
-        attempts: int = ATTEMPTS,
+        client: Any = None,
     ) -> None:
-        self._connection = DynamoConnection(
-            table_name=table_name, ids=ids, region=region, endpoint_url=endpoint_url, attempts=attempts
-        )
+        self._connection = DynamoConnection(table_name=table_name, ids=ids, client=client)
         self._clock, self._shards = clock, shards
         self._items = Items(self._connection)
         self._heads = Heads(self._connection, self._items, clock)
         self._indexes = Indexes(self._items, shards)
-
-    @property
-    def client(self) -> Any:
-        """The client of botocore, for those who count or watch requests."""
-        return self._connection.client
 
     # The head
 

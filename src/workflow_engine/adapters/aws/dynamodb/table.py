@@ -1,11 +1,11 @@
 """The one table: its keys and indexes, as ``template.yaml`` declares them, and the keys of items."""
 
 from typing import Any, Final
-from zlib import crc32
 
 from workflow_engine.errors import CorruptItemError
 from workflow_engine.model.ids import RunId, StageId, digest
 from workflow_engine.model.runs import StageKey
+from workflow_engine.model.shards import shard_of
 
 DUE: Final = "due"
 LISTING: Final = "listing"
@@ -122,7 +122,7 @@ def listing_shard(workflow_id: str, shard: int) -> str:
 
 def dead_shard(run_id: str, shards: int) -> str:
     """The shard of the failures index that lists a run's dead letters."""
-    return dead_shard_name(crc32(run_id.encode()) % shards)
+    return dead_shard_name(shard_of(run_id, shards))
 
 
 def dead_shard_name(shard: int) -> str:
