@@ -226,6 +226,14 @@ class RunExpiredError(WorkflowEngineError):
         self.run_id, self.deadline = run_id, deadline
 
 
+class SettingsError(WorkflowEngineError):
+    """The environment of a function does not say what it must."""
+
+    def __init__(self, *, variable: str, problem: str) -> None:
+        super().__init__(f"{variable} {problem}")
+        self.variable, self.problem = variable, problem
+
+
 def facts_of(error: WorkflowEngineError) -> Mapping[str, object]:
     """The facts an error carries, for ``--json`` output and structured logs."""
     return {"error": error.code, "message": str(error), "retryable": error.retryable}

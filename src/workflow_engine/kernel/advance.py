@@ -25,6 +25,7 @@ from workflow_engine.kernel.endings import (
     decide_ending,
     holds,
     next_lease_end,
+    outcome_of,
     result_of,
 )
 from workflow_engine.kernel.invocation import Invocation
@@ -41,7 +42,10 @@ from workflow_engine.model.results import JobExecuted, RunTransitioned
 from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
+
+_ENDS = {Status.COMPLETED: "RunsCompleted", Status.FAILED: "RunsFailed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Advancer:
     recorder: Recorder
     definitions: Definitions
     held: HeldLeases
+    observer: Observer
 
     def work(
         self,
@@ -115,7 +120,9 @@ class Advancer:
                 return None
             return transitions.fail_run(now, failure, invocation.moment(), told=Told())
 
-        head, _ = commit_decided(self.persistence, head, decide)
+        head, ours = commit_decided(self.persistence, head, decide)
+        if ours:
+            self._observe_end(head)
         self.rest(head, (), Told(), invocation)
         return head
 
@@ -139,8 +146,13 @@ class Advancer:
         if lease.entry.lost > MAX_LOST_LEASES:
             ending = self._lost(lease, stage, data)
             return Attempt(ending, lease.entry.attempt, lease.entry.by, at, at)
+        head, number = data.head, lease.entry.attempt
+        self.observer.stage_started(head.run_id, head.workflow_id, stage.id, number)
         attempt = perform(lease, stage, data, invocation)
-        return concluded(attempt, lease, stage, attempt.finished_at)
+        attempt = concluded(attempt, lease, stage, attempt.finished_at)
+        seconds = (attempt.finished_at - attempt.started_at).total_seconds()
+        self.observer.stage_ended(head.workflow_id, stage.id, outcome_of(attempt), seconds)
+        return attempt
 
     def _store(self, attempt: Attempt, lease: Lease, data: RunData) -> Attempt:
         try:
@@ -184,7 +196,15 @@ class Advancer:
         head, ours = commit_decided(self.persistence, before, decide)
         if ours:
             self._forget_spilled(before, head)
+            self._observe_end(head)
+        else:
+            self.observer.happened("Ghosts")
         return head, ours
+
+    def _observe_end(self, head: Head) -> None:
+        fact = _ENDS.get(head.status)
+        if fact is not None:
+            self.observer.happened(fact)
 
     def _forget_spilled(self, before: Head, after: Head) -> None:
         if before.spilled and after.told > before.told:
@@ -261,6 +281,7 @@ class Advancer:
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:
             self._forget_spilled(head, after)
+            self._observe_end(after)
         return after
 
     def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:

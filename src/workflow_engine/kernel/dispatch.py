@@ -39,6 +39,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.events import EventSink
 from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.observer import NoObserver, Observer
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
 
@@ -74,17 +75,21 @@ class Kernel:
         registry: Registry,
         ids: IdSource | None = None,
         settings: KernelSettings | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.persistence, self.blob_store = persistence, blob_store
         self.job_transport, self.event_sink = job_transport, event_sink
         self.scheduler, self.clock, self.registry = scheduler, clock, registry
         self.ids = ids or RandomIds()
         self.settings = settings or KernelSettings()
+        self.observer = observer or NoObserver()
         self.held = HeldLeases()
-        self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock)
+        self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
         self.definitions = Definitions(registry, persistence)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
-        self.advancer = Advancer(persistence, blob_store, self.teller, recorder, self.definitions, self.held)
+        self.advancer = Advancer(
+            persistence, blob_store, self.teller, recorder, self.definitions, self.held, self.observer
+        )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -105,6 +105,13 @@ def decide_ending(
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
+
+
+def outcome_of(attempt: Attempt) -> Literal["completed", "suspended", "failed"]:
+    """The attempt's ending in the words of ``job.execute``."""
+    if isinstance(attempt.ending, Completed):
+        return "completed"
+    return "failed" if isinstance(attempt.ending, Failed | Postponed) else "suspended"
 
 
 def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobExecuted:

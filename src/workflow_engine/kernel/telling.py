@@ -28,6 +28,7 @@ from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.events import EventSink
 from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
 
@@ -46,6 +47,7 @@ class Teller:
     scheduler: Scheduler
     job_transport: JobTransport
     clock: Clock
+    observer: Observer
 
     def tell(
         self,
@@ -89,6 +91,7 @@ class Teller:
         answers = self.event_sink.emit(events) if events else []
         for accepted, answer in enumerate(answers):
             if answer is not None:
+                self.observer.happened("EventsRefused", len(events) - accepted)
                 return Told(start + accepted, refused=answer.counts)
         return Told(start + len(events))
 
@@ -107,6 +110,7 @@ class Teller:
 
     def _put_aside(self, head: Head, sequence: int, event: PendingEvent) -> None:
         reason = f"refused {head.refusals} times"
+        self.observer.happened("DeadLetters")
         self.persistence.put_dead_letter(
             DeadLetter(
                 head.run_id,

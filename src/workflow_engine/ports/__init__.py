@@ -4,6 +4,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.events import EventSink, Refusal
 from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.observer import NoObserver, Observer
 from workflow_engine.ports.persistence import DuePage, DueRun, Persistence, Rearm, RunPage
 from workflow_engine.ports.scheduler import Scheduler
 
@@ -15,6 +16,8 @@ __all__ = [
     "EventSink",
     "IdSource",
     "JobTransport",
+    "NoObserver",
+    "Observer",
     "Persistence",
     "Rearm",
     "Refusal",

@@ -37,6 +37,7 @@ def cancel_run(
         raise RunNotFoundError(run_id=command.run_id)
     result, head = _commit(command, head, invocation, persistence, settings)
     if result.cancelled:
+        advancer.observer.happened("RunsCancelled")
         advancer.rest(head, (), Told(), invocation)
     return result
 

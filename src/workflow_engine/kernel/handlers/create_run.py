@@ -22,6 +22,7 @@ from workflow_engine.model.shards import shard_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import IdSource
+from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 
 
@@ -36,6 +37,7 @@ def create_run(
     teller: Teller,
     ids: IdSource,
     settings: KernelSettings,
+    observer: Observer,
 ) -> RunCreated:
     """Start a run; with a key that was used for the same content, the run that it started before.
 
@@ -78,6 +80,7 @@ def create_run(
     )
     outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
     if isinstance(outcome, Committed):
+        observer.happened("RunsStarted")
         _tell(outcome.head, definition, teller, moment.at)
     elif outcome.head is not None:
         _again(outcome.head, command, definition, teller, moment.at)

@@ -59,6 +59,8 @@ def execute_job(
         return JobExecuted(outcome="failed", error=str(error))
     if command.signal is not None:
         _forget_timeout(head, lease, command, teller)
+    if command.claim == "expired":
+        advancer.observer.happened("LeasesLost")
     told = Told(min(command.told_through, head.told + head.untold))
     return advancer.work(head, lease, definition, told, invocation)
 

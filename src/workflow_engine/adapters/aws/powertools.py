@@ -1,0 +1,59 @@
+"""What the functions say of themselves: JSON logs, EMF metrics and X-Ray segments, by Powertools.
+
+A stage's input and output never reach a log from here.
+"""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from typing_extensions import override
+
+from workflow_engine.ports.observer import Observer
+
+logger = Logger()
+metrics = Metrics()
+
+
+class PowertoolsObserver(Observer):
+    """Puts run, stage and attempt on every log line of a stage, the stage's own included, counts,
+    and wraps each stage in an X-Ray subsegment where the invocation is traced."""
+
+    def __init__(self) -> None:
+        self._segment: Any = None
+
+    @override
+    def stage_started(self, run_id: str, workflow_id: str, stage_id: str, attempt: int) -> None:
+        logger.append_keys(run_id=run_id, workflow_id=workflow_id, stage_id=stage_id, attempt=attempt)
+        recorder = _recorder()
+        if recorder is not None:
+            self._segment = recorder.begin_subsegment(f"stage {stage_id}")
+            if self._segment is not None:
+                self._segment.put_annotation("run_id", run_id)
+
+    @override
+    def stage_ended(self, workflow_id: str, stage_id: str, outcome: str, seconds: float) -> None:
+        logger.info("stage ended", outcome=outcome, seconds=round(seconds, 3))
+        metrics.add_metric("StageDuration", MetricUnit.Milliseconds, seconds * 1000)
+        metrics.add_metric(f"Stages{outcome.capitalize()}", MetricUnit.Count, 1)
+        if self._segment is not None:
+            self._segment = None
+            _recorder().end_subsegment()
+
+    @override
+    def happened(self, fact: str, count: int = 1) -> None:
+        metrics.add_metric(fact, MetricUnit.Count, count)
+
+
+def _recorder() -> Any:
+    """X-Ray's recorder in a sampled invocation, else ``None``: the SDK is not even imported then.
+
+    Lambda says in ``_X_AMZN_TRACE_ID`` whether an invocation is sampled (developer guide, "Using
+    the X-Ray SDK": ``Sampled=1``).
+    """
+    if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
+        return None
+    from aws_lambda_powertools import Tracer
+
+    return Tracer().provider

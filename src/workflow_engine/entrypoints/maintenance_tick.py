@@ -1,0 +1,38 @@
+"""The function behind the schedule: looks at every run that is due, once a minute."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from workflow_engine.adapters.aws.powertools import PowertoolsObserver, logger, metrics
+from workflow_engine.hosts.serverless import ServerlessHost
+from workflow_engine.wiring.aws import kernel_of_process
+
+ANSWER_MARGIN = timedelta(seconds=2)
+_observer = PowertoolsObserver()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics(raise_on_empty_metrics=False, capture_cold_start_metric=False)
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Run one maintenance tick; answers what it did, for the log and for ``sam local invoke``."""
+    kernel = kernel_of_process(_observer)
+    host = ServerlessHost(kernel, kernel.job_transport, context.aws_request_id)
+    started_at = kernel.clock.now()
+    left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+    tick = host.run_maintenance_tick(deadline=started_at + left - ANSWER_MARGIN)
+    ended_at = kernel.clock.now()
+
+    untold_since = tick.oldest_untold or ended_at
+    milliseconds = (ended_at - started_at).total_seconds() * 1000
+    metrics.add_metric("TickDuration", MetricUnit.Milliseconds, milliseconds)
+    metrics.add_metric("TickBacklog", MetricUnit.Count, int(tick.backlog))
+    age = max((ended_at - untold_since).total_seconds(), 0)
+    metrics.add_metric("OldestUntoldEventAge", MetricUnit.Seconds, age)
+
+    said = {name: value for name, value in asdict(tick).items() if name != "oldest_untold"}
+    logger.info("tick", **said)
+    return said

@@ -1,0 +1,22 @@
+"""What calls the kernel: functions that are invoked, and processes that run."""
+
+from workflow_engine.hosts.serverless import (
+    JobResult,
+    MaintenanceTick,
+    ProcessedJobs,
+    ServerlessHost,
+)
+from workflow_engine.hosts.waiting import RunOutcome, outcome_of, run_and_wait
+from workflow_engine.hosts.worker import WorkerHost, WorkerStats
+
+__all__ = [
+    "JobResult",
+    "MaintenanceTick",
+    "ProcessedJobs",
+    "RunOutcome",
+    "ServerlessHost",
+    "WorkerHost",
+    "WorkerStats",
+    "outcome_of",
+    "run_and_wait",
+]

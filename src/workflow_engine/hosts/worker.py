@@ -1,0 +1,162 @@
+"""The host of a long-running process: takes messages, ticks, keeps its leases alive, stops cleanly."""
+
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import FrameType
+
+from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.hosts.serverless import ServerlessHost
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.deliveries import Delivery
+from workflow_engine.ports.jobs import JobTransport
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """What a worker has done since it started."""
+
+    worker_id: str
+    jobs_processed: int
+    orchestration_ticks: int
+    is_running: bool
+    uptime: timedelta
+
+
+class WorkerHost:
+    """Polls jobs in *concurrency* threads and ticks in another.
+
+    Leases are short (*lease*) and renewed every third of that, together with the visibility of the
+    messages in hand; so what a killed worker held is taken over after about a minute, not after
+    the longest stage. Several workers share a queue and a table.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        job_transport: JobTransport,
+        worker_id: str,
+        *,
+        concurrency: int = 1,
+        tick_every: timedelta = timedelta(seconds=10),
+        poll_wait: timedelta = timedelta(seconds=2),
+        lease: timedelta = timedelta(seconds=60),
+        on_error: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self.kernel, self.job_transport, self.worker_id = kernel, job_transport, worker_id
+        self._host = ServerlessHost(kernel, job_transport, worker_id, lease)
+        self._concurrency, self._tick_every = concurrency, tick_every
+        self._poll_wait, self._lease, self._on_error = poll_wait, lease, on_error
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._in_hand: dict[str, Delivery] = {}
+        self._jobs = self._ticks = 0
+        self._started_at: datetime | None = None
+
+    def start(self) -> None:
+        """Start the threads and return. On the main thread SIGTERM and SIGINT stop the worker."""
+        if self._threads:
+            return
+        self._stopping.clear()
+        self._started_at = self.kernel.clock.now()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_signal)
+            signal.signal(signal.SIGINT, self._on_signal)
+        loops = [self._work] * self._concurrency + [self._tick, self._keep_alive]
+        for number, loop in enumerate(loops):
+            name = f"{self.worker_id}-{number}"
+            self._threads.append(threading.Thread(target=loop, name=name, daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more messages, finish the jobs in hand, and end."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def run(self) -> None:
+        """Start, and return when a signal or ``stop`` has ended the worker."""
+        self.start()
+        # A wait without end would not let Python run its signal handlers on every platform.
+        while not self._stopping.wait(1.0):
+            pass
+        self.stop()
+
+    def stats(self) -> WorkerStats:
+        """What was done so far."""
+        now = self.kernel.clock.now()
+        return WorkerStats(
+            worker_id=self.worker_id,
+            jobs_processed=self._jobs,
+            orchestration_ticks=self._ticks,
+            is_running=bool(self._threads) and not self._stopping.is_set(),
+            uptime=now - (self._started_at or now),
+        )
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            with self._reported():
+                delivery = self.job_transport.dequeue(wait=self._poll_wait)
+                if delivery is None:
+                    continue
+                if self._stopping.is_set():
+                    self.job_transport.suspend(delivery)
+                    return
+                self._process(delivery)
+
+    def _process(self, delivery: Delivery) -> None:
+        with self._lock:
+            self._in_hand[delivery.receipt] = delivery
+        try:
+            self._host.process(delivery)
+        finally:
+            with self._lock:
+                self._in_hand.pop(delivery.receipt, None)
+                self._jobs += 1
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(self._tick_every.total_seconds()):
+            with self._reported():
+                self._host.run_maintenance_tick()
+                self._ticks += 1
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.wait(self._lease.total_seconds() / 3) or self._in_hand:
+            with self._lock:
+                deliveries = list(self._in_hand.values())
+            with self._reported():
+                self.kernel.extend_leases(self.kernel.clock.now() + self._lease)
+                for delivery in deliveries:
+                    self.job_transport.touch(delivery, visibility=self._lease * 2)
+            if self._stopping.is_set():
+                # Still finishing: do not spin, and go on renewing until the last job is done.
+                threading.Event().wait(min(1.0, self._lease.total_seconds() / 3))
+
+    def _reported(self) -> "_Reported":
+        return _Reported(self._on_error, self._stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """Keeps a loop alive through errors that may pass: reports each and pauses a second."""
+
+    on_error: Callable[[Exception], None]
+    stopping: threading.Event
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        if not isinstance(error, WorkflowEngineError | OSError):
+            return False
+        self.on_error(error)
+        self.stopping.wait(1.0)
+        return True

@@ -1,0 +1,1 @@
+"""The only places where adapters meet the kernel."""
