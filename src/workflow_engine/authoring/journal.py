@@ -175,7 +175,7 @@ def _plain(value: Any) -> tuple[Any, int]:
         text = _cut(_clean(value))
         return text, len(text.encode())
     try:
-        plain = to_jsonable_python(value, fallback=_represented, inf_nan_mode="strings")
+        plain = to_jsonable_python(value, fallback=_represented)
         return plain, len(to_json(plain))
     except Exception:  # a user's serialiser or a cycle: a log line is not worth a failed stage
         text = _cut(_represented(value))

@@ -88,7 +88,7 @@ class _Reader:
             elif value is None and parameter.kind in _NAMED and (needed or ctx is None):
                 value = parameter
             elif needed:
-                self._problem(f"parameter {str(parameter)!r} would be given nothing: a stage takes its input, then ctx")
+                self._problem(f"parameter {parameter.name!r} would be given nothing: a stage takes its input, then ctx")
         by_name = ctx is not None and ctx.kind is inspect.Parameter.KEYWORD_ONLY
         return (
             value,

@@ -19,7 +19,7 @@ from workflow_engine.authoring.neighbours import (
     taken_fields,
 )
 from workflow_engine.authoring.outcomes import is_model
-from workflow_engine.authoring.stage_checks import is_complete, problems_of_stage
+from workflow_engine.authoring.stage_checks import is_complete, name_of, problems_of_stage
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
@@ -53,6 +53,11 @@ class Workflow:
         self._max_duration, self._version = max_duration, version
         self._groups: list[tuple[StageDefinition, ...]] = []
         self._problems: list[str] = []
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self._id
 
     def pipe(self, stage: Stage[..., Any]) -> "Workflow":
         """Add a stage, which gets the output of what comes before it."""
@@ -115,7 +120,7 @@ class Workflow:
         if not is_model(self._input):
             yield f"input must be a pydantic model class, not {self._input!r}"
         elif not is_complete(self._input):
-            yield f"input: model {self._input.__qualname__} has fields of types that are not defined"
+            yield f"input: model {name_of(self._input)} has fields of types that are not defined"
         if not timedelta(0) < self._max_duration <= MAX_RUN_DURATION:
             yield f"max_duration must be above 0 and at most {MAX_RUN_DURATION.days} days"
         if self._version < 1:

@@ -1,0 +1,191 @@
+"""A run in flight goes on after a deploy if it can, and is told why not if it cannot."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from workflow_engine import (
+    NotReady,
+    RetryPolicy,
+    Stage,
+    StageContext,
+    Suspended,
+    WaitForSignal,
+    Workflow,
+    WorkflowDefinition,
+    stage,
+)
+from workflow_engine.authoring.compatibility import differences
+
+
+class Data(BaseModel):
+    n: int = 0
+
+
+class MoreData(Data):
+    more: str
+
+
+class OtherState(BaseModel):
+    job: str = ""
+
+
+class Config(BaseModel):
+    model: str
+    size: int = 1
+
+
+def made(stage_id: str, output: type[BaseModel] = Data, **policies: Any) -> Stage[..., Any]:
+    def function(data: Data) -> Any: ...
+
+    function.__annotations__["return"] = output
+    return stage(stage_id, **policies)(function)
+
+
+def polling(stage_id: str, state: type[BaseModel] = Data) -> Stage[..., Any]:
+    polled = made(stage_id, Data | Suspended[state])  # type: ignore[valid-type, arg-type]
+
+    def check(state: Any) -> Data | NotReady:
+        return NotReady()
+
+    check.__annotations__["state"] = state
+    polled.check_completion(check)
+    return polled
+
+
+def signalled(stage_id: str, payload: type[BaseModel] = Data) -> Stage[..., Any]:
+    waiting = made(stage_id, Data | WaitForSignal[payload])  # type: ignore[valid-type, arg-type]
+
+    def handle(payload: Any) -> Data:
+        return Data()
+
+    handle.__annotations__["payload"] = payload
+    waiting.on_signal(handle)
+    return waiting
+
+
+def configured(stage_id: str) -> Stage[..., Any]:
+    @stage(stage_id)
+    def function(data: Data, ctx: StageContext[Config]) -> Data:
+        return data
+
+    return function
+
+
+def workflow(*groups: Sequence[Stage[..., Any]], data: type[BaseModel] = Data) -> WorkflowDefinition:
+    chain = Workflow("w", input=data, version=2)
+    for group in groups:
+        chain.parallel(*group)
+    return chain.build()
+
+
+A, B, C = made("a"), made("b"), made("c")
+
+
+def stored(definition: WorkflowDefinition) -> Mapping[str, Any]:
+    """The structure as it comes back from where it was kept."""
+    structure: Mapping[str, Any] = json.loads(json.dumps(definition.structure()))
+    return structure
+
+
+def told(old: WorkflowDefinition, new: WorkflowDefinition, group: int) -> str:
+    return "\n".join(differences(stored(old), new, group))
+
+
+OLD = workflow([A], [B], [C])
+
+
+@pytest.mark.parametrize("group", [0, 1, 2, 3])
+def test_the_same_workflow_has_no_differences(group: int) -> None:
+    assert differences(stored(OLD), workflow([A], [B], [C]), group) == []
+
+
+def test_policies_and_the_version_may_change() -> None:
+    patient = made("b", retry=RetryPolicy(max_attempts=9), timeout=timedelta(seconds=9))
+    new = Workflow("w", input=Data, version=7).pipe(A).pipe(patient).pipe(C).build()
+    assert told(OLD, new, 1) == ""
+
+
+def test_what_lies_ahead_may_change_freely() -> None:
+    new = workflow([A], [B], [polling("x")], [made("c", MoreData), made("y")])
+    assert told(OLD, new, 1) == ""
+    assert told(OLD, workflow([A], [B]), 1) == ""
+
+
+def test_a_stage_behind_the_run_must_be_where_it_was() -> None:
+    assert told(OLD, workflow([made("z")], [B], [C]), 1) == "group 1, which it has behind it, was 'a' and is 'z'"
+    assert "was 'a' and is 'b'" in told(OLD, workflow([B], [A], [C]), 2)
+
+
+def test_the_stages_the_run_is_in_must_be_the_same_in_the_same_order() -> None:
+    old = workflow([A, B], [made_joined()])
+    assert told(old, workflow([B, A], [made_joined()]), 0) == "the group the run is in was 'a', 'b' and is 'b', 'a'"
+    assert "is nothing" in told(OLD, workflow([A]), 1)
+
+
+def made_joined() -> Stage[..., Any]:
+    @stage("joined")
+    def function() -> Data:
+        return Data()
+
+    return function
+
+
+def test_an_output_behind_the_run_must_stay_readable() -> None:
+    new = workflow([made("a", MoreData)], [B], [C])
+    assert told(OLD, new, 1) == "the output of stage 'a' has changed, and outputs of before may still be read"
+    assert told(OLD, new, 0) == ""
+
+
+def test_outputs_of_siblings_may_be_there_already() -> None:
+    old, new = workflow([A, B]), workflow([A, made("b", MoreData)])
+    assert told(old, new, 0) == "the output of stage 'b' has changed, and outputs of before may still be read"
+
+
+def test_a_stage_that_may_be_suspended_must_still_be_checkable() -> None:
+    old = workflow([polling("a")], [B])
+    assert "no check_completion any more" in told(old, workflow([A], [B]), 0)
+    assert "the state that stage 'a' keeps has changed" in told(old, workflow([polling("a", OtherState)], [B]), 0)
+    assert told(old, workflow([polling("a")], [B]), 0) == ""
+
+
+def test_once_it_is_behind_the_run_a_stage_need_not_wait_any_more() -> None:
+    assert told(workflow([polling("a")], [B]), workflow([A], [B]), 1) == ""
+    assert told(workflow([signalled("a")], [B]), workflow([A], [B]), 1) == ""
+
+
+def test_a_stage_that_may_await_a_signal_must_still_take_one() -> None:
+    old = workflow([signalled("a")], [B])
+    assert "no on_signal any more" in told(old, workflow([A], [B]), 0)
+    # The payload is validated when it comes, against what is deployed then.
+    assert told(old, workflow([signalled("a", OtherState)], [B]), 0) == ""
+
+
+def test_a_stage_may_learn_to_wait() -> None:
+    assert told(OLD, workflow([polling("a")], [signalled("b")], [C]), 0) == ""
+
+
+def test_the_input_matters_while_the_first_group_runs() -> None:
+    new = workflow([A], [B], [C], data=MoreData)
+    assert told(OLD, new, 0) == "the workflow's input has changed"
+    assert told(OLD, new, 1) == ""
+
+
+def test_config_that_the_run_was_never_given_must_not_be_required_from_here_on() -> None:
+    new = workflow([A], [configured("b")], [configured("d")])
+    assert differences(stored(OLD), new, 1) == [
+        "stage 'b' requires config that the run was not given: model",
+        "stage 'd' requires config that the run was not given: model",
+    ]
+    assert told(OLD, new, 0).count("requires config") == 2
+    assert told(workflow([A], [configured("b")], [C]), new, 1).count("requires config") == 1
+    assert told(workflow([configured("a")], [B]), workflow([configured("a")], [B]), 0) == ""
+
+
+def test_a_structure_of_another_format_is_a_difference_and_no_crash() -> None:
+    assert "format 99" in differences({"format": 99}, OLD, 0)[0]
+    assert "format None" in differences({}, OLD, 0)[0]

@@ -1,0 +1,85 @@
+"""What a stage may return is checked where the stage's author sees it: when it is made."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from workflow_engine import NotReady, StageResult, Suspended, WaitForSignal
+
+
+class State(BaseModel):
+    batch: str = "b"
+
+
+DAY = timedelta(days=1)
+
+
+def test_a_suspension_keeps_what_it_was_given() -> None:
+    suspended = Suspended(State(), poll_every=DAY)
+    assert (suspended.state, suspended.poll_every, suspended.give_up_after) == (State(), DAY, None)
+
+
+@pytest.mark.parametrize("duration", [timedelta(0), -DAY])
+def test_durations_must_be_positive(duration: timedelta) -> None:
+    with pytest.raises(ValueError, match="poll_every must be positive"):
+        Suspended(State(), poll_every=duration)
+    with pytest.raises(ValueError, match="give_up_after must be positive"):
+        Suspended(State(), poll_every=DAY, give_up_after=duration)
+    with pytest.raises(ValueError, match="next_check_in must be positive"):
+        NotReady(next_check_in=duration)
+    with pytest.raises(ValueError, match="timeout must be positive"):
+        WaitForSignal("approval", State, duration)
+
+
+def test_a_number_is_no_duration() -> None:
+    seconds: Any = 60
+    with pytest.raises(TypeError, match="poll_every must be a timedelta, not int"):
+        Suspended(State(), poll_every=seconds)
+
+
+def test_a_state_must_be_a_model() -> None:
+    state: Any = {"batch": "b"}
+    with pytest.raises(TypeError, match="pydantic model, not dict"):
+        Suspended(state, poll_every=DAY)
+
+
+@pytest.mark.parametrize("name", ["", "a#b", "a/b", "-a", "a\n", "a" * 65, "ä"])
+def test_a_signal_name_that_could_reach_into_a_key_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="signal name"):
+        WaitForSignal(name, State)
+
+
+@pytest.mark.parametrize("name", ["approval", "order:42.paid", "7", "a" * 64])
+def test_usual_signal_names_are_taken(name: str) -> None:
+    assert WaitForSignal(name, State).name == name
+
+
+def test_a_signal_may_come_without_a_payload() -> None:
+    wait: WaitForSignal[None] = WaitForSignal("go", None)
+    assert wait.schema is None
+
+
+def test_a_schema_must_be_a_model_class() -> None:
+    schema: Any = dict
+    with pytest.raises(TypeError, match="pydantic model class or None"):
+        WaitForSignal("approval", schema)
+
+
+@pytest.mark.parametrize("metrics", [{"n": "3"}, {"n": True}, {"n": None}, {3: 4}])
+def test_a_metric_must_be_a_named_number(metrics: Any) -> None:
+    with pytest.raises(TypeError, match="metric"):
+        StageResult(State(), metrics=metrics)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_must_be_finite(value: float) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        StageResult(State(), metrics={"n": value})
+
+
+def test_an_artifact_maps_a_text_to_a_text() -> None:
+    artifacts: Any = {"report": b"bytes"}
+    with pytest.raises(TypeError, match="artifact 'report'"):
+        StageResult(State(), artifacts=artifacts)

@@ -1,0 +1,153 @@
+"""Type checkers infer what a stage's author writes, and object to what cannot work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+PRELUDE = """
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Any
+from typing_extensions import assert_type
+from pydantic import BaseModel
+from workflow_engine import (
+    NotReady, RetryPolicy, Stage, StageContext, StageResult, Suspended, WaitForSignal, Workflow,
+    WorkflowDefinition, sleep, stage,
+)
+
+class Document(BaseModel):
+    text: str
+
+class Words(BaseModel):
+    count: int
+
+class Config(BaseModel):
+    minimum: int = 1
+
+class State(BaseModel):
+    batch: str
+
+@stage("plain", retry=RetryPolicy(max_attempts=3), timeout=timedelta(minutes=2))
+def plain(document: Document, ctx: StageContext[Config]) -> Words:
+    assert_type(ctx.config, Config)
+    return Words(count=ctx.config.minimum)
+
+@stage("suspends", requires=[plain])
+def suspends(words: Words, ctx: StageContext) -> Words | Suspended[State]:
+    return Suspended(State(batch="b"), poll_every=timedelta(minutes=5), give_up_after=timedelta(hours=24))
+
+@suspends.check_completion
+def check(state: State, ctx: StageContext) -> Words | NotReady:
+    return NotReady()
+
+@stage("waits")
+def waits(words: Words) -> WaitForSignal[State] | Words:
+    return WaitForSignal("approval", State, timedelta(days=1))
+
+@waits.on_signal
+def decide(state: State, ctx: StageContext) -> Words:
+    return Words(count=0)
+
+@stage("result")
+async def result(words: Words) -> StageResult[Words]:
+    return StageResult(output=words, metrics={"n": 1})
+
+@stage("many")
+async def many(words: Words) -> Words | StageResult[Words] | Suspended[State]:
+    return words
+
+@stage("nothing")
+def nothing(words: Words) -> None: ...
+
+@stage("only-suspends")
+def only_suspends(words: Words) -> Suspended[State]:
+    return Suspended(State(batch="b"), poll_every=timedelta(1))
+"""
+
+FITS = (
+    PRELUDE
+    + """
+@stage("reader")
+def reader(ctx: StageContext) -> Words:
+    assert_type(ctx.require(plain), Words)
+    assert_type(ctx.require(suspends), Words)
+    assert_type(ctx.require(waits), Words)
+    assert_type(ctx.require(result), Words)
+    assert_type(ctx.require(many), Words)
+    assert_type(ctx.optional(plain), Words | None)
+    assert_type(ctx.optional(result), Words | None)
+    assert_type(ctx.require("by-id"), Any)
+    assert_type(ctx.require(only_suspends), Any)
+    helper(ctx)
+    ctx.log("info", "read", words=3)
+    return ctx.require(plain)
+
+def helper(ctx: StageContext) -> timedelta:
+    return ctx.remaining()
+
+def configured_helper(ctx: StageContext[Config]) -> None:
+    helper(ctx)
+    assert_type(plain(Document(text=""), ctx), Words)
+
+def reader_context() -> StageContext: ...  # type: ignore[empty-body]
+
+assert_type(suspends(Words(count=1), ctx=reader_context()), Words | Suspended[State])
+assert_type(check(State(batch=""), reader_context()), Words | NotReady)
+
+async def test() -> None:
+    assert_type(await result(Words(count=1)), StageResult[Words])
+
+stages: list[Stage] = [plain, suspends, result]
+workflow = Workflow("w", input=Document).pipe(plain).pipe(sleep("nap", timedelta(1))).parallel(result, many).build()
+assert_type(workflow, WorkflowDefinition)
+"""
+)
+
+UNFIT = {
+    "a stage that returns no model": '@stage("bad")\ndef bad(words: Words) -> int:\n    return 3\n',
+    "a call with another type": "plain(3, 4)\n",
+    "a call that forgets the context": 'plain(Document(text=""))\n',
+    "a suspension without a period": 'Suspended(State(batch="b"))\n',
+    "a state that is no model": 'Suspended("b", poll_every=timedelta(1))\n',
+    "an output of another type": "def f(ctx: StageContext) -> Document:\n    return ctx.require(plain)\n",
+    "an optional output taken for granted": "def f(ctx: StageContext) -> Words:\n    return ctx.optional(plain)\n",
+    "a config that is not there": "def f(ctx: StageContext[Config]) -> Any:\n    return ctx.config.maximum\n",
+    "a function that is no stage": 'def f(d: Document) -> Words: ...\nWorkflow("w", input=Document).pipe(f)\n',
+    "an input that is no model": 'Workflow("w", input=dict)\n',
+}
+
+
+def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml")]
+    return subprocess.run([*command, *map(str, files)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What mypy says of all the unfit samples, in one run: starting it is what takes long."""
+    folder = tmp_path_factory.mktemp("unfit")
+    files = []
+    for number, sample in enumerate(UNFIT.values()):
+        file = folder / f"sample_{number}.py"
+        file.write_text(PRELUDE + sample)
+        files.append(file)
+    return mypy(*files).stdout
+
+
+def test_the_types_of_outputs_configs_and_calls_are_inferred(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text(FITS)
+    checked = mypy(sample)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("number", range(len(UNFIT)), ids=list(UNFIT))
+def test_a_type_checker_objects_to(number: int, verdicts: str) -> None:
+    first_line = PRELUDE.count("\n") + 1
+    found = [line for line in verdicts.splitlines() if f"sample_{number}.py:" in line and " error: " in line]
+    assert found, verdicts
+    assert all(int(line.split(":")[1]) >= first_line for line in found), found
