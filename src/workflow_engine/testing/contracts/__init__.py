@@ -3,8 +3,10 @@
 import pytest
 
 # Before the imports, or their assertions would fail without saying what they saw.
-pytest.register_assert_rewrite(f"{__name__}.blobs")
+for _module in ("blobs", "jobs"):
+    pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from workflow_engine.testing.contracts.blobs import BlobStoreContract  # noqa: E402
+from workflow_engine.testing.contracts.jobs import JobTransportContract, JobTransportTimeContract  # noqa: E402
 
-__all__ = ["BlobStoreContract"]
+__all__ = ["BlobStoreContract", "JobTransportContract", "JobTransportTimeContract"]
