@@ -50,6 +50,20 @@ from workflow_engine.errors import (
 )
 
 if TYPE_CHECKING:
+    from workflow_engine.hosts import (
+        JobResult,
+        MaintenanceTick,
+        ProcessedJobs,
+        RunOutcome,
+        ServerlessHost,
+        WorkerHost,
+        WorkerStats,
+        run_and_wait,
+    )
+    from workflow_engine.kernel import (
+        Kernel,
+        KernelSettings,
+    )
     from workflow_engine.model.commands import (
         CancelRun,
         ClaimPendingRuns,
@@ -63,6 +77,9 @@ if TYPE_CHECKING:
         RerunFrom,
         SignalRun,
         TransitionRun,
+    )
+    from workflow_engine.model.deliveries import (
+        Recurrence,
     )
     from workflow_engine.model.events import (
         AnnotationCreated,
@@ -94,9 +111,33 @@ if TYPE_CHECKING:
         SuspendedStagesPolled,
     )
     from workflow_engine.model.status import Status
+    from workflow_engine.ports import (
+        BlobStore,
+        Clock,
+        EventSink,
+        IdSource,
+        JobTransport,
+        Persistence,
+        Refusal,
+        Scheduler,
+    )
 
 # Where each name comes from that is loaded on demand. A test holds it to the imports above.
 _LAZY = {
+    "workflow_engine.hosts": (
+        "JobResult",
+        "MaintenanceTick",
+        "ProcessedJobs",
+        "RunOutcome",
+        "ServerlessHost",
+        "WorkerHost",
+        "WorkerStats",
+        "run_and_wait",
+    ),
+    "workflow_engine.kernel": (
+        "Kernel",
+        "KernelSettings",
+    ),
     "workflow_engine.model.commands": (
         "CancelRun",
         "ClaimPendingRuns",
@@ -111,6 +152,7 @@ _LAZY = {
         "SignalRun",
         "TransitionRun",
     ),
+    "workflow_engine.model.deliveries": ("Recurrence",),
     "workflow_engine.model.events": (
         "AnnotationCreated",
         "RunEvent",
@@ -141,6 +183,16 @@ _LAZY = {
         "SuspendedStagesPolled",
     ),
     "workflow_engine.model.status": ("Status",),
+    "workflow_engine.ports": (
+        "BlobStore",
+        "Clock",
+        "EventSink",
+        "IdSource",
+        "JobTransport",
+        "Persistence",
+        "Refusal",
+        "Scheduler",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
@@ -158,14 +210,18 @@ def __dir__() -> list[str]:
 __all__ = [
     "AnnotationCreated",
     "BlobNotFoundError",
+    "BlobStore",
     "CancelRun",
     "ClaimPendingRuns",
+    "Clock",
     "CorruptItemError",
     "CreateRun",
     "DeadLettersReplayed",
     "DefinitionChangedError",
+    "EventSink",
     "ExecuteJob",
     "FlushOutbox",
+    "IdSource",
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
     "InvalidCommandError",
@@ -174,15 +230,24 @@ __all__ = [
     "InvalidOutputError",
     "InvalidStateError",
     "JobExecuted",
+    "JobResult",
+    "JobTransport",
+    "Kernel",
+    "KernelSettings",
     "LeaseLostError",
+    "MaintenanceTick",
     "NotReady",
     "OutboxFlushed",
     "PayloadTooLargeError",
     "PendingRunsClaimed",
     "PermanentError",
+    "Persistence",
     "PollSuspendedStages",
+    "ProcessedJobs",
     "ReapStaleLeases",
     "ReapStuckRuns",
+    "Recurrence",
+    "Refusal",
     "Registry",
     "ReplayDeadLetters",
     "RerunFrom",
@@ -192,9 +257,12 @@ __all__ = [
     "RunEvent",
     "RunExpiredError",
     "RunNotFoundError",
+    "RunOutcome",
     "RunRerun",
     "RunSignalled",
     "RunTransitioned",
+    "Scheduler",
+    "ServerlessHost",
     "SignalRun",
     "Stage",
     "StageCompleted",
@@ -218,6 +286,8 @@ __all__ = [
     "UnsupportedFormatError",
     "WaitExpiredError",
     "WaitForSignal",
+    "WorkerHost",
+    "WorkerStats",
     "Workflow",
     "WorkflowCancelled",
     "WorkflowCompleted",
@@ -229,6 +299,7 @@ __all__ = [
     "WorkflowNotFoundError",
     "WorkflowStarted",
     "WorkflowSuspended",
+    "run_and_wait",
     "sleep",
     "stage",
 ]

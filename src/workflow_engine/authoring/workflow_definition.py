@@ -149,7 +149,8 @@ class WorkflowDefinition:
         if not isinstance(given, Mapping | BaseModel):
             raise InvalidConfigError(stage_id=stage_id, problems=["must be an object"])
         try:
-            return values.load_object(model, given)
+            # The usual case, for every attempt of every stage: nothing was given.
+            return values.load_object(model, given) if given else values.load(model, b"{}")
         except values.UnfitValueError as error:
             raise InvalidConfigError(stage_id=stage_id, problems=error.problems) from error
 
