@@ -3,10 +3,11 @@
 import pytest
 
 # Before the imports, or their assertions would fail without saying what they saw.
-for _module in ("blobs", "jobs"):
+for _module in ("blobs", "events", "jobs"):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from workflow_engine.testing.contracts.blobs import BlobStoreContract  # noqa: E402
+from workflow_engine.testing.contracts.events import EventSinkContract  # noqa: E402
 from workflow_engine.testing.contracts.jobs import JobTransportContract, JobTransportTimeContract  # noqa: E402
 
-__all__ = ["BlobStoreContract", "JobTransportContract", "JobTransportTimeContract"]
+__all__ = ["BlobStoreContract", "EventSinkContract", "JobTransportContract", "JobTransportTimeContract"]
