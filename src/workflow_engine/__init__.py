@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_engine.authoring import (
     NotReady,
+    Plugin,
     Registry,
     RetryPolicy,
     Stage,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         KernelSettings,
     )
     from workflow_engine.model.commands import (
+        AnnotateRun,
         CancelRun,
         ClaimPendingRuns,
         CreateRun,
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
         JobExecuted,
         OutboxFlushed,
         PendingRunsClaimed,
+        RunAnnotated,
         RunCancelled,
         RunCreated,
         RunRerun,
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
         StuckRunsReaped,
         SuspendedStagesPolled,
     )
+    from workflow_engine.model.schedules import Schedule
     from workflow_engine.model.status import Status
     from workflow_engine.ports import (
         BlobStore,
@@ -139,6 +143,7 @@ _LAZY = {
         "KernelSettings",
     ),
     "workflow_engine.model.commands": (
+        "AnnotateRun",
         "CancelRun",
         "ClaimPendingRuns",
         "CreateRun",
@@ -173,6 +178,7 @@ _LAZY = {
         "JobExecuted",
         "OutboxFlushed",
         "PendingRunsClaimed",
+        "RunAnnotated",
         "RunCancelled",
         "RunCreated",
         "RunRerun",
@@ -182,6 +188,7 @@ _LAZY = {
         "StuckRunsReaped",
         "SuspendedStagesPolled",
     ),
+    "workflow_engine.model.schedules": ("Schedule",),
     "workflow_engine.model.status": ("Status",),
     "workflow_engine.ports": (
         "BlobStore",
@@ -208,6 +215,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AnnotateRun",
     "AnnotationCreated",
     "BlobNotFoundError",
     "BlobStore",
@@ -242,6 +250,7 @@ __all__ = [
     "PendingRunsClaimed",
     "PermanentError",
     "Persistence",
+    "Plugin",
     "PollSuspendedStages",
     "ProcessedJobs",
     "ReapStaleLeases",
@@ -252,6 +261,7 @@ __all__ = [
     "ReplayDeadLetters",
     "RerunFrom",
     "RetryPolicy",
+    "RunAnnotated",
     "RunCancelled",
     "RunCreated",
     "RunEvent",
@@ -261,6 +271,7 @@ __all__ = [
     "RunRerun",
     "RunSignalled",
     "RunTransitioned",
+    "Schedule",
     "Scheduler",
     "ServerlessHost",
     "SignalRun",

@@ -4,6 +4,7 @@ from workflow_engine.authoring.compatibility import differences
 from workflow_engine.authoring.context import OutputReader, StageContext, StageStorage
 from workflow_engine.authoring.journal import Journal, Line, Note, Progress
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal
+from workflow_engine.authoring.plugins import Plugin
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.authoring.sleeping import SleepState, sleep
@@ -19,6 +20,7 @@ __all__ = [
     "NotReady",
     "Note",
     "OutputReader",
+    "Plugin",
     "Progress",
     "Registry",
     "RetryPolicy",

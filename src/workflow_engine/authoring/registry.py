@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from workflow_engine.authoring.plugins import Plugin
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import WorkflowDefinitionError, WorkflowNotFoundError
 
 
 class Registry:
-    """Finds workflows by id. ``Registry([analysis, billing])``.
+    """Finds workflows by id. ``Registry([analysis, billing], plugins=[audit])``.
 
     Raises:
         WorkflowDefinitionError: an entry is no built workflow, or an id is there twice in the same
             version.
     """
 
-    def __init__(self, definitions: Iterable[WorkflowDefinition]) -> None:
+    def __init__(self, definitions: Iterable[WorkflowDefinition], *, plugins: Iterable[Plugin] = ()) -> None:
+        self.plugins = tuple(plugins)
         versions: dict[str, dict[int, WorkflowDefinition]] = {}
         for definition in definitions:
             _check_built(definition)

@@ -39,7 +39,7 @@ from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.results import JobExecuted, RunTransitioned
-from workflow_engine.model.runs import EntryState, Head
+from workflow_engine.model.runs import Annotation, EntryState, Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
@@ -125,6 +125,17 @@ class Advancer:
             self._observe_end(head)
         self.rest(head, (), Told(), invocation)
         return head
+
+    def note(self, head: Head, annotation: Annotation, invocation: Invocation) -> None:
+        """Tell that something was noted from outside."""
+        facts = {
+            "key": annotation.name,
+            "value": annotation.value,
+            "scope": annotation.scope,
+            "actor": annotation.actor,
+        }
+        head, _ = commit_decided(self.persistence, head, lambda now: transitions.note(now, facts, invocation.moment()))
+        self.flush(head, invocation)
 
     def flush(self, head: Head, invocation: Invocation) -> int:
         """Tell the events of a run and let them leave its head; answers how many were accepted."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias, overload
@@ -12,6 +13,7 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.errors import InvalidCommandError
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.handlers.annotate_run import annotate_run
 from workflow_engine.kernel.handlers.cancel_run import cancel_run
 from workflow_engine.kernel.handlers.claim_pending_runs import claim_pending_runs
 from workflow_engine.kernel.handlers.create_run import create_run
@@ -27,7 +29,9 @@ from workflow_engine.kernel.handlers.transition_run import transition_run
 from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.leases import HeldLeases
+from workflow_engine.kernel.plugins import PluginRunner
 from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import SweepCounts, Sweeper
 from workflow_engine.kernel.telling import Teller
@@ -51,6 +55,7 @@ HANDLERS: Mapping[type[BaseModel], Callable[..., Result]] = {
     commands.CancelRun: cancel_run,
     commands.RerunFrom: rerun_from,
     commands.SignalRun: signal_run,
+    commands.AnnotateRun: annotate_run,
     commands.ReapStuckRuns: reap_stuck_runs,
     commands.ExecuteJob: execute_job,
     commands.PollSuspendedStages: poll_suspended_stages,
@@ -78,10 +83,12 @@ class Kernel:
         observer: Observer | None = None,
     ) -> None:
         self.persistence, self.blob_store = persistence, blob_store
+        if registry.plugins:
+            event_sink = PluginRunner(registry.plugins, event_sink)
         self.job_transport, self.event_sink = job_transport, event_sink
         self.scheduler, self.clock, self.registry = scheduler, clock, registry
         self.ids = ids or RandomIds()
-        self.settings = settings or KernelSettings()
+        self.settings = _heard(settings or KernelSettings(), registry)
         self.observer = observer or NoObserver()
         self.held = HeldLeases()
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
@@ -91,6 +98,7 @@ class Kernel:
             persistence, blob_store, self.teller, recorder, self.definitions, self.held, self.observer
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
+        self.schedules = Schedules(scheduler, registry)
         self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
 
     def _bound(self, handler: Callable[..., Result]) -> Handler:
@@ -123,6 +131,10 @@ class Kernel:
     def dispatch(
         self, command: commands.SignalRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
     ) -> results.RunSignalled: ...
+    @overload
+    def dispatch(
+        self, command: commands.AnnotateRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+    ) -> results.RunAnnotated: ...
     @overload
     def dispatch(
         self, command: commands.ReapStuckRuns, *, deadline: datetime | None = ..., lease: timedelta | None = ...
@@ -194,3 +206,9 @@ class Kernel:
         """One more dispatch, under an id of its own."""
         until = deadline or self.clock.now() + self.settings.invocation
         return Invocation(self.ids.new_id()[:13], until, self.clock, self.settings, lease)
+
+
+def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:
+    """The settings, with the events that plugins hear of published: one sequence serves all."""
+    heard = {type_ for plugin in registry.plugins for type_ in plugin.event_types}
+    return replace(settings, published=settings.published | heard) if heard else settings

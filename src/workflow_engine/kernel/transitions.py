@@ -37,6 +37,7 @@ from workflow_engine.model.runs import (
 from workflow_engine.model.status import Status
 
 Plan: TypeAlias = Sequence[Sequence[str]]
+ANNOTATED = "annotation:created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,12 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     if not overdue and not counted and not dropped:
         return None
     return _exclusive(head, moment, after=after)
+
+
+def note(head: Head, facts: Mapping[str, Any], moment: Moment) -> Exclusive:
+    """Something was noted about the run: an event, and nothing else."""
+    event = PendingEvent(ANNOTATED, moment.at, facts)
+    return _exclusive(head, moment, events=head.events + moment.events(event))
 
 
 def _moved_on(

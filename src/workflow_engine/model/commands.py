@@ -111,6 +111,18 @@ class SignalRun(CommandModel):
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
 
 
+class AnnotateRun(CommandModel):
+    """Note a fact about a run from outside: *key* up to 256 characters, *value* up to 16 KB of
+    JSON, *actor* whoever says so."""
+
+    type: Literal["run.annotate"] = "run.annotate"
+    run_id: RunIdText = _run_id()
+    key: Annotated[str, Field(min_length=1, max_length=256)]
+    value: AnyJson = None
+    actor: Annotated[str, Field(max_length=256)] = ""
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+
+
 class ReapStuckRuns(CommandModel):
     """Send again what runs without progress for *threshold* wait for; fail what cannot go on."""
 
@@ -178,6 +190,7 @@ Command: TypeAlias = (
     | CancelRun
     | RerunFrom
     | SignalRun
+    | AnnotateRun
     | ReapStuckRuns
     | ExecuteJob
     | PollSuspendedStages

@@ -51,6 +51,12 @@ class RunSignalled(ResultModel):
     delivered: bool
 
 
+class RunAnnotated(ResultModel):
+    """The annotation is kept under this id."""
+
+    annotation_id: str
+
+
 class StuckRunsReaped(ResultModel):
     """How many runs were sent on, and how many failed."""
 
@@ -106,6 +112,7 @@ Result: TypeAlias = (
     | RunCancelled
     | RunRerun
     | RunSignalled
+    | RunAnnotated
     | StuckRunsReaped
     | JobExecuted
     | SuspendedStagesPolled
