@@ -3,11 +3,21 @@
 import pytest
 
 # Before the imports, or their assertions would fail without saying what they saw.
-for _module in ("blobs", "events", "jobs"):
+_PERSISTENCE = ("heads", "indexes", "items", "races", "shared")
+for _module in ("blobs", "events", "jobs", "scheduler", *(f"persistence_{part}" for part in _PERSISTENCE)):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from workflow_engine.testing.contracts.blobs import BlobStoreContract  # noqa: E402
 from workflow_engine.testing.contracts.events import EventSinkContract  # noqa: E402
 from workflow_engine.testing.contracts.jobs import JobTransportContract, JobTransportTimeContract  # noqa: E402
+from workflow_engine.testing.contracts.persistence import PersistenceContract  # noqa: E402
+from workflow_engine.testing.contracts.scheduler import SchedulerContract  # noqa: E402
 
-__all__ = ["BlobStoreContract", "EventSinkContract", "JobTransportContract", "JobTransportTimeContract"]
+__all__ = [
+    "BlobStoreContract",
+    "EventSinkContract",
+    "JobTransportContract",
+    "JobTransportTimeContract",
+    "PersistenceContract",
+    "SchedulerContract",
+]
