@@ -27,7 +27,6 @@ from workflow_engine.errors import (
 from workflow_engine.kernel.agenda import awaited_signal
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.run_data import RunData
-from workflow_engine.kernel.running import run_within
 from workflow_engine.kernel.storage import AttemptStorage
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import StageId, digest
@@ -143,7 +142,8 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
     started_at = invocation.clock.now()
     try:
         function, is_async = call.prepare()
-        returned = run_within(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
+        run_stage = invocation.settings.run_stage
+        returned = run_stage(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
         ending = _ending(returned, stage)
     except TransientError as error:
         ending = Postponed(error)

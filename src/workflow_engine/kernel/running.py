@@ -12,11 +12,19 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from workflow_engine.errors import StageTimeoutError
 
 _local = threading.local()
+
+
+class StageRunner(Protocol):
+    """Calls a stage's function within its time, as ``run_within`` does."""
+
+    def __call__(self, call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
+        """What *call* returns, awaited where it is async."""
+        ...
 
 
 def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from workflow_engine.kernel.running import StageRunner, run_within
 from workflow_engine.model.events import EVENT_TYPES, PUBLISHED_BY_DEFAULT
 from workflow_engine.model.limits import WAKE_MARGIN
 
@@ -17,12 +18,14 @@ def published_types(patterns: Sequence[str]) -> frozenset[str]:
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
     """*invocation* is the function's timeout (Lambda: at most 900 s), *due_shards* the number of
-    shards of the due index and the listing, *retention* how long a finished run is kept."""
+    shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
+    calls the stages' functions: a simulation has them called in simulated time."""
 
     invocation: timedelta = timedelta(seconds=900)
     published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
     due_shards: int = 8
     retention: timedelta = timedelta(days=30)
+    run_stage: StageRunner = run_within
 
     @property
     def horizon(self) -> timedelta:
