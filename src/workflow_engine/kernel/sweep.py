@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
@@ -68,24 +68,38 @@ class Sweeper:
     def tick(self, invocation: Invocation) -> SweepCounts:
         """Look at every run that is due, oldest first, page by page, as long as time allows.
 
-        ``due_at`` is moved before anything is sent: of several ticks the one that moved it sends.
+        The shards take turns, so that a backlog in one starves no other. ``due_at`` is moved
+        before anything is sent: of several ticks the one that moved it sends.
         """
-        counts = SweepCounts()
-        for shard in range(self.settings.due_shards):
-            while self._page(shard, counts, invocation):
+        counts, at = SweepCounts(), invocation.clock.now()
+        cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
+        while cursors:
+            for shard in list(cursors):
                 if invocation.remaining() < PAGE_TIME:
                     counts.backlog = True
                     return counts
+                cursor = self._page(shard, cursors[shard], at, counts, invocation)
+                if cursor is None:
+                    del cursors[shard]
+                else:
+                    cursors[shard] = cursor
         return counts
 
-    def _page(self, shard: int, counts: SweepCounts, invocation: Invocation) -> bool:
-        """One page from the front of the shard: what was looked at has moved behind ``until``."""
-        at = invocation.clock.now()
-        page = self.persistence.list_due(shard, until=at, limit=PAGE)
+    def _page(
+        self,
+        shard: int,
+        cursor: str | None,
+        at: datetime,
+        counts: SweepCounts,
+        invocation: Invocation,
+    ) -> str | None:
+        """One page. It reads on behind what it looked at, so that a run that cannot be read or
+        moved keeps none behind it waiting."""
+        page = self.persistence.list_due(shard, until=at, limit=PAGE, cursor=cursor)
         heads = self.persistence.load_heads([run.run_id for run in page.runs])
         due = [head for head in heads.values() if head.due_at is not None and head.due_at <= at]
         wishes = {head.run_id: self._wish(head, at) for head in due}
-        won = set(self.persistence.rearm(list(wishes.values())))
+        won = set(self.persistence.rearm(list(wishes.values()))) if wishes else set()
         jobs: list[Command] = []
         for head in due:
             if head.run_id in won:
@@ -93,7 +107,7 @@ class Sweeper:
                 jobs += self._look(moved, counts, invocation, at)
         if jobs:
             self.job_transport.enqueue_parallel(jobs)
-        return page.cursor is not None and bool(won)
+        return page.cursor
 
     def _wish(self, head: Head, at: datetime) -> Rearm:
         horizon = self.settings.horizon
@@ -114,7 +128,7 @@ class Sweeper:
             after = self.advancer.wake(head, invocation, send_jobs=True)
             counts.events_flushed += before
             counts.stuck_reaped += after.action == "failed"
-        except TransientError:
+        except WorkflowEngineError:
             # ``due_at`` was moved, so that one run that cannot be served keeps no other waiting.
             counts.failed += 1
         return []
