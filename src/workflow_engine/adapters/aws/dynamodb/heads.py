@@ -104,6 +104,9 @@ class Heads:
         Raises:
             StaleRunError: ticks kept moving ``due_at`` back and forth across the wanted time.
         """
+        if getattr(commit.change, "ordinal", 0) < 0:
+            # No path can say it, so DynamoDB would call the request invalid rather than refuse it.
+            return Refused(self.load(commit.run_id))
         form = DueForm.EARLIER
         for _ in range(DUE_TRIES):
             try:

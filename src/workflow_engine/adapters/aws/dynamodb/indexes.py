@@ -15,8 +15,8 @@ from workflow_engine.adapters.aws.dynamodb.items import Items, in_threads
 from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.ports.persistence import DuePage, DueRun, RunPage
 
-# Sorts behind every text that an index key continues with.
-_LAST = "\x7f"
+# Below and above every index key, which begins with digits. A key may not be compared with empty text.
+_FIRST, _LAST = " ", "\x7f"
 _CURSOR = re.compile(r"[0-9]{15}#[A-Za-z0-9_-]+\Z")
 
 
@@ -99,7 +99,7 @@ def _range(since: datetime | None, until: datetime | None, cursor: str | None) -
     """
     if cursor is not None and not _CURSOR.match(cursor):
         raise ValueError("no page gave this cursor")
-    first = wire.sortable(since) if since else ""
+    first = wire.sortable(since) if since else _FIRST
     ends = [end for end in (wire.sortable(until) if until else None, cursor) if end]
     # A key condition has one range, which includes both its ends.
     return first, _just_before(min(ends)) if ends else _LAST

@@ -1,0 +1,206 @@
+"""What every persistence must do with what belongs to a run beside its head."""
+# ruff: noqa: D102 - a test's name is its docstring
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from workflow_engine.errors import PayloadTooLargeError
+from workflow_engine.model.ids import RunId, StageId
+from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.payloads import ErrorInfo, Payload
+from workflow_engine.model.runs import Annotation, DeadLetter, LogLine, RunInput, StageKey, StageRecord
+from workflow_engine.model.status import Status
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.testing.builders import LIFE, WORKFLOW, new_event, new_head, new_record
+from workflow_engine.testing.clock import START
+
+RUN = RunId("run")
+OTHERS = (RunId("run-2"), RunId("ru"), RunId("RUN"))
+SECOND = timedelta(seconds=1)
+TOO_LARGE = Payload.of(b"x" * (MAX_ITEM_BYTES + 1))
+
+
+def record(*, group: int = 0, stage_id: str = "count", epoch: int = 0, **changes: Any) -> StageRecord:
+    """A record of the run."""
+    return new_record(new_head(START), group=group, stage_id=stage_id, epoch=epoch, **changes)
+
+
+def log_line(index: int, *, run_id: RunId = RUN, epoch: int = 0, **changes: Any) -> LogLine:
+    """A line of a stage's attempt."""
+    key = StageKey(0, StageId("count"), epoch)
+    line = LogLine(run_id, key, index, START + index * SECOND, "INFO", f"line {index}", {"n": index}, 1, START + LIFE)
+    return replace(line, **changes)
+
+
+def annotation(id_: str, *, run_id: RunId = RUN, **changes: Any) -> Annotation:
+    """A note about the run."""
+    note = Annotation(run_id, id_, START, "seen by", {"who": ["я", 1.5, None]}, "user", None, None, START + LIFE)
+    return replace(note, **changes)
+
+
+def dead_letter(sequence: int, *, run_id: RunId = RUN, **changes: Any) -> DeadLetter:
+    """An event that could not be delivered."""
+    event = new_event(START, "workflow:failed", error="ValueError")
+    letter = DeadLetter(run_id, WORKFLOW, sequence, event, "too large", START + SECOND, START + LIFE)
+    return replace(letter, **changes)
+
+
+class RecordContract:
+    """Attempts, inputs, and events outside the head."""
+
+    def test_a_record_is_kept_as_it_was_put_first(self, persistence: Persistence) -> None:
+        first = record()
+        persistence.put_record(first)
+        persistence.put_record(replace(first, status=Status.FAILED, output=None))
+        assert persistence.load_records(RUN, [first.key]) == {first.key: first}
+
+    def test_every_field_of_a_record_is_kept(self, persistence: Persistence) -> None:
+        full = record(
+            group=12,
+            stage_id="A_b-9",
+            epoch=345,
+            status=Status.FAILED,
+            attempt=4,
+            output=Payload(size_bytes=70_000, blob_key="run/12/A_b-9/345"),
+            error=ErrorInfo("ValueError", "нет", retryable=True, trace="line 1\nline 2"),
+            metrics={"rows": 1e300, "share": 0.1},
+            artifacts={"report": "run/report.html"},
+        )
+        empty = record(output=Payload.of(b""), epoch=1)
+        absent = record(output=None, epoch=2)
+        for item in (full, empty, absent):
+            persistence.put_record(item)
+        found = persistence.load_records(RUN, [full.key, empty.key, absent.key])
+        assert found == {full.key: full, empty.key: empty, absent.key: absent}
+
+    def test_records_are_read_many_at_once(self, persistence: Persistence) -> None:
+        records = {item.key: item for item in (record(group=group) for group in range(120))}
+        for item in records.values():
+            persistence.put_record(item)
+        absent = StageKey(0, StageId("count"), 99)
+        assert persistence.load_records(RUN, [*records, absent, *records]) == records
+        assert persistence.load_records(RUN, []) == {}
+
+    def test_all_records_of_a_run_are_listed_in_order(self, persistence: Persistence) -> None:
+        keys = [(0, "count", 0), (0, "count", 2), (0, "count-2", 0), (0, "count-2", 10), (2, "a", 0), (10, "a", 0)]
+        records = [record(group=group, stage_id=stage_id, epoch=epoch) for group, stage_id, epoch in keys]
+        for item in reversed(records):
+            persistence.put_record(item)
+        for other in OTHERS:
+            persistence.put_record(replace(records[0], run_id=other))
+        assert list(persistence.list_records(RUN)) == records
+        assert list(persistence.list_records(RunId("nobody"))) == []
+
+    def test_a_record_above_the_limit_is_refused_with_its_size(self, persistence: Persistence) -> None:
+        large = record(output=TOO_LARGE)
+        with pytest.raises(PayloadTooLargeError) as caught:
+            persistence.put_record(large)
+        assert caught.value.size_bytes > caught.value.limit_bytes == MAX_ITEM_BYTES
+        assert persistence.load_records(RUN, [large.key]) == {}
+
+    def test_an_input_is_found_by_its_hash(self, persistence: Persistence) -> None:
+        inline = RunInput(RUN, "h1", Payload.of(b'{"text":"\xd0\xb4\xd0\xb0"}'), START + LIFE)
+        in_blob = RunInput(RUN, "h2", Payload(size_bytes=10**6, blob_key="run/input/h2"), START + LIFE)
+        for item in (inline, in_blob, inline):
+            persistence.put_input(item)
+        assert persistence.load_input(RUN, "h1") == inline
+        assert persistence.load_input(RUN, "h2") == in_blob
+        assert persistence.load_input(RUN, "h3") is None
+        assert persistence.load_input(OTHERS[0], "h1") is None
+        with pytest.raises(PayloadTooLargeError):
+            persistence.put_input(replace(inline, hash="h3", payload=TOO_LARGE))
+
+    def test_events_outside_the_head_come_and_go_by_sequence(self, persistence: Persistence) -> None:
+        head = new_head(START)
+        events = {sequence: new_event(START + sequence * SECOND, n=sequence) for sequence in range(1, 31)}
+        persistence.put_spilled(head, events)
+        persistence.put_spilled(head, {1: events[1]})
+        persistence.put_spilled(head, {})
+        assert persistence.load_spilled(RUN, [*events, 99]) == events
+        persistence.delete_spilled(RUN, [*range(1, 28), 99])
+        assert persistence.load_spilled(RUN, list(events)) == {n: events[n] for n in (28, 29, 30)}
+        persistence.delete_spilled(RunId("nobody"), [1])
+        assert persistence.load_spilled(RunId("nobody"), [28]) == {}
+
+    def test_a_structure_is_found_by_its_fingerprint(self, persistence: Persistence) -> None:
+        structure = {"groups": [["split"], ["count", "kürzen"]], "depth": 2, "share": 0.5, "none": None}
+        persistence.put_definition(WORKFLOW, "f1", structure)
+        persistence.put_definition(WORKFLOW, "f1", structure)
+        assert persistence.load_definition(WORKFLOW, "f1") == structure
+        assert persistence.load_definition(WORKFLOW, "f2") is None
+        assert persistence.load_definition("other", "f1") is None
+
+
+class NoteContract:
+    """Logs, annotations and dead letters."""
+
+    def test_log_lines_are_listed_by_attempt_and_index(self, persistence: Persistence) -> None:
+        lines = [log_line(index, epoch=epoch) for epoch in (0, 3) for index in range(30)]
+        persistence.put_logs(lines[30:])
+        persistence.put_logs(lines[:30])
+        persistence.put_logs([])
+        persistence.put_logs([log_line(0, run_id=other) for other in OTHERS])
+        assert list(persistence.list_logs(RUN)) == lines
+
+    def test_a_log_line_keeps_any_text(self, persistence: Persistence) -> None:
+        line = log_line(0, message="", level="WARNING", fields={}, attempt=7)
+        other = log_line(1, message="\x00 漢字\n", fields={"": {"deep": [1, 2.5, None, True]}})
+        persistence.put_logs([line, other])
+        assert list(persistence.list_logs(RUN)) == [line, other]
+
+    def test_annotations_are_listed_oldest_first(self, persistence: Persistence) -> None:
+        stage = StageKey(3, StageId("count"), 2)
+        old = annotation("b", at=START, stage=stage, attempt=2, value=None)
+        new = annotation("a", at=START + SECOND, name="", value="", actor="")
+        persistence.put_annotations([new, old])
+        persistence.put_annotations([annotation("a", run_id=other) for other in OTHERS])
+        assert list(persistence.list_annotations(RUN)) == [old, new]
+
+    def test_an_annotation_of_the_same_id_replaces(self, persistence: Persistence) -> None:
+        persistence.put_annotations([annotation("a", value=1), annotation("a", value=2)])
+        assert [note.value for note in persistence.list_annotations(RUN)] == [2]
+        persistence.put_annotations([annotation("a", value=3)])
+        assert [note.value for note in persistence.list_annotations(RUN)] == [3]
+        with pytest.raises(PayloadTooLargeError):
+            persistence.put_annotations([annotation("a", value="x" * MAX_ITEM_BYTES)])
+        assert [note.value for note in persistence.list_annotations(RUN)] == [3]
+
+    def test_dead_letters_are_listed_by_run_and_sequence(self, persistence: Persistence) -> None:
+        letters = [dead_letter(sequence, run_id=RunId(f"run-{run}")) for run in range(4) for sequence in (2, 10)]
+        for letter in reversed(letters):
+            persistence.put_dead_letter(letter)
+        persistence.put_dead_letter(replace(letters[0], reason="again"))
+        assert list(persistence.list_dead_letters(limit=100)) == letters
+        assert list(persistence.list_dead_letters(limit=3)) == letters[:3]
+        persistence.delete_dead_letter(letters[0].run_id, letters[0].sequence)
+        persistence.delete_dead_letter(RunId("nobody"), 1)
+        assert list(persistence.list_dead_letters(limit=100)) == letters[1:]
+
+    def test_everything_but_the_head_lives_longer_when_told(self, persistence: Persistence) -> None:
+        self._put_one_of_each(persistence)
+        longer = START + 2 * LIFE
+        persistence.extend_expiry(RUN, longer)
+        persistence.extend_expiry(RUN, START)
+        persistence.extend_expiry(RunId("nobody"), longer)
+        found_input = persistence.load_input(RUN, "h1")
+        assert found_input is not None
+        for items in (
+            persistence.list_records(RUN),
+            [found_input],
+            persistence.list_logs(RUN),
+            persistence.list_annotations(RUN),
+            persistence.list_dead_letters(limit=10),
+        ):
+            assert [item.expires_at for item in items] == [longer]
+        assert persistence.load_records(OTHERS[0], [record().key])[record().key].expires_at == START + LIFE
+
+    def _put_one_of_each(self, persistence: Persistence) -> None:
+        persistence.put_record(record())
+        persistence.put_record(replace(record(), run_id=OTHERS[0]))
+        persistence.put_input(RunInput(RUN, "h1", Payload.of(b"{}"), START + LIFE))
+        persistence.put_logs([log_line(0)])
+        persistence.put_annotations([annotation("a")])
+        persistence.put_dead_letter(dead_letter(1))
