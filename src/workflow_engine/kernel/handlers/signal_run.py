@@ -11,7 +11,7 @@ from workflow_engine.errors import (
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda, transitions
-from workflow_engine.kernel.committing import MAX_TRIES
+from workflow_engine.kernel.committing import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
@@ -56,18 +56,20 @@ def signal_run(
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
     kept = _kept(command, payload, head, invocation, ids, settings)
+    # A fresh key cannot have been kept before; but once a commit of ours was refused, it may have
+    # happened, and the signal may have been used up since.
+    may_be_kept = command.idempotency_key is not None
     for _ in range(MAX_TRIES):
-        seen = _seen_before(kept, command, persistence)
-        if head.status.is_terminal or seen:
-            if not head.status.is_terminal:
-                _wake(head, kept, definitions, teller, invocation)
+        seen = may_be_kept and _seen_before(kept, command, persistence)
+        if seen or head.status.is_terminal:
+            _wake(head, kept, definitions, teller, invocation)
             return RunSignalled(delivered=seen)
         _check(head, command, payload, definitions)
-        outcome = persistence.commit(transitions.signal(head, kept, invocation.moment()))
+        outcome = commit_once(persistence, transitions.signal(head, kept, invocation.moment()))
         if isinstance(outcome, Committed):
             _wake(outcome.head, kept, definitions, teller, invocation)
             return RunSignalled(delivered=True)
-        head = outcome.head or head
+        head, may_be_kept = outcome.head or head, True
     raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
 
 
@@ -93,13 +95,11 @@ def _kept(
 
 def _seen_before(kept: KeptSignal, command: SignalRun, persistence: Persistence) -> bool:
     """Whether this very signal was kept before: it counts once, even after it was used up."""
-    if command.idempotency_key is None:
-        return False
     stored = persistence.load_signal(kept.run_id, kept.element)
     if stored is None:
         return False
     if stored.content_hash != kept.content_hash:
-        raise IdempotencyConflictError(key=command.idempotency_key, command_type=command.type)
+        raise IdempotencyConflictError(key=command.idempotency_key or kept.key, command_type=command.type)
     return True
 
 
