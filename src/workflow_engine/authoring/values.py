@@ -79,7 +79,8 @@ def dump(model: type[BaseModel] | None, value: object) -> tuple[bytes, BaseModel
     if not isinstance(value, model):
         raise UnfitValueError([f"expected {model.__name__}, got {type(value).__name__}"])
     try:
-        data: bytes = model.__pydantic_serializer__.to_json(value, by_alias=False, round_trip=True, warnings="error")
+        # What the serialiser only warns of is judged by reading it back.
+        data: bytes = model.__pydantic_serializer__.to_json(value, by_alias=False, round_trip=True, warnings=False)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise UnfitValueError([f"cannot be written as JSON: {type(error).__name__}"]) from error
     return data, load(model, data)

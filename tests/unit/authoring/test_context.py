@@ -66,6 +66,7 @@ def test_it_says_where_the_stage_stands(make_context: MakeContext) -> None:
     ctx = make_context(WORKFLOW, "report", attributes={"tenant": "t"})
     assert (ctx.run_id, ctx.workflow_id, ctx.stage_id, ctx.stage_number) == ("run-1", "analysis", "report", 3)
     assert (ctx.attempt, ctx.effect_key, ctx.attributes) == (1, "effect", {"tenant": "t"})
+    assert (ctx.input, ctx.config) == (None, None)
 
 
 def test_require_gives_the_output_of_an_earlier_stage_by_stage_or_id(make_context: MakeContext) -> None:

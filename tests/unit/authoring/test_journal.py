@@ -112,6 +112,10 @@ def test_fields_beyond_8_kb_are_left_out_by_name(journal: Journal) -> None:
     assert fields["third"] == 3
 
 
+def test_a_line_keeps_a_hundred_fields(journal: Journal) -> None:
+    assert len(logged_fields(journal, **{f"f{number}": number for number in range(101)})) == 100
+
+
 def test_lines_beyond_the_limit_are_counted_and_dropped(journal: Journal) -> None:
     for number in range(MAX_LOGS_PER_ATTEMPT + 7):
         journal.log("info", str(number), {})

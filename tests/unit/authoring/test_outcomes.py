@@ -67,6 +67,11 @@ def test_a_schema_must_be_a_model_class() -> None:
         WaitForSignal("approval", schema)
 
 
+def test_a_result_keeps_what_was_measured_and_made() -> None:
+    result = StageResult(State(), metrics={"words": 3, "seconds": 0.5}, artifacts={"page": "s3://bucket/page"})
+    assert (result.output, result.metrics["words"], result.artifacts["page"]) == (State(), 3, "s3://bucket/page")
+
+
 @pytest.mark.parametrize("metrics", [{"n": "3"}, {"n": True}, {"n": None}, {3: 4}])
 def test_a_metric_must_be_a_named_number(metrics: Any) -> None:
     with pytest.raises(TypeError, match="metric"):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypeAliasType
 
 from workflow_engine import (
     NotReady,
@@ -175,6 +176,17 @@ def test_the_output_is_what_remains_of_the_return_annotation() -> None:
         assert made.definition.output_model is Words, made
         assert not made.definition.problems
         assert not made.definition.is_async
+
+
+def test_a_named_union_is_read_like_the_union_itself() -> None:
+    # What a `type` statement makes, from Python 3.12 on.
+    outcome = TypeAliasType("outcome", Annotated[Words | Suspended[State], "noted"])
+
+    def function(words: Words) -> Any: ...
+
+    function.__annotations__["return"] = outcome
+    definition = stage("s")(function).definition
+    assert (definition.output_model, definition.facts.returned.state) == (Words, State)
 
 
 def test_what_must_be_awaited_is_told_by_the_function_or_by_its_annotation() -> None:

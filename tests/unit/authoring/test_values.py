@@ -83,6 +83,16 @@ def test_an_output_that_does_not_survive_json_is_refused(value: Strict) -> None:
         dump(Strict, value)
 
 
+def test_the_next_stage_gets_what_was_written_not_what_was_returned() -> None:
+    words = Words()
+    words.count = "3"  # type: ignore[assignment]
+    assert dump(Words, words) == (b'{"count":"3"}', Words(count=3))
+
+
+class Words(BaseModel):
+    count: int = 0
+
+
 class Lossy(BaseModel):
     day: int
 

@@ -177,6 +177,7 @@ def test_dependencies_must_be_in_an_earlier_group() -> None:
     for workflow in (
         document_workflow().pipe(needs_count),
         document_workflow().parallel(count_words, needs_count),
+        document_workflow().pipe(read).parallel(count_words, needs_count),
         document_workflow().pipe(needs_count).pipe(renamed(read, "count-words")),
     ):
         assert (
@@ -252,13 +253,31 @@ def test_after_a_group_each_field_must_take_the_output() -> None:
     class Report(BaseModel):
         count_words: Document
         detect: dict[str, int]
+        nothing: Words
 
     @stage("report")
     def report(parts: Report) -> None: ...
 
-    wrong_model, wrong_type = problems_of(document_workflow().parallel(count_words, detect).pipe(report))
-    assert "field 'count_words' does not take Words, the output of stage 'count-words'" in wrong_model
-    assert "field 'detect' does not take Words" in wrong_type
+    wrong = problems_of(document_workflow().parallel(count_words, detect, nothing).pipe(report))
+    assert len(wrong) == 3
+    assert "field 'count_words' does not take Words, the output of stage 'count-words'" in wrong[0]
+    assert "field 'detect' does not take Words" in wrong[1]
+    assert "field 'nothing' does not take None" in wrong[2]
+
+
+def test_after_a_group_a_field_does_not_take_a_subclass_whose_fields_it_forbids() -> None:
+    class Report(BaseModel):
+        strict: StrictDocument
+
+    @stage("strict")
+    def strict(document: Document) -> LongStrictDocument:
+        return LongStrictDocument()
+
+    @stage("report")
+    def report(parts: Report) -> None: ...
+
+    workflow = document_workflow().parallel(strict, count_words).pipe(report)
+    assert "field 'strict' does not take LongStrictDocument" in only_problem_of(workflow)
 
 
 def test_after_a_group_a_field_may_take_more_than_the_output_and_outputs_may_be_left_out() -> None:
