@@ -17,7 +17,7 @@ from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSi
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
 from workflow_engine.errors import StageNotFoundError
 
-# Covariant with the default ``object``: a helper that takes a bare ``StageContext`` takes any.
+# Covariant with the default ``object``: a function that takes a bare ``StageContext`` takes any.
 ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
 OutputT = TypeVar("OutputT", bound=BaseModel | None)
 

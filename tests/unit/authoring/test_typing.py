@@ -82,15 +82,15 @@ def reader(ctx: StageContext) -> Words:
     assert_type(ctx.optional(result), Words | None)
     assert_type(ctx.require("by-id"), Any)
     assert_type(ctx.require(only_suspends), Any)
-    helper(ctx)
+    time_left(ctx)
     ctx.log("info", "read", words=3)
     return ctx.require(plain)
 
-def helper(ctx: StageContext) -> timedelta:
+def time_left(ctx: StageContext) -> timedelta:
     return ctx.remaining()
 
-def configured_helper(ctx: StageContext[Config]) -> None:
-    helper(ctx)
+def configured(ctx: StageContext[Config]) -> None:
+    time_left(ctx)
     assert_type(plain(Document(text=""), ctx), Words)
 
 def reader_context() -> StageContext: ...  # type: ignore[empty-body]
