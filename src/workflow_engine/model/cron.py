@@ -16,10 +16,10 @@ MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 WEEKDAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
 SATURDAY = 7
 
-_STEPPED = re.compile(r"(?P<range>[^/]+)/(?P<step>\d{1,4})")
-_NEAREST_WEEKDAY = re.compile(r"(\d{1,2})W")
-_LAST_WEEKDAY = re.compile(r"([A-Z]{3}|\d)L")
-_NTH_WEEKDAY = re.compile(r"([A-Z]{3}|\d)#(\d)")
+_STEPPED = re.compile(r"(?P<range>[^/]+)/(?P<step>\d{1,4})", re.ASCII)
+_NEAREST_WEEKDAY = re.compile(r"(\d{1,2})W", re.ASCII)
+_LAST_WEEKDAY = re.compile(r"([A-Z]{3}|\d)L", re.ASCII)
+_NTH_WEEKDAY = re.compile(r"([A-Z]{3}|\d)#(\d)", re.ASCII)
 
 Days = Callable[[int, int], Sequence[int]]
 

@@ -21,8 +21,8 @@ MAX_SCHEDULE_INPUT_BYTES = 256 * 1024
 RECURRENCE_PREFIX = "recurring-"
 
 _EXPRESSION = re.compile(r"(at|rate|cron)\(([^()]{1,200})\)")
-_RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?")
-_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?", re.ASCII)
+_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", re.ASCII)
 # The name is a segment of the path of a request, and "." and ".." mean something there.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 MAX_RECURRENCE_NAME = MAX_SCHEDULE_NAME - len(RECURRENCE_PREFIX)
@@ -46,7 +46,7 @@ def next_firing(
     if kind == "at":
         return _wall_time(fields, zone) if last is None else None
     if kind == "rate":
-        return created_at.replace(microsecond=0) if last is None else _next_of_rate(_interval(fields), created_at, last)
+        return _next_of_rate(_interval(fields), created_at.replace(microsecond=0), last)
     return _next_of_cron(_cron(fields), zone, created_at if last is None else last)
 
 
@@ -153,9 +153,8 @@ def _interval(fields: str) -> timedelta:
     return timedelta(**{f"{match[2]}s": int(match[1])})
 
 
-def _next_of_rate(interval: timedelta, created_at: datetime, last: datetime) -> datetime:
-    start = created_at.replace(microsecond=0)
-    return start + ((last - start) // interval + 1) * interval
+def _next_of_rate(interval: timedelta, start: datetime, last: datetime | None) -> datetime:
+    return start if last is None else start + ((last - start) // interval + 1) * interval
 
 
 def _cron(fields: str) -> Cron:
