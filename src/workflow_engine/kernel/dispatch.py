@@ -30,6 +30,7 @@ from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
+from workflow_engine.kernel.queries import Queries
 from workflow_engine.kernel.records import Recorder
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
@@ -99,6 +100,7 @@ class Kernel:
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry)
+        self.queries = Queries(persistence, blob_store, self.definitions)
         self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
 
     def _bound(self, handler: Callable[..., Result]) -> Handler:

@@ -1,0 +1,330 @@
+"""Read-only views of runs, for people and programs. Nothing here decides or writes anything.
+
+Runs are found by workflow and time through the listing index, and failures through an index of
+their own. Status and attributes are filtered on the heads that were read: a filter that few runs
+pass reads many. What ghosts left is left out unless asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.errors import RunNotFoundError, WorkflowNotFoundError
+from workflow_engine.kernel import payloads
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.model.ids import RunId, StageId
+from workflow_engine.model.runs import (
+    Annotation,
+    Entry,
+    EntryState,
+    Head,
+    LogLine,
+    StageKey,
+    StageRecord,
+)
+from workflow_engine.model.status import Status
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence, RunPage
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """Heads, newest first; *cursor* reads on, ``None`` at the end."""
+
+    heads: tuple[Head, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
+    output is seen, *entry* its place in the head while its group runs."""
+
+    group: int
+    ordinal: int
+    stage_id: str
+    status: Status
+    attempts: tuple[StageRecord, ...]
+    counted: StageRecord | None = None
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its stages in order; *definition* is ``None`` where its workflow is gone."""
+
+    head: Head
+    stages: tuple[StageView, ...]
+    definition: WorkflowDefinition | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """Something that happened to a run. *sequence* is set while the event is not known to be told;
+    told ones leave the head, and are read back from the records."""
+
+    at: datetime
+    type: str
+    facts: Mapping[str, Any]
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationFilter:
+    """Which annotations to list; ``None`` does not restrict. *until* is exclusive."""
+
+    key: str | None = None
+    prefix: str | None = None
+    scope: str | None = None
+    actor: str | None = None
+    attempt: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 1000
+
+    def matches(self, one: Annotation) -> bool:
+        """Whether *one* passes, the limit apart."""
+        return (
+            self.key in (None, one.name)
+            and one.name.startswith(self.prefix or "")
+            and self.scope in (None, one.scope)
+            and self.actor in (None, one.actor)
+            and self.attempt in (None, one.attempt)
+            and (self.since is None or one.at >= self.since)
+            and (self.until is None or one.at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Reads over the ports; every method raises ``TransientError`` where a store does not answer."""
+
+    persistence: Persistence
+    blobs: BlobStore
+    definitions: Definitions
+
+    def runs(
+        self,
+        workflow_id: str,
+        *,
+        status: Status | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunList:
+        """Runs of a workflow, newest first. FAILED ones are read through the index of failures."""
+        found: list[Head] = []
+        while len(found) < limit:
+            wanted = min(PAGE, limit - len(found)) if status is None and not attributes else PAGE
+            page = self._page(workflow_id, status, since, until, wanted, cursor)
+            heads = self.persistence.load_heads(page.run_ids)
+            ordered = [heads[run_id] for run_id in page.run_ids if run_id in heads]
+            matching = [head for head in ordered if self._matches(head, status, attributes)]
+            found += matching
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return RunList(tuple(found), cursor)
+
+    def _page(
+        self,
+        workflow_id: str,
+        status: Status | None,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> RunPage:
+        if status is Status.FAILED and until is None:
+            return self.persistence.list_failures(workflow_id, since=since, limit=limit, cursor=cursor)
+        return self.persistence.list_runs(workflow_id, since=since, until=until, limit=limit, cursor=cursor)
+
+    def _matches(self, head: Head, status: Status | None, attributes: Mapping[str, Any] | None) -> bool:
+        if status is not None and head.status is not status:
+            return False
+        if not attributes:
+            return True
+        started = payloads.load_input(head, persistence=self.persistence, blobs=self.blobs)
+        kept = started["attributes"]
+        return all(kept.get(name) == value for name, value in attributes.items())
+
+    def head(self, run_id: str) -> Head:
+        """The head of a run.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        head = self.persistence.load_head(RunId(run_id))
+        if head is None:
+            raise RunNotFoundError(run_id=run_id)
+        return head
+
+    def run(self, run_id: str) -> RunView:
+        """A run with its stages and attempts.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        head = self.head(run_id)
+        records = self.persistence.list_records(head.run_id)
+        definition = self.definition_of(head)
+        stages = _stages(head, definition, records) if definition else _orphans(records)
+        return RunView(head, tuple(stages), definition)
+
+    def definition_of(self, head: Head) -> WorkflowDefinition | None:
+        """The definition that describes a run best; ``None`` where its workflow is gone."""
+        try:
+            return self.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+        except WorkflowNotFoundError:
+            return None
+
+    def started_with(self, head: Head) -> Mapping[str, Any]:
+        """What a run was given: ``input``, ``config`` and ``attributes``."""
+        return payloads.load_input(head, persistence=self.persistence, blobs=self.blobs)
+
+    def output(self, record: StageRecord) -> bytes | None:
+        """The JSON that a record keeps."""
+        return None if record.output is None else payloads.fetch(record.output, self.blobs)
+
+    def events(self, run_id: str) -> Sequence[HistoryEvent]:
+        """What happened to a run, oldest first: told events as the records show them, untold ones
+        from the head with their sequence.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        view = self.run(run_id)
+        head = view.head
+        untold = [
+            HistoryEvent(event.at, event.type, event.data, head.told + head.spilled + index + 1)
+            for index, event in enumerate(head.events)
+        ]
+        if head.spilled:
+            numbers = range(head.told + 1, head.told + head.spilled + 1)
+            stored = self.persistence.load_spilled(head.run_id, numbers)
+            untold += [HistoryEvent(e.at, e.type, e.data, n) for n, e in stored.items()]
+        known = {(event.at, event.type) for event in untold}
+        seen = [event for event in _history(view) if (event.at, event.type) not in known]
+        return sorted([*seen, *untold], key=lambda event: (event.at, event.sequence or 0))
+
+    def logs(self, run_id: str, *, stage_id: str | None = None, all_attempts: bool = False) -> Sequence[LogLine]:
+        """The lines that the stages of a run logged, oldest first: those of the attempts that
+        count, and of unfinished stages all.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        seen = None if all_attempts else _Seen(self.run(run_id))
+        lines = [
+            line
+            for line in self.persistence.list_logs(RunId(run_id))
+            if stage_id in (None, line.key.stage_id) and (seen is None or seen(line.key))
+        ]
+        return sorted(lines, key=lambda line: (line.at, line.key.group, line.index))
+
+    def annotations(
+        self,
+        run_id: str,
+        wanted: AnnotationFilter | None = None,
+        *,
+        all_attempts: bool = False,
+    ) -> Sequence[Annotation]:
+        """The annotations of a run that pass *wanted*, oldest first: those of attempts that count.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        wanted = wanted or AnnotationFilter()
+        seen = None if all_attempts else _Seen(self.run(run_id))
+        found = [
+            one
+            for one in self.persistence.list_annotations(RunId(run_id))
+            if wanted.matches(one) and (seen is None or one.stage is None or seen(one.stage))
+        ]
+        return found[: wanted.limit]
+
+
+class _Seen:
+    """Whether an attempt's notes are shown: it won, or its stage has no winner yet."""
+
+    def __init__(self, view: RunView) -> None:
+        self._winners = {
+            (stage.group, stage.stage_id): stage.counted.key.epoch for stage in view.stages if stage.counted is not None
+        }
+
+    def __call__(self, key: StageKey) -> bool:
+        return self._winners.get((key.group, key.stage_id), key.epoch) == key.epoch
+
+
+def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageRecord]) -> Iterator[StageView]:
+    by_stage: dict[tuple[int, str], list[StageRecord]] = {}
+    for record in records:
+        by_stage.setdefault((record.key.group, record.key.stage_id), []).append(record)
+    for group, stages in enumerate(definition.plan):
+        for ordinal, stage_id in enumerate(stages):
+            attempts = tuple(by_stage.get((group, stage_id), ()))
+            yield _stage(head, group, ordinal, stage_id, attempts)
+
+
+def _stage(head: Head, group: int, ordinal: int, stage_id: str, attempts: tuple[StageRecord, ...]) -> StageView:
+    current = head.group == group and ordinal < len(head.active)
+    entry = head.active[ordinal] if current else None
+    status = _status(head, group, entry)
+    epoch = entry.epoch if entry is not None else head.winner(group, ordinal)
+    key = StageKey(group, StageId(stage_id), epoch)
+    ended = status in (Status.COMPLETED, Status.FAILED)
+    counted = next((one for one in attempts if ended and one.key == key), None)
+    return StageView(group, ordinal, stage_id, status, attempts, counted, entry)
+
+
+def _status(head: Head, group: int, entry: Entry | None) -> Status:
+    if entry is None:
+        done = group < head.group or head.status is Status.COMPLETED
+        return Status.COMPLETED if done else Status.PENDING
+    if entry.state is EntryState.DONE:
+        return Status.COMPLETED
+    if entry.state is EntryState.FAILED:
+        return Status.FAILED
+    if head.status.is_terminal:
+        return Status.CANCELLED
+    waiting = {EntryState.WAITING: Status.SUSPENDED, EntryState.LEASED: Status.RUNNING}
+    return waiting.get(entry.state, Status.PENDING)
+
+
+def _orphans(records: Sequence[StageRecord]) -> Iterator[StageView]:
+    """Stages as their records show them, where nobody knows the workflow any more."""
+    last = {(record.key.group, record.key.stage_id): record for record in records}
+    for ordinal, ((group, stage_id), record) in enumerate(last.items()):
+        attempts = tuple(r for r in records if r.key.stage_id == stage_id)
+        yield StageView(group, ordinal, stage_id, record.status, attempts, record)
+
+
+def _history(view: RunView) -> Iterator[HistoryEvent]:
+    head = view.head
+    yield HistoryEvent(head.created_at, "workflow:created", {"priority": head.priority})
+    for stage in view.stages:
+        for record in stage.attempts:
+            yield from _record_events(record)
+    if head.ended_at is None:
+        return
+    facts: dict[str, Any] = {}
+    if head.failure is not None:
+        error = head.failure.error
+        facts = {"error": f"{error.type}: {error.message}", "stage_id": head.failure.stage_id}
+    elif head.reason is not None:
+        facts = {"reason": head.reason}
+    yield HistoryEvent(head.ended_at, f"workflow:{head.status.lower()}", facts)
+
+
+def _record_events(record: StageRecord) -> Iterator[HistoryEvent]:
+    facts: dict[str, Any] = {"stage_id": record.key.stage_id, "attempt": record.attempt}
+    yield HistoryEvent(record.started_at, "stage:started", facts)
+    if record.error is not None:
+        facts = {**facts, "error": f"{record.error.type}: {record.error.message}"}
+    yield HistoryEvent(record.finished_at, f"stage:{record.status.lower()}", facts)
