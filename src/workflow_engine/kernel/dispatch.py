@@ -39,6 +39,7 @@ from workflow_engine.kernel.telling import Teller
 from workflow_engine.model import commands, results
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
+from workflow_engine.model.ids import digest
 from workflow_engine.model.results import Result
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
@@ -48,6 +49,8 @@ from workflow_engine.ports.observer import NoObserver, Observer
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
 
+# 65 bits: short, since every head carries it, and no two invocations of one run ever agree in it.
+INVOCATION_ID_LENGTH = 13
 Handler: TypeAlias = Callable[[Any, Invocation], Result]
 HANDLERS: Mapping[type[BaseModel], Callable[..., Result]] = {
     commands.CreateRun: create_run,
@@ -207,7 +210,9 @@ class Kernel:
     def invocation(self, deadline: datetime | None = None, lease: timedelta | None = None) -> Invocation:
         """One more dispatch, under an id of its own."""
         until = deadline or self.clock.now() + self.settings.invocation
-        return Invocation(self.ids.new_id()[:13], until, self.clock, self.settings, lease)
+        # A digest of the whole id, since only as a whole is it another than all others.
+        name = digest("invocation", self.ids.new_id(), length=INVOCATION_ID_LENGTH)
+        return Invocation(name, until, self.clock, self.settings, lease)
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:
