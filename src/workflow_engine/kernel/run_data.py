@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
-from workflow_engine.errors import CorruptItemError, InvalidConfigError
+from workflow_engine.errors import CorruptItemError
 from workflow_engine.kernel import payloads
-from workflow_engine.model.commands import problems_of
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
@@ -102,11 +101,7 @@ class RunData:
         """
         if stage.config_model is None:
             return None
-        given = self.started_with()["config"].get(stage.id, {})
-        try:
-            return stage.config_model.model_validate_json(to_json(given))
-        except ValidationError as error:
-            raise InvalidConfigError(stage_id=stage.id, problems=problems_of(error)) from error
+        return self.definition.config_for(stage.id, self.started_with()["config"])
 
     def signal(self, element: str) -> KeptSignal:
         """A kept signal.
