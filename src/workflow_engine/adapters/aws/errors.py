@@ -1,7 +1,8 @@
 """What botocore raises, in the engine's words. Every adapter of this package sends within ``translating``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
@@ -10,6 +11,7 @@ from botocore.parsers import ResponseParserError
 from workflow_engine.errors import AwsRequestError, TransientError
 
 MAX_DETAIL = 500
+UNREADABLE = "UnreadableAnswer"
 
 # "Retry behavior" of the AWS SDKs and tools reference guide names the throttling codes of all services;
 # OverLimit is SQS's for too many messages in flight.
@@ -79,6 +81,16 @@ def translating(service: str, operation: str, *, also_transient: Sequence[str] =
         if code_of(error) in also_transient:
             raise TransientError(service=service, operation=operation, code=code_of(error)) from error
         raise translated(error, service=service, operation=operation) from error
+
+
+def check_answer(answer: Mapping[str, Any], member: str, *, service: str, operation: str) -> None:
+    """Refuse an answer of 200 that is none, as a proxy may give: botocore takes what is no JSON for empty.
+
+    Raises:
+        TransientError: *member*, which the service always answers, is not there.
+    """
+    if member not in answer:
+        raise TransientError(service=service, operation=operation, code=UNREADABLE)
 
 
 def translated(error: Exception, *, service: str, operation: str) -> TransientError | AwsRequestError:

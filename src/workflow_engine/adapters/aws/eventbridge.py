@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from typing_extensions import override
 
-from workflow_engine.adapters.aws.errors import code_of, is_transient, is_transient_code
+from workflow_engine.adapters.aws.errors import UNREADABLE, code_of, is_transient, is_transient_code
 from workflow_engine.model.event_entries import EventEntry
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.limits import MAX_EVENT_BATCH, MAX_EVENT_REQUEST_BYTES
@@ -56,9 +56,12 @@ class EventBridgeSink(EventSink):
             answer = self._client.put_events(Entries=[self._entry(entry) for entry in entries])
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             return _Stop(0, _refusal_of_request(error))
-        for index, result in enumerate(answer["Entries"]):
+        results = answer.get("Entries", ())
+        for index, result in enumerate(results):
             if "ErrorCode" in result:
                 return _Stop(index, _refusal_of_entry(result))
+        if len(results) < len(entries):
+            return _Stop(len(results), Refusal(reason=f"PutEvents: {UNREADABLE}", counts=False))
         return None
 
     def _entry(self, entry: EventEntry) -> "PutEventsRequestEntryTypeDef":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 from typing_extensions import override
 
-from workflow_engine.adapters.aws.errors import code_of, translating
+from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
 from workflow_engine.errors import BlobNotFoundError
 from workflow_engine.model.blob_keys import check_size, key_bytes
 from workflow_engine.ports.blobs import BlobStore
@@ -90,6 +90,7 @@ class S3BlobStore(BlobStore):
                 page = next(pages, None)
             if page is None:
                 return
+            check_answer(page, "Name", service=SERVICE, operation="ListObjectsV2")
             for item in page.get("Contents", ()):
                 yield _read(item["Key"])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 from typing_extensions import override
 
-from workflow_engine.adapters.aws.errors import code_of, translating
+from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
 from workflow_engine.errors import AwsRequestError, CorruptItemError, InvalidCommandError
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.deliveries import Recurrence, body_of
@@ -115,17 +115,19 @@ class EventBridgeScheduler(Scheduler):
         """Whether it was created; ``False`` where the name is taken."""
         with translating(SERVICE, "CreateSchedule"):
             try:
-                self._client.create_schedule(**request)
+                answer = self._client.create_schedule(**request)
             except ClientError as error:
                 if code_of(error) == "ConflictException":
                     return False
                 raise
+        check_answer(answer, "ScheduleArn", service=SERVICE, operation="CreateSchedule")
         return True
 
     def _update(self, request: "CreateScheduleInputTypeDef") -> None:
         # Somebody else updates or deletes it at this moment: the next try sees what they left.
         with translating(SERVICE, "UpdateSchedule", also_transient=("ConflictException", "ResourceNotFoundException")):
-            self._client.update_schedule(**request)
+            answer = self._client.update_schedule(**request)
+        check_answer(answer, "ScheduleArn", service=SERVICE, operation="UpdateSchedule")
 
     def _delete(self, name: str) -> bool:
         with translating(SERVICE, "DeleteSchedule", also_transient=("ConflictException",)):
@@ -145,6 +147,7 @@ class EventBridgeScheduler(Scheduler):
                 page = next(pages, None)
             if page is None:
                 return
+            check_answer(page, "Schedules", service=SERVICE, operation="ListSchedules")
             yield from (item["Name"] for item in page["Schedules"] if "Name" in item)
 
     def _load(self, name: str) -> Recurrence | None:
@@ -155,6 +158,7 @@ class EventBridgeScheduler(Scheduler):
                 if code_of(error) == "ResourceNotFoundException":
                     return None
                 raise
+        check_answer(answer, "Target", service=SERVICE, operation="GetSchedule")
         return _recurrence(name.removeprefix(RECURRENCE_PREFIX), answer)
 
     def _target(self, text: str) -> "TargetTypeDef":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
-from workflow_engine.adapters.aws.errors import code_of, translating
+from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.limits import MAX_MESSAGE_BATCH, MAX_MESSAGE_BYTES
 
@@ -41,15 +41,16 @@ class SqsQueue:
     def send(self, body: str, *, delay: timedelta) -> None:
         """Send one message."""
         with translating(SERVICE, "SendMessage"):
-            self._client.send_message(
+            answer = self._client.send_message(
                 QueueUrl=self._url,
                 MessageBody=body,
                 DelaySeconds=whole_seconds(delay),
                 MessageSystemAttributes=_trace(),
             )
+        check_answer(answer, "MessageId", service=SERVICE, operation="SendMessage")
 
     def send_batch(self, bodies: Mapping[int, str]) -> set[int]:
-        """Send messages that fit into one request; answers which of them were refused."""
+        """Send messages that fit into one request; answers which of them were not accepted."""
         with translating(SERVICE, "SendMessageBatch"):
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
@@ -58,7 +59,7 @@ class SqsQueue:
                     for index, body in bodies.items()
                 ],
             )
-        return {int(failed["Id"]) for failed in answer.get("Failed", ())}
+        return set(bodies) - {int(accepted["Id"]) for accepted in answer.get("Successful", ())}
 
     def receive(self, *, limit: int, wait: timedelta, visibility: timedelta | None = None) -> list[Delivery]:
         """Take up to *limit* messages, at most 10; by default for the queue's own visibility."""
