@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cfnlint.decode import cfn_yaml
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from tests.bundle.stack import Json
+
 ROOT = Path(__file__).parents[2]
-Json = dict[str, Any]
 
 
 def _read_template() -> Json:

@@ -1,14 +1,17 @@
-"""What template.yaml promises, and why. Each promise costs somebody dearly where it is broken."""
+"""What template.yaml promises, and why. Each promise costs somebody dearly where it is broken.
+
+Who may do what is in test_privileges.
+"""
 
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Json = dict[str, Any]
+from tests.bundle.stack import Json, arn_of, as_list, of_type
+
 ROOT = Path(__file__).parents[2]
 SECONDS_OF_14_DAYS = 1_209_600
 # Lambda developer guide, "Configuring scalability for an SQS queue": six times the function's timeout.
@@ -16,29 +19,6 @@ VISIBILITY_FACTOR = 6
 # Workflow(max_duration=…) unless it says otherwise, and the head's week after its children.
 USUAL_MAX_DURATION_DAYS = 30
 HEAD_OUTLIVES_CHILDREN_DAYS = 7
-# Service authorization reference: X-Ray has no resources to name.
-ACTIONS_WITHOUT_RESOURCES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
-
-
-def of_type(resources: Json, kind: str) -> Json:
-    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def statements(resources: Json, role: str) -> list[Json]:
-    policies = resources[role]["Properties"]["Policies"]
-    return [statement for policy in policies for statement in as_list(policy["PolicyDocument"]["Statement"])]
-
-
-def actions(resources: Json, role: str) -> set[str]:
-    return {action for statement in statements(resources, role) for action in as_list(statement["Action"])}
-
-
-def arn_of(logical_id: str) -> Json:
-    return {"Fn::GetAtt": [logical_id, "Arn"]}
 
 
 def environment(resources: Json, function: str) -> Json:
@@ -323,131 +303,3 @@ def test_the_tick_comes_every_minute_and_its_failures_are_kept(resources: Json) 
     assert failed["DestinationConfig"] == {"OnFailure": {"Destination": arn_of("TickDeadLetterQueue")}}
     # The next tick is better than a repeated one.
     assert failed["MaximumRetryAttempts"] == 0
-
-
-# ---------------------------------------------------------------- who may do what
-
-
-ROLES = ["JobRole", "TickRole", "SchedulerRole"]
-
-
-def test_no_managed_policy_widens_a_role(resources: Json) -> None:
-    """What SAM attaches by itself (logs, X-Ray, SQS) names `*` as its resource."""
-    roles = of_type(resources, "AWS::IAM::Role")
-
-    assert sorted(roles) == sorted(ROLES)
-    assert all("ManagedPolicyArns" not in role for role in roles.values())
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_no_action_has_a_wildcard(resources: Json, role: str) -> None:
-    assert {action for action in actions(resources, role) if "*" in action} == set()
-    assert all("NotAction" not in statement for statement in statements(resources, role))
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_every_resource_is_named(resources: Json, role: str) -> None:
-    for statement in statements(resources, role):
-        unnamed = "*" in as_list(statement["Resource"]) or "NotResource" in statement
-
-        assert not unnamed or set(statement["Action"]) == ACTIONS_WITHOUT_RESOURCES
-
-
-def test_a_wildcard_ends_inside_the_bucket_and_the_schedule_group(resources: Json) -> None:
-    patterns = {
-        resource["Fn::Sub"]
-        for role in ROLES
-        for statement in statements(resources, role)
-        for resource in as_list(statement["Resource"])
-        if isinstance(resource, dict) and "*" in resource.get("Fn::Sub", "")
-    }
-
-    assert patterns == {
-        "${Bucket.Arn}/*",
-        "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*",
-    }
-
-
-def test_the_job_function_hands_over_only_the_schedulers_role_and_only_to_scheduler(resources: Json) -> None:
-    """Whoever may pass a role may act as it."""
-    passing = {
-        role: [statement for statement in statements(resources, role) if "iam:PassRole" in as_list(statement["Action"])]
-        for role in ROLES
-    }
-
-    (statement,) = passing.pop("JobRole")
-    assert statement["Action"] == "iam:PassRole"
-    assert statement["Resource"] == arn_of("SchedulerRole")
-    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
-    assert list(passing.values()) == [[], []]
-
-
-def test_scheduler_may_only_send_to_the_job_queue_and_its_dead_letters(resources: Json) -> None:
-    (statement,) = statements(resources, "SchedulerRole")
-
-    assert statement["Action"] == "sqs:SendMessage"
-    assert statement["Resource"] == [arn_of("JobQueue"), arn_of("ScheduleDeadLetterQueue")]
-
-
-def test_scheduler_acts_only_for_this_stacks_schedules(resources: Json) -> None:
-    """The confused deputy: without the condition, another account's schedule could use the role."""
-    (trust,) = resources["SchedulerRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-
-    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
-    assert trust["Condition"]["StringEquals"] == {
-        "aws:SourceAccount": {"Ref": "AWS::AccountId"},
-        "aws:SourceArn": arn_of("ScheduleGroup"),
-    }
-
-
-LOGS_AND_TRACES = {"logs:CreateLogStream", "logs:PutLogEvents", *ACTIONS_WITHOUT_RESOURCES}
-# TransactWriteItems has no permission of its own: it is authorised through the actions that it consists of.
-COMMITS = {
-    "dynamodb:BatchGetItem",
-    "dynamodb:BatchWriteItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-}
-
-
-def test_the_job_function_may_do_what_commands_need_and_no_more(resources: Json) -> None:
-    """No administration: it neither lists schedules nor purges queues, and cannot change the stack."""
-    assert actions(resources, "JobRole") == {
-        *LOGS_AND_TRACES,
-        *COMMITS,
-        # Dead letters that were replayed; a run's records, logs and signals; the due and failures indexes.
-        "dynamodb:DeleteItem",
-        "dynamodb:Query",
-        "s3:DeleteObject",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-        # The event source mapping receives and deletes with the function's role, and asks for the attributes.
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-        "sqs:ReceiveMessage",
-        # A failed record comes back after seconds; jobs and delayed wake-ups are sent.
-        "sqs:ChangeMessageVisibility",
-        "sqs:SendMessage",
-        "events:PutEvents",
-        "scheduler:CreateSchedule",
-        "scheduler:DeleteSchedule",
-        "iam:PassRole",
-    }
-
-
-def test_the_tick_wakes_runs_up_and_no_more(resources: Json) -> None:
-    """It executes no stage, so it reads no payload, takes no job and sets no timer: a weakness in it reaches no
-    document, and it cannot act as Scheduler."""
-    assert actions(resources, "TickRole") == {
-        *LOGS_AND_TRACES,
-        *COMMITS,
-        # The due index alone.
-        "dynamodb:Query",
-        "events:PutEvents",
-        "scheduler:DeleteSchedule",
-        "sqs:SendMessage",
-    }
-    (query,) = [s for s in statements(resources, "TickRole") if s["Action"] == "dynamodb:Query"]
-    assert query["Resource"] == {"Fn::Sub": "${Table.Arn}/index/due"}
