@@ -1,0 +1,82 @@
+"""``workflow-engine run``: start runs of a workflow and see them through."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="The workflow's id.", show_default=False)],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE|FOLDER|JSON|-",
+            help="Its input. A .json file or JSON text is taken as it is; any other file is a document, "
+            'given as {"text", "name"}; of a folder each file becomes a run. May be repeated.',
+            show_default=False,
+        ),
+    ],
+    config: Annotated[str | None, typer.Option(help="Config by stage id, as JSON.", show_default=False)] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE to go with the run and be found by.", show_default=False)
+    ] = None,
+    priority: Annotated[int, typer.Option(min=0, max=10, help="Higher starts first.")] = 5,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same again starts nothing new.", show_default=False)
+    ] = None,
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=JSON to send once the run waits for that signal.", show_default=False),
+    ] = None,
+    by_schedule: Annotated[
+        str | None,
+        typer.Option(help="Let a schedule start it, such as 'rate(1 day)' (local mode).", show_default=False),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Stay until the runs are over.")] = True,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs at the same time, in local mode.")] = 1,
+    full: Annotated[bool, typer.Option("--full", help="Show outputs whole.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the functions' logs (local mode).")] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+    parameter: options.Parameters = None,
+) -> None:
+    """Start runs of a workflow, and see them through.
+
+    Runs in this process, against an embedded AWS made from template.yaml; in the stack that
+    `workflow-engine dev` keeps, if it is running; or in a deployed one with --stack.
+
+    Example: workflow-engine run document-analysis --input README.md
+    """
+    from workflow_engine.cli import texts
+    from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
+    from workflow_engine.cli.running import RunRequest, run_workflow
+    from workflow_engine.cli.target import Wanted
+
+    display: Display = JsonDisplay() if as_json else TerminalDisplay(full=full)
+    request = RunRequest(
+        workflow_id=workflow,
+        inputs=inputs,
+        config=texts.json_object("--config", config),
+        attributes=texts.json_pairs("--attribute", attribute),
+        priority=priority,
+        key=key,
+        signals=texts.json_pairs("--signal", signal),
+        by_schedule=by_schedule,
+        wait=wait,
+    )
+    wanted = Wanted(
+        stack=stack,
+        profile=profile,
+        region=region,
+        template=template,
+        parameters=texts.pairs("--parameter", parameter),
+        workers=workers,
+    )
+    raise typer.Exit(run_workflow(request, wanted, display, verbose=verbose))

@@ -1,0 +1,234 @@
+"""What ``run`` and ``watch`` show: on a terminal a live table, then outputs and timelines; elsewhere
+plain lines; for programs one JSON document."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.json import JSON
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from workflow_engine.cli.documents import Shown, refusal_document, run_document
+from workflow_engine.cli.embedded.functions import FunctionRunner
+from workflow_engine.cli.errors import one_line
+from workflow_engine.cli.inputs import RefusedInput
+from workflow_engine.cli.target import Stack
+from workflow_engine.cli.texts import took
+from workflow_engine.cli.timeline import status_text, timeline
+from workflow_engine.cli.watching import Watch
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import EntryState, Head
+from workflow_engine.model.status import Status
+
+REFRESH_PER_SECOND = 8
+SHOWN_LINES = 16
+PIPE_WIDTH = 120
+LIVE_ROWS = 20
+
+
+class Display(Protocol):
+    """Shows what becomes of runs."""
+
+    def refused(self, refused: Sequence[RefusedInput]) -> None:
+        """Say at once what could not be used."""
+        ...
+
+    def starting(self) -> AbstractContextManager[None]:
+        """Show that something is going on, until the end of the block."""
+        ...
+
+    def following(self, watch: Watch, sources: Mapping[RunId, str]) -> AbstractContextManager[None]:
+        """Show how the runs of *watch* stand, until the end of the block."""
+        ...
+
+    def finished(self, shown: Sequence[tuple[str, Shown]], refused: Sequence[RefusedInput]) -> None:
+        """Show what came out of each source."""
+        ...
+
+    def failures(self, runner: FunctionRunner) -> None:
+        """Show what handlers raised: an error of the engine, or of the template."""
+        ...
+
+
+def console(out: TextIO) -> Console:
+    """A console on *out*, which keeps to it whatever standard output is redirected to. Where that is
+    no terminal, lines are as long as tables need."""
+    return Console(file=out, highlight=False, width=None if out.isatty() else PIPE_WIDTH)
+
+
+class JsonDisplay(Display):
+    """One document at the end, and nothing before it."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    @override
+    def refused(self, refused: Sequence[RefusedInput]) -> None:
+        pass
+
+    @override
+    def starting(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @override
+    def following(self, watch: Watch, sources: Mapping[RunId, str]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @override
+    def finished(self, shown: Sequence[tuple[str, Shown]], refused: Sequence[RefusedInput]) -> None:
+        document = {
+            "runs": [{"source": source, **run_document(one)} for source, one in shown],
+            "refused": [refusal_document(item.source, item.error) for item in refused],
+        }
+        print(json.dumps(document, ensure_ascii=False, indent=2), file=self._out)
+
+    @override
+    def failures(self, runner: FunctionRunner) -> None:
+        pass
+
+
+class TerminalDisplay(Display):
+    """For people. *full* shows outputs whole, however long they are."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        # The functions' own output is redirected while they run; ours is not.
+        self._console = console(sys.stdout)
+        self._errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._full = full
+
+    @override
+    def refused(self, refused: Sequence[RefusedInput]) -> None:
+        for item in refused:
+            self._errors.print(Text(f"{item.error.code}: {one_line(str(item.error))}", style="red"))
+
+    @override
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._console.status("starting"):
+            yield
+
+    @override
+    @contextmanager
+    def following(self, watch: Watch, sources: Mapping[RunId, str]) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        plans: dict[str, Sequence[Sequence[str]]] = {}
+
+        def table() -> RenderableType:
+            return _progress(watch, sources, plans, watch.stack.kernel.clock.now())
+
+        live = Live(get_renderable=table, console=self._console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
+        with live, watch.looking():
+            yield
+
+    @override
+    def finished(self, shown: Sequence[tuple[str, Shown]], refused: Sequence[RefusedInput]) -> None:
+        for source, one in shown:
+            full = self._full or len(shown) == 1
+            self._console.print(_result(source, one, full=full, line_width=self._console.width))
+        if len(shown) > 1:
+            self._console.print(_summary([one for _, one in shown], refused))
+
+    @override
+    def failures(self, runner: FunctionRunner) -> None:
+        for failure in runner.failures:
+            text = f"{failure.function} raised {type(failure.error).__name__}: {one_line(str(failure.error))}"
+            self._errors.print(Text(f"{text} (--verbose shows its log)", style="red"))
+
+
+def _progress(
+    watch: Watch, sources: Mapping[RunId, str], plans: dict[str, Sequence[Sequence[str]]], now: datetime
+) -> Table:
+    """A row a live run; of finished ones only how many there are."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "source", "status", "stages", "now"):
+        table.add_column(heading, no_wrap=True)
+    live = watch.live
+    for run_id in live[:LIVE_ROWS]:
+        head = watch.heads.get(run_id)
+        if head is None:
+            table.add_row(str(run_id)[:8], sources[run_id], "", "", "")
+            continue
+        if head.fingerprint not in plans:
+            plans[head.fingerprint] = plan_of(watch.stack, head)
+        plan = plans[head.fingerprint]
+        age = took(now - head.created_at)
+        bar = "█" * head.group + "░" * max(len(plan) - head.group, 0)
+        table.add_row(str(run_id)[:8], sources[run_id], status_text(head.status), bar, f"{doing(head, plan)} {age}")
+    done = len(watch.run_ids) - len(live)
+    if done:
+        table.add_row("", Text(f"{done} of {len(watch.run_ids)} done", style="green"))
+    return table
+
+
+def plan_of(stack: Stack, head: Head) -> Sequence[Sequence[str]]:
+    """The ids of the run's stages by group; none where its workflow is not known here."""
+    definition = stack.kernel.queries.definition_of(head)
+    return () if definition is None else definition.plan
+
+
+def doing(head: Head, plan: Sequence[Sequence[str]]) -> str:
+    """The stages that a run is at, and what they wait for."""
+    if head.status.is_terminal or head.group >= len(plan):
+        return ""
+    parts = []
+    for stage_id, entry in zip(plan[head.group], head.active, strict=False):
+        if entry.state is EntryState.WAITING and entry.signal:
+            parts.append(f"{stage_id} (waits for {entry.signal})")
+        elif entry.state is not EntryState.DONE:
+            parts.append(stage_id)
+    return ", ".join(parts)
+
+
+def result_title(source: str, head: Head) -> Text:
+    """One line: how a run stands, what it was made of, how long it took."""
+    text = Text.assemble(status_text(head.status), "  ", (source, "bold"), "  ", (head.run_id, "dim"))
+    if head.ended_at is not None:
+        text.append(f"  {took(head.ended_at - head.created_at)}", style="dim")
+    return text
+
+
+def failure_text(head: Head) -> Text | None:
+    """Why a run failed, if it did."""
+    if head.failure is None:
+        return None
+    where = f" in stage {head.failure.stage_id}" if head.failure.stage_id else ""
+    return Text(f"{head.failure.error.type}{where}: {one_line(head.failure.error.message)}", style="red")
+
+
+def _result(source: str, shown: Shown, *, full: bool, line_width: int) -> Group:
+    head = shown.view.head
+    parts: list[RenderableType] = [result_title(source, head)]
+    if (failure := failure_text(head)) is not None:
+        parts.append(failure)
+    if head.status is Status.COMPLETED:
+        parts.append(_output(shown.output, full=full))
+    return Group(*parts, timeline(shown.view, head.ended_at or head.created_at, line_width=line_width), Text())
+
+
+def _output(output: Any, *, full: bool) -> RenderableType:
+    text = json.dumps(output, ensure_ascii=False, indent=2)
+    lines = text.splitlines()
+    if full or len(lines) <= SHOWN_LINES:
+        return JSON(text, ensure_ascii=False)
+    shown = Text("\n".join(lines[:SHOWN_LINES]))
+    return Group(shown, Text(f"… {len(lines) - SHOWN_LINES} more lines (--full shows them)", style="dim"))
+
+
+def _summary(shown: Sequence[Shown], refused: Sequence[RefusedInput]) -> Text:
+    statuses = [one.view.head.status for one in shown]
+    said = [f"{statuses.count(status)} {status.value}" for status in Status if status in statuses]
+    if refused:
+        said.append(f"{len(refused)} refused")
+    return Text(f"{len(shown)} runs: " + ", ".join(said), style="bold")

@@ -1,0 +1,129 @@
+"""Runs as JSON documents: what ``--json`` prints. Names and shapes here are for other programs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from workflow_engine.errors import BlobNotFoundError, CorruptItemError, WorkflowEngineError, facts_of
+from workflow_engine.hosts.waiting import outcome_of
+from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord
+from workflow_engine.model.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A run as it is shown: *output* is ``None`` until it is COMPLETED, and where it is not kept any
+    more."""
+
+    view: RunView
+    output: Any = None
+
+    @classmethod
+    def of(cls, kernel: Kernel, run_id: str) -> "Shown":
+        """The run as it stands.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        view = kernel.queries.run(run_id)
+        if view.head.status is not Status.COMPLETED or view.definition is None:
+            return cls(view)
+        try:
+            output = outcome_of(kernel, view.head).output
+        except BlobNotFoundError:
+            # The bucket's lifecycle may delete a payload before the table's TTL deletes the run.
+            return cls(view)
+        return cls(view, None if output is None else from_json(output))
+
+
+def run_document(shown: Shown) -> dict[str, Any]:
+    """Everything about a run but what it was started with, which may be large."""
+    head = shown.view.head
+    return {
+        **summary_document(head),
+        "reason": head.reason,
+        "priority": head.priority,
+        "output": shown.output,
+        "deadline": moment(head.deadline),
+        "untold_events": head.untold,
+        "stages": [_stage(stage) for stage in shown.view.stages],
+    }
+
+
+def input_document(kernel: Kernel, head: Head) -> dict[str, Any]:
+    """What a run was started with; empty where that is not kept any more."""
+    try:
+        return dict(kernel.queries.started_with(head))
+    except (BlobNotFoundError, CorruptItemError):
+        return {}
+
+
+def summary_document(head: Head) -> dict[str, Any]:
+    """A run in a list."""
+    return {
+        "run_id": head.run_id,
+        "workflow_id": head.workflow_id,
+        "status": head.status.value,
+        "created_at": moment(head.created_at),
+        "ended_at": moment(head.ended_at),
+        "duration_seconds": _seconds(head.created_at, head.ended_at),
+        "error": _failure(head.failure),
+    }
+
+
+def refusal_document(source: str, error: WorkflowEngineError) -> dict[str, Any]:
+    """Something that was given and could not be used."""
+    return {"source": source, **facts_of(error)}
+
+
+def moment(at: datetime | None) -> str | None:
+    """An instant in ISO 8601."""
+    return None if at is None else at.isoformat()
+
+
+def waiting_document(stage: StageView) -> dict[str, Any] | None:
+    """What a stage waits for, if it does."""
+    entry = stage.entry
+    if entry is None or entry.state is not EntryState.WAITING or entry.wait is None:
+        return None
+    return {"for": entry.wait.name.lower(), "until": moment(entry.until), "signal": entry.signal}
+
+
+def _stage(stage: StageView) -> dict[str, Any]:
+    return {
+        "stage_id": stage.stage_id,
+        "group": stage.group,
+        "status": stage.status.value,
+        "waiting": waiting_document(stage),
+        "attempts": [_attempt(record, counts=record == stage.counted) for record in stage.attempts],
+    }
+
+
+def _attempt(record: StageRecord, *, counts: bool) -> dict[str, Any]:
+    error = record.error
+    return {
+        "attempt": record.attempt,
+        "epoch": record.key.epoch,
+        "status": record.status.value,
+        "started_at": moment(record.started_at),
+        "finished_at": moment(record.finished_at),
+        "counts": counts,
+        "error": error and {"type": error.type, "message": error.message, "trace": error.trace},
+        "metrics": dict(record.metrics),
+        "artifacts": dict(record.artifacts),
+    }
+
+
+def _failure(failure: RunFailure | None) -> Mapping[str, Any] | None:
+    if failure is None:
+        return None
+    return {"type": failure.error.type, "message": failure.error.message, "stage_id": failure.stage_id}
+
+
+def _seconds(start: datetime, end: datetime | None) -> float | None:
+    return None if end is None else round((end - start).total_seconds(), 3)

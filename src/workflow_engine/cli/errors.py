@@ -1,0 +1,76 @@
+"""What can go wrong at the command line itself, and which exit code each error gets.
+
+Errors of the engine are in ``workflow_engine.errors``; these are about files, options and stacks.
+"""
+
+from collections.abc import Iterable
+
+from workflow_engine.errors import AwsRequestError, SettingsError, TransientError, WorkflowEngineError
+
+COMPLETED, RUN_FAILED, BAD_USAGE, AWS_NOT_REACHABLE = 0, 1, 2, 3
+
+
+class TemplateError(WorkflowEngineError):
+    """The template cannot be read, or says something that local mode does not understand."""
+
+    def __init__(self, *, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where, self.problem = where, problem
+
+
+class UnreadableInputError(WorkflowEngineError):
+    """An input cannot be made of what was given; *advice* says what to do about it."""
+
+    def __init__(self, *, source: str, problem: str, advice: str) -> None:
+        super().__init__(f"{source}: {problem}; {advice}")
+        self.source, self.problem, self.advice = source, problem, advice
+
+
+class InvalidOptionError(WorkflowEngineError):
+    """An option has a value that it cannot have."""
+
+    def __init__(self, *, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
+        self.option, self.problem = option, problem
+
+
+class StackNotFoundError(WorkflowEngineError):
+    """There is no stack to talk to."""
+
+    def __init__(self, *, problem: str, advice: str) -> None:
+        super().__init__(f"{problem}; {advice}")
+        self.problem, self.advice = problem, advice
+
+
+NOT_REACHABLE = (TransientError, AwsRequestError, StackNotFoundError)
+
+
+def exit_code_of(error: WorkflowEngineError) -> int:
+    """The exit code that says what kind of trouble *error* is."""
+    return AWS_NOT_REACHABLE if isinstance(error, NOT_REACHABLE) else BAD_USAGE
+
+
+def one_line(text: str) -> str:
+    """*text* without line breaks."""
+    return " ".join(text.split())
+
+
+def listed(names: Iterable[str]) -> str:
+    """*names* as a reader takes them: sorted, with commas; "none" where there are none."""
+    return ", ".join(sorted(names)) or "none"
+
+
+__all__ = [
+    "AWS_NOT_REACHABLE",
+    "BAD_USAGE",
+    "COMPLETED",
+    "RUN_FAILED",
+    "InvalidOptionError",
+    "SettingsError",
+    "StackNotFoundError",
+    "TemplateError",
+    "UnreadableInputError",
+    "exit_code_of",
+    "listed",
+    "one_line",
+]

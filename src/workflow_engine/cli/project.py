@@ -1,0 +1,62 @@
+"""Where the project is whose workflows are run: its template, its code, its folder for local state."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workflow_engine.authoring import Registry
+from workflow_engine.cli.embedded.environment import code_on_path
+from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.cli.errors import TemplateError
+from workflow_engine.wiring.workflows import load_registry
+
+TEMPLATE_NAME = "template.yaml"
+STATE_FOLDER = ".workflow-engine"
+DEFAULT_WORKFLOWS = "workflows:registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project, by its template; *overrides* are template parameters by name."""
+
+    template_path: Path
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, template: Path | None, overrides: Mapping[str, str] | None = None) -> "Project":
+        """The project of *template*, or the one that this folder is in.
+
+        Raises:
+            TemplateError: there is none.
+        """
+        if template is not None:
+            return cls(template.resolve(), overrides or {})
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / TEMPLATE_NAME).is_file():
+                return cls(folder / TEMPLATE_NAME, overrides or {})
+        raise TemplateError(
+            where=TEMPLATE_NAME, problem=f"is neither in {here} nor above; go to the project, or give --template"
+        )
+
+    @property
+    def state_folder(self) -> Path:
+        """Where local state is kept: beside the template, ignored by git."""
+        return self.template_path.parent / STATE_FOLDER
+
+    def template(self) -> Template:
+        """The template, in no particular place."""
+        return Template.read(self.template_path, Place("http://127.0.0.1"), self.overrides)
+
+    @contextmanager
+    def registry(self) -> Iterator[Registry]:
+        """The workflows of the project, while their code can be imported.
+
+        Raises:
+            SettingsError: the code has no such registry.
+        """
+        template = self.template()
+        name = template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS)
+        with code_on_path(template.code_folder()):
+            yield load_registry(name)

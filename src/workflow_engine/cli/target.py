@@ -1,0 +1,164 @@
+"""Which stack a command talks to: a deployed one, the one that ``workflow-engine dev`` keeps, or one
+in this process. Whichever it is, its variables are in the environment while it is open."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from workflow_engine.adapters.aws.errors import translating
+from workflow_engine.adapters.system import RandomIds, SystemClock
+from workflow_engine.authoring import Registry
+from workflow_engine.cli.embedded.driver import Driver
+from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
+from workflow_engine.cli.embedded.environment import environment
+from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
+from workflow_engine.cli.errors import StackNotFoundError
+from workflow_engine.cli.project import Project
+from workflow_engine.errors import SettingsError
+from workflow_engine.kernel import Kernel
+from workflow_engine.settings import Settings
+from workflow_engine.wiring.aws import build_kernel, client, forget_clients
+from workflow_engine.wiring.workflows import load_registry
+
+DEV_FILE = "dev.json"
+ANSWERS_WITHIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack to talk to. *driver* is there where this process has to keep it going itself."""
+
+    name: str
+    kernel: Kernel
+    driver: Driver | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options say about the stack. *workers* is for one in this process."""
+
+    stack: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    template: Path | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether a deployed stack is meant."""
+        return self.stack is not None
+
+
+@contextmanager
+def open_stack(wanted: Wanted, *, embed: bool = False, log: FunctionLog | None = None) -> Iterator[Stack]:
+    """The stack that is *wanted*; with *embed* one in this process where none runs.
+
+    Raises:
+        StackNotFoundError: there is none.
+    """
+    if wanted.is_deployed:
+        opened = _deployed(wanted)
+    else:
+        project = Project.find(wanted.template, wanted.parameters)
+        variables = running_dev(project)
+        if variables is not None:
+            opened = _dev(project, variables)
+        elif embed:
+            opened = _embedded(project, wanted, log or FunctionLog())
+        else:
+            raise StackNotFoundError(
+                problem="no local stack is running",
+                advice="start `workflow-engine dev` in another terminal, or name a deployed one with --stack",
+            )
+    with opened as stack:
+        yield stack
+
+
+def running_dev(project: Project) -> dict[str, str] | None:
+    """The variables of the stack that ``workflow-engine dev`` keeps for *project*, while it runs."""
+    try:
+        said = json.loads((project.state_folder / DEV_FILE).read_text())
+        address = urlsplit(said["endpoint"])
+        with socket.create_connection((address.hostname, address.port), timeout=ANSWERS_WITHIN_SECONDS):
+            return {str(name): str(value) for name, value in said["variables"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Not there, half written, or left behind by one that was killed.
+        return None
+
+
+@contextmanager
+def _embedded(project: Project, wanted: Wanted, log: FunctionLog) -> Iterator[Stack]:
+    with EmbeddedAws(project.template_path, overrides=project.overrides) as aws:
+        clock = SystemClock()
+        runner = FunctionRunner(aws.template.place, RandomIds(), clock, log)
+        driver = Driver(aws.template, runner, clock, workers=wanted.workers)
+        yield _stack("embedded", _registry(), driver)
+
+
+@contextmanager
+def _dev(project: Project, variables: Mapping[str, str]) -> Iterator[Stack]:
+    with _talking_to(variables), project.registry() as registry:
+        yield _stack("dev", registry)
+
+
+@contextmanager
+def _deployed(wanted: Wanted) -> Iterator[Stack]:
+    chosen = {"AWS_PROFILE": wanted.profile, "AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region}
+    name = wanted.stack or ""
+    with ExitStack() as entered:
+        kept = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
+        own = {key: value for key, value in chosen.items() if value is not None}
+        entered.enter_context(_talking_to({**kept, **own}))
+        entered.enter_context(environment({**kept, **own, **function_environment(name)}))
+        yield _stack(name, _registry())
+
+
+def function_environment(stack_name: str) -> dict[str, str]:
+    """The environment of a deployed stack's job function, found through the stack's outputs.
+
+    Raises:
+        StackNotFoundError: there is no such stack, or it is none of ours.
+        AwsRequestError: AWS refused to tell.
+    """
+    with translating("CloudFormation", "DescribeStacks"):
+        found = client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+    function = outputs.get("JobFunctionName")
+    if function is None:
+        raise StackNotFoundError(
+            problem=f"stack {stack_name!r} has no output JobFunctionName",
+            advice="name a stack that was deployed from this project's template.yaml",
+        )
+    with translating("Lambda", "GetFunctionConfiguration"):
+        answer = client("lambda").get_function_configuration(FunctionName=function)
+    return dict(answer.get("Environment", {}).get("Variables", {}))
+
+
+@contextmanager
+def _talking_to(variables: Mapping[str, str]) -> Iterator[None]:
+    with environment(variables):
+        forget_clients()
+        try:
+            yield
+        finally:
+            forget_clients()
+
+
+def _registry() -> Registry:
+    """The workflows of the environment; none where their code is not here, which a command that
+    only looks or cancels can do without."""
+    try:
+        return load_registry(Settings.from_environment().workflows)
+    except SettingsError:
+        return Registry([])
+
+
+def _stack(name: str, registry: Registry, driver: Driver | None = None) -> Stack:
+    kernel = build_kernel(Settings.from_environment(), registry)
+    return Stack(name, kernel, driver)

@@ -1,0 +1,121 @@
+"""Reads what options say: NAME=VALUE, JSON, durations, times. Pure."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic_core import from_json
+
+from workflow_engine.cli.errors import InvalidOptionError
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+
+
+def pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` texts by name.
+
+    Raises:
+        InvalidOptionError: one has no name, or no ``=``.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidOptionError(option=option, problem=f"{text!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def json_pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
+    """``NAME=JSON`` texts by name; a value that is no JSON is a text."""
+    return {name: json_or_text(value) for name, value in pairs(option, texts).items()}
+
+
+def json_or_text(text: str) -> Any:
+    """The value that *text* is in JSON, or else *text* itself: ``3`` is a number, ``abc`` a text."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text
+
+
+def json_value(option: str, text: str) -> Any:
+    """The value that *text* is in JSON.
+
+    Raises:
+        InvalidOptionError: it is no JSON.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidOptionError(option=option, problem=f"is no JSON: {error}") from error
+
+
+def json_object(option: str, text: str | None) -> dict[str, Any]:
+    """The object that *text* is in JSON; empty for none.
+
+    Raises:
+        InvalidOptionError: it is no JSON, or no object.
+    """
+    value = {} if text is None else json_value(option, text)
+    if not isinstance(value, dict):
+        raise InvalidOptionError(option=option, problem="is no JSON object")
+    return value
+
+
+def duration(option: str, text: str) -> timedelta:
+    """``90s``, ``15m``, ``2h``, ``7d``, or several together: ``1h30m``.
+
+    Raises:
+        InvalidOptionError: it is none.
+    """
+    squeezed = text.strip()
+    total, end = timedelta(0), 0
+    for match in _DURATION.finditer(squeezed):
+        if match.start() != end:
+            break
+        total, end = total + float(match[1]) * _UNITS[match[2]], match.end()
+    if end == 0 or end != len(squeezed):
+        raise InvalidOptionError(option=option, problem=f"{text!r} is no duration such as 90s, 15m, 2h, 7d")
+    return total
+
+
+def instant(option: str, text: str, now: datetime) -> datetime:
+    """An ISO time (without a zone: UTC), or how long ago: ``2h``.
+
+    Raises:
+        InvalidOptionError: it is neither.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return now - duration(option, text)
+        except InvalidOptionError:
+            problem = f"{text!r} is no time such as 2026-01-31T12:00, and no duration such as 2h"
+            raise InvalidOptionError(option=option, problem=problem) from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def took(span: timedelta) -> str:
+    """A duration as a reader takes it: ``350 ms``, ``1.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+    return f"{whole} s"

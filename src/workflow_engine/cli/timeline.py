@@ -1,0 +1,108 @@
+"""A run's stages on a line of time, to be read at a glance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rich.table import Table
+from rich.text import Text
+
+from workflow_engine.cli.texts import took
+from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.model.runs import StageRecord
+from workflow_engine.model.status import LIVE, Status
+
+# What the other columns take of a line, at the most.
+OTHER_COLUMNS, NARROWEST_BAR, WIDEST_BAR = 72, 12, 48
+STYLES = {
+    Status.PENDING: "dim",
+    Status.RUNNING: "cyan",
+    Status.SUSPENDED: "yellow",
+    Status.COMPLETED: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "magenta",
+    Status.SKIPPED: "dim",
+}
+MARKS = {
+    Status.PENDING: "·",
+    Status.RUNNING: "▶",
+    Status.SUSPENDED: "⏸",
+    Status.COMPLETED: "✓",
+    Status.FAILED: "✗",
+    Status.CANCELLED: "⊘",
+    Status.SKIPPED: "-",
+}
+WORTH_SAYING = timedelta(milliseconds=10)
+_WORK, _WAIT, _NOTHING = "━", "┄", " "
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that a bar of *width* columns stands for: from *start*, *length* long."""
+
+    start: datetime
+    length: timedelta
+    width: int
+
+    def column(self, at: datetime) -> int:
+        """The column of an instant, 0 to ``width``."""
+        share = (at - self.start) / self.length if self.length else 0.0
+        return min(max(round(share * self.width), 0), self.width)
+
+    def columns(self, start: datetime, end: datetime) -> range:
+        """The columns of a stretch of time; at least one, so that what took no time is seen as well."""
+        first = min(self.column(start), self.width - 1)
+        return range(first, max(self.column(end), first + 1))
+
+
+def timeline(view: RunView, now: datetime, *, line_width: int) -> Table:
+    """A row a stage: how it stands, how often it was tried, when it began and how long it took."""
+    head = view.head
+    bar_width = min(max(line_width - OTHER_COLUMNS, NARROWEST_BAR), WIDEST_BAR)
+    span = Span(head.created_at, (head.ended_at or now) - head.created_at, bar_width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("stage", max_width=24, overflow="ellipsis", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for heading in ("tries", "began", "worked", "waited"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(took(span.length), no_wrap=True)
+    for stage in view.stages:
+        table.add_row(*_row(stage, span, head.ended_at or now))
+    return table
+
+
+def status_text(status: Status) -> Text:
+    """A status with its mark and colour."""
+    return Text(f"{MARKS[status]} {status.value}", style=STYLES[status])
+
+
+def _row(stage: StageView, span: Span, now: datetime) -> tuple[str | Text, ...]:
+    records = sorted(stage.attempts, key=lambda record: record.started_at)
+    if not records:
+        return (stage.stage_id, status_text(stage.status), "", "", "", "", "")
+    worked = sum((record.finished_at - record.started_at for record in records), timedelta(0))
+    first = records[0].started_at
+    end = now if stage.status in LIVE else records[-1].finished_at
+    waited = max(end - first - worked, timedelta(0))
+    return (
+        stage.stage_id,
+        status_text(stage.status),
+        str(max(record.attempt for record in records)),
+        f"+{took(first - span.start)}",
+        took(worked),
+        took(waited) if waited >= WORTH_SAYING else "",
+        bar(stage, records, end, span),
+    )
+
+
+def bar(stage: StageView, records: Sequence[StageRecord], end: datetime, span: Span) -> Text:
+    """The stage's time: a thick line while an attempt worked (red where it failed), a dotted one
+    between attempts."""
+    cells = [(_NOTHING, "")] * span.width
+    for column in span.columns(records[0].started_at, end):
+        cells[column] = (_WAIT, "yellow")
+    for record in records:
+        style = "red" if record.status is Status.FAILED else "green" if record == stage.counted else "cyan"
+        for column in span.columns(record.started_at, record.finished_at):
+            cells[column] = (_WORK, style)
+    return Text.assemble(*cells)
