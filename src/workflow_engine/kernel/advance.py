@@ -39,7 +39,7 @@ from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.results import JobExecuted, RunTransitioned
-from workflow_engine.model.runs import Annotation, EntryState, Head
+from workflow_engine.model.runs import Annotation, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
@@ -264,7 +264,8 @@ class Advancer:
                 self.teller.send_later(head, definition.plan, timer, told, at)
             self.teller.send_jobs(head, definition.plan, [wake] if wake else [], told)
         if not busy:
-            self._settle(head, told, invocation)
+            # A signal's job knows nothing of what was told before; that of any other wait does.
+            self._settle(head, told, invocation, drop=entry.wait is WaitKind.SIGNAL)
         return told
 
     def _joined(self, head: Head, definition: WorkflowDefinition, invocation: Invocation) -> RunTransitioned:

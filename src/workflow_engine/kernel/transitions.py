@@ -201,7 +201,9 @@ def hold(
     if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
         first = lease.entry.suspended_epoch is None and lease.entry.signal is None
         after = _suspended(after, lease.stage_id, first=first, moment=moment)
-    return _exclusive(head, moment, after=after)
+    commit = _exclusive(head, moment, after=after)
+    # With events to tell ``due_at`` would come near, to move away again once they are told.
+    return _kept_due(commit, moment, None) if after.untold else commit
 
 
 def fail(
@@ -276,7 +278,8 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     unless *drop* asks for what was told to leave now."""
     after = _after_telling(head, told)
     due = next_due(after, moment.at, moment.horizon)
-    overdue = head.due_at is not None and (due is None or due > head.due_at)
+    # One that is still ahead is early enough, and to move a key of the index costs two writes more.
+    overdue = head.due_at is not None and (due is None or head.due_at <= moment.at < due)
     counted = after.refusals > head.refusals or told.spilled
     dropped = drop and after.told > head.told
     if not overdue and not counted and not dropped:
@@ -315,14 +318,16 @@ def _moved_on(
 def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:
     seconds = round((moment.at - head.created_at).total_seconds(), 3)
     done = PendingEvent("workflow:completed", moment.at, {"duration_seconds": seconds})
-    return _exclusive(
-        head,
-        moment,
-        after=after,
-        status=Status.COMPLETED,
-        active=(),
-        events=after.events + moment.events(done),
-        ended_at=moment.at,
+    return _kept_early_due(
+        _exclusive(
+            head,
+            moment,
+            after=after,
+            status=Status.COMPLETED,
+            active=(),
+            events=after.events + moment.events(done),
+            ended_at=moment.at,
+        )
     )
 
 
@@ -355,6 +360,15 @@ def _kept_due(commit: Exclusive, moment: Moment, lease_end: datetime | None) -> 
     return replace(commit, after=replace(after, due_at=head.due_at)) if covers else commit
 
 
+def _kept_early_due(commit: Exclusive) -> Exclusive:
+    """Leave ``due_at`` where it is for the moment between a run's end and its telling, even where it
+    is past: a tick that comes in between tells the events, and the key is removed right after."""
+    head, after = commit.before, commit.after
+    if head is None or head.due_at is None or after.due_at is None or after.due_at < head.due_at:
+        return commit
+    return replace(commit, after=replace(after, due_at=head.due_at))
+
+
 def _ended(
     head: Head,
     failure: RunFailure,
@@ -365,16 +379,18 @@ def _ended(
     events: tuple[PendingEvent, ...],
 ) -> Exclusive:
     after = _after_telling(head, told)
-    return _exclusive(
-        head,
-        moment,
-        after=after,
-        status=Status.FAILED,
-        active=active,
-        failure=failure,
-        events=after.events + events,
-        ended_by=moment.by,
-        ended_at=moment.at,
+    return _kept_early_due(
+        _exclusive(
+            head,
+            moment,
+            after=after,
+            status=Status.FAILED,
+            active=active,
+            failure=failure,
+            events=after.events + events,
+            ended_by=moment.by,
+            ended_at=moment.at,
+        )
     )
 
 
