@@ -307,6 +307,7 @@ class JobTransportTimeContract:
         transport.suspend(slow)
         transport.complete(slow)
         assert transport.dequeue() is None
+        assert list(transport.list_dead()) == []
         transport.suspend(quick)
         clock.advance(timedelta(seconds=1))
         assert transport.dequeue() is None, "two deliveries were allowed"
