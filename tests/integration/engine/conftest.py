@@ -1,6 +1,6 @@
 """One engine, on two sets of adapters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -12,7 +12,10 @@ from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.adapters.aws.eventbridge import EventBridgeSink
 from workflow_engine.adapters.aws.s3 import S3BlobStore
-from workflow_engine.kernel import KernelSettings
+from workflow_engine.adapters.aws.scheduler import EventBridgeScheduler
+from workflow_engine.adapters.aws.sqs import SqsJobTransport
+from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.engine import VirtualEngine
 
@@ -20,7 +23,10 @@ NUMBERS = count()
 # Two shards, so that what walks over them does, and moto is asked no more often than that.
 SHARDS = 2
 
+ACCOUNT = "123456789012"
+
 MakeEngine: TypeAlias = Callable[..., VirtualEngine]
+MakeKernel: TypeAlias = Callable[..., Kernel]
 
 
 @pytest.fixture(scope="session")
@@ -60,19 +66,75 @@ def engine(make_engine: MakeEngine) -> VirtualEngine:
     return make_engine()
 
 
+@pytest.fixture
+def make_kernel(aws: Mapping[str, Any], clock: FakeClock) -> MakeKernel:
+    """Makes kernels of workflows on nothing but AWS adapters; *dynamodb* is another client of it.
+
+    The clock stands still, but SQS's is moto's own: no test here waits for a message.
+    """
+
+    def make(*workflows: WorkflowDefinition, dynamodb: Any = None) -> Kernel:
+        name = _created(aws, dynamodb or aws["dynamodb"])
+        url = aws["sqs"].create_queue(QueueName=name)["QueueUrl"]
+        aws["scheduler"].create_schedule_group(Name=name)
+        ids = SequentialIds()
+        return Kernel(
+            persistence=_dynamo(dynamodb or aws["dynamodb"], name, clock, ids),
+            blob_store=S3BlobStore(aws["s3"], name),
+            job_transport=SqsJobTransport(aws["sqs"], url),
+            event_sink=EventBridgeSink(aws["events"], name),
+            scheduler=EventBridgeScheduler(
+                aws["scheduler"],
+                group_name=name,
+                role_arn=f"arn:aws:iam::{ACCOUNT}:role/scheduler",
+                queue_arn=f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}",
+                clock=clock,
+            ),
+            clock=clock,
+            ids=ids,
+            registry=Registry(workflows),
+            settings=KernelSettings(due_shards=SHARDS),
+        )
+
+    return make
+
+
+@pytest.fixture
+def requests(aws: Mapping[str, Any]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """The operation and the parameters of every request to the emulator, in order."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    def note(params: dict[str, Any], event_name: str, **_: object) -> None:
+        sent.append((event_name.rpartition(".")[2], params))
+
+    for client in aws.values():
+        client.meta.events.register("provide-client-params.*.*", note)
+    yield sent
+    for client in aws.values():
+        client.meta.events.unregister("provide-client-params.*.*", note)
+
+
 def _on_aws(aws: Mapping[str, Any], clock: FakeClock, settings: KernelSettings) -> VirtualEngine:
-    name = f"engine-{next(NUMBERS)}"
-    aws["dynamodb"].create_table(**create_table_request(name))
-    aws["s3"].create_bucket(Bucket=name)
-    aws["events"].create_event_bus(Name=name)
+    name = _created(aws, aws["dynamodb"])
     ids = SequentialIds()
     return VirtualEngine(
         clock=clock,
         ids=ids,
         settings=settings,
-        persistence=DynamoPersistence(
-            table_name=name, shards=settings.due_shards, clock=clock, ids=ids, client=aws["dynamodb"]
-        ),
+        persistence=_dynamo(aws["dynamodb"], name, clock, ids),
         blob_store=S3BlobStore(aws["s3"], name),
         event_sink=EventBridgeSink(aws["events"], name),
     )
+
+
+def _created(aws: Mapping[str, Any], dynamodb: Any) -> str:
+    """The name of a table, a bucket and a bus that did not exist before."""
+    name = f"engine-{next(NUMBERS)}"
+    dynamodb.create_table(**create_table_request(name))
+    aws["s3"].create_bucket(Bucket=name)
+    aws["events"].create_event_bus(Name=name)
+    return name
+
+
+def _dynamo(client: Any, table_name: str, clock: FakeClock, ids: SequentialIds) -> DynamoPersistence:
+    return DynamoPersistence(table_name=table_name, shards=SHARDS, clock=clock, ids=ids, client=client)
