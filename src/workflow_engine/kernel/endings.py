@@ -117,7 +117,7 @@ def outcome_of(attempt: Attempt) -> Literal["completed", "suspended", "failed"]:
 def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobExecuted:
     """What ``job.execute`` answers for this attempt."""
     ending = attempt.ending
-    counted = head.group > lease.group and head.winner(lease.group, lease.ordinal)
+    counted = head.winner(lease.group, lease.ordinal) if head.group > lease.group else None
     ghost = not ours and counted != lease.entry.epoch
     if isinstance(ending, Completed):
         return JobExecuted(outcome="completed", ghost=ghost)
