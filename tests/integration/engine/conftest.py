@@ -114,6 +114,35 @@ def requests(aws: Mapping[str, Any]) -> Iterator[list[tuple[str, dict[str, Any]]
         client.meta.events.unregister("provide-client-params.*.*", note)
 
 
+class Meddled:
+    """A port, right before whose next call of *method* something else happens, once."""
+
+    def __init__(self, port: Any, method: str, action: Callable[[], object]) -> None:
+        self._port, self._method = port, method
+        self._action: Callable[[], object] | None = action
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        return getattr(self._port, name)
+
+
+@pytest.fixture
+def meddle() -> Callable[..., None]:
+    """``meddle(engine, "commit", action, *workflows)``: what *action* does happens between two steps
+    of the engine, right before its persistence is next asked to commit."""
+
+    def meddle(
+        engine: VirtualEngine, method: str, action: Callable[[], object], *workflows: WorkflowDefinition
+    ) -> None:
+        persistence: Any = Meddled(engine.persistence, method, action)
+        engine.persistence = persistence
+        engine.deploy(*workflows)
+
+    return meddle
+
+
 def _on_aws(aws: Mapping[str, Any], clock: FakeClock, settings: KernelSettings) -> VirtualEngine:
     name = _created(aws, aws["dynamodb"])
     ids = SequentialIds()
