@@ -11,7 +11,8 @@ STAMP := $(VENV)/.installed
 
 SAM := .cache/sam
 
-INPUT ?= docs
+# What `make run` analyses unless INPUT says something else.
+DOCUMENTS = $(wildcard README.md CONTRIBUTING.md docs/*.md)
 TESTS ?= tests
 WORKERS ?= auto
 
@@ -29,8 +30,18 @@ $(STAMP): requirements-dev.txt pyproject.toml scripts/setup.sh scripts/find_pyth
 	@touch $@
 
 .PHONY: run
-run: $(STAMP) ## run the sample workflow; INPUT=file or folder (default: the project's own documents)
+run: $(STAMP) ## run the sample workflows on the project's own documents, or on INPUT=file or folder
+ifdef INPUT
 	@$(BIN)/workflow-engine run document-analysis --input "$(INPUT)"
+else
+	@# A second workflow walks through all ways of waiting; the approval that it asks for is sent at once.
+	@$(BIN)/workflow-engine run document-analysis $(DOCUMENTS:%=--input %) --and publish-report=README.md \
+		--signal 'approval={"approved": true, "by": "make run"}' --by-schedule 'rate(1 day)'
+endif
+
+.PHONY: cost
+cost: $(STAMP) ## what AWS would bill for the reference workloads, beside what they cost elsewhere
+	@$(BIN)/python scripts/with_dynamodb_local.py $(BIN)/workflow-engine cost
 
 .PHONY: lint
 lint: $(STAMP) ## everything that can be said without running the code

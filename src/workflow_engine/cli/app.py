@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
+from workflow_engine.cli.commands.cost import cost
 from workflow_engine.cli.commands.run import run
 from workflow_engine.cli.errors import exit_code_of, one_line
 from workflow_engine.errors import WorkflowEngineError, facts_of
@@ -63,6 +64,7 @@ def options(
 
 
 app.command()(run)
+app.command()(cost)
 
 
 def main() -> None:

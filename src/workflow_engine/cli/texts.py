@@ -26,12 +26,21 @@ def pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     Raises:
         InvalidOptionError: one has no name, or no ``=``.
     """
-    found: dict[str, str] = {}
+    return dict(pair_list(option, texts))
+
+
+def pair_list(option: str, texts: Sequence[str] | None) -> list[tuple[str, str]]:
+    """``NAME=VALUE`` texts in their order; a name may be there twice.
+
+    Raises:
+        InvalidOptionError: one has no name, or no ``=``.
+    """
+    found: list[tuple[str, str]] = []
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidOptionError(option=option, problem=f"{text!r} is not NAME=VALUE")
-        found[name] = value
+        found.append((name, value))
     return found
 
 

@@ -20,6 +20,10 @@ def run(
             show_default=False,
         ),
     ],
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--and", metavar="WORKFLOW=INPUT", help="A run of another workflow, beside.", show_default=False),
+    ] = None,
     config: Annotated[str | None, typer.Option(help="Config by stage id, as JSON.", show_default=False)] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE to go with the run and be found by.", show_default=False)
@@ -34,7 +38,7 @@ def run(
     ] = None,
     by_schedule: Annotated[
         str | None,
-        typer.Option(help="Let a schedule start it, such as 'rate(1 day)' (local mode).", show_default=False),
+        typer.Option(help="Let schedules start them, such as 'rate(1 day)' (local mode).", show_default=False),
     ] = None,
     wait: Annotated[bool, typer.Option(help="Stay until the runs are over.")] = True,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs at the same time, in local mode.")] = 1,
@@ -56,13 +60,13 @@ def run(
     """
     from workflow_engine.cli import texts
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
-    from workflow_engine.cli.running import RunRequest, run_workflow
+    from workflow_engine.cli.running import run_workflows
+    from workflow_engine.cli.starting import RunRequest
     from workflow_engine.cli.target import Wanted
 
     display: Display = JsonDisplay() if as_json else TerminalDisplay(full=full)
     request = RunRequest(
-        workflow_id=workflow,
-        inputs=inputs,
+        inputs=[*((workflow, given) for given in inputs), *texts.pair_list("--and", also)],
         config=texts.json_object("--config", config),
         attributes=texts.json_pairs("--attribute", attribute),
         priority=priority,
@@ -79,4 +83,4 @@ def run(
         parameters=texts.pairs("--parameter", parameter),
         workers=workers,
     )
-    raise typer.Exit(run_workflow(request, wanted, display, verbose=verbose))
+    raise typer.Exit(run_workflows(request, wanted, display, verbose=verbose))

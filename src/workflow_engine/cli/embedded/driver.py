@@ -13,6 +13,7 @@ from workflow_engine.cli.embedded.timers import SCHEDULE_TYPES, Rule, ScheduleFi
 from workflow_engine.ports.clock import Clock
 from workflow_engine.wiring.aws import client
 
+ASK_EVERY = timedelta(milliseconds=250)
 IDLE = timedelta(milliseconds=50)
 # Asking for schedules costs a request; they are exact to a minute on AWS.
 LOOK_AT_SCHEDULES_EVERY = timedelta(milliseconds=500)
@@ -49,11 +50,19 @@ class Driver:
         self._look_at = now
 
     def drive(self, done: Callable[[], bool], stop: threading.Event | None = None) -> None:
-        """Work until *done* (asked after every step) or *stop* says so."""
+        """Work until *done* or *stop* says so. *done* is asked whenever there is nothing to do, and
+        every ``ASK_EVERY`` while there is: a question may cost a request."""
         stop = stop or threading.Event()
         with self.runner.captured(), self._threads():
-            while not stop.is_set() and not done():
-                if not self.step():
+            asked_at = self._clock.now()
+            while not stop.is_set():
+                worked = self.step()
+                if worked and self._clock.now() < asked_at + ASK_EVERY:
+                    continue
+                if done():
+                    return
+                asked_at = self._clock.now()
+                if not worked:
                     stop.wait(self._pause().total_seconds())
 
     def step(self) -> bool:

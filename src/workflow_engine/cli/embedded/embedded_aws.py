@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -54,9 +55,9 @@ class EmbeddedAws:
     def __enter__(self) -> "EmbeddedAws":
         with ExitStack() as entering:
             # Read it first with any place: what is wrong with it is said before a server starts.
-            Template.read(self._template_path, Place("http://127.0.0.1"), self._overrides)
+            template = Template.read(self._template_path, Place("http://127.0.0.1"), self._overrides)
             server = entering.enter_context(self._server)
-            self._template = Template.read(self._template_path, Place(server.url), self._overrides)
+            self._template = replace(template, place=Place(server.url))
             entering.enter_context(environment(self.variables))
             entering.enter_context(code_on_path(self.template.code_folder()))
             forget_clients()
