@@ -81,6 +81,10 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: docs
+docs: $(STAMP) ## write docs/reference anew, from docstrings, the template and the command line
+	@$(BIN)/python scripts/reference.py
+
 .PHONY: dynamodb-local
 dynamodb-local: $(STAMP) ## fetch DynamoDB Local, for the tests that need more than moto
 	@$(BIN)/python scripts/dynamodb_local.py fetch

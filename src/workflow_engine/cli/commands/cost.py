@@ -1,0 +1,70 @@
+"""``workflow-engine cost``: what AWS would bill for a workflow."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def cost(
+    workflow: Annotated[
+        str | None, typer.Argument(help="The workflow's id (default: the reference workloads).", show_default=False)
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="FILE|FOLDER|JSON|-", help="Its input, as `run` takes it."),
+    ] = None,
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=JSON to send once the run waits for that signal.", show_default=False),
+    ] = None,
+    memory: Annotated[int, typer.Option(min=128, max=10240, help="The function's memory in MB.")] = 1024,
+    dynamodb: Annotated[
+        str | None,
+        typer.Option(
+            envvar="WORKFLOW_ENGINE_DYNAMODB_LOCAL",
+            metavar="URL",
+            help="A DynamoDB Local to take the consumed units from (default: they are computed).",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    template: options.TemplateFile = None,
+    parameter: options.Parameters = None,
+) -> None:
+    """Tell what AWS would bill for a run: each request counted on the engine's own adapters.
+
+    Runs the workflow's stages for real, in virtual time, against emulators; without a workflow,
+    reference workloads beside what they cost elsewhere.
+
+    Example: workflow-engine cost document-analysis --input README.md
+    """
+    import json
+    import sys
+
+    from workflow_engine.cli import texts
+    from workflow_engine.cli.costing.measuring import OwnRun, measure
+    from workflow_engine.cli.costing.workloads import reference_workloads
+    from workflow_engine.cli.display import console
+    from workflow_engine.cli.errors import InvalidOptionError
+    from workflow_engine.cli.inputs import read_inputs
+    from workflow_engine.cli.project import Project
+
+    if workflow is None:
+        if inputs:
+            raise InvalidOptionError(option="--input", problem="is for a workflow; name it")
+        report = measure(reference_workloads(), (), dynamodb_url=dynamodb, memory_megabytes=memory)
+    else:
+        with Project.find(template, texts.pairs("--parameter", parameter)).registry() as registry:
+            definition = registry.get(workflow)
+            read, refused = read_inputs(inputs or ["{}"], definition)
+            if refused:
+                raise refused[0].error
+            signals = texts.json_pairs("--signal", signal)
+            own = [OwnRun(one.source, definition, one.data, signals) for one in read]
+            report = measure((), own, dynamodb_url=dynamodb, memory_megabytes=memory)
+    if as_json:
+        print(json.dumps(report.document(), ensure_ascii=False, indent=2))
+    else:
+        report.show(console(sys.stdout))

@@ -1,0 +1,49 @@
+"""Runs what is to be priced: once to warm up, as a deployed function is, and once for the figures."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.cli.costing.report import Report
+from workflow_engine.cli.costing.stand import Outcome, Stand, open_stand
+from workflow_engine.cli.costing.workloads import Workload
+from workflow_engine.cli.embedded.server import MotoServer
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRun:
+    """A run of a workflow of the user's: its input, and the signals that it gets."""
+
+    name: str
+    definition: WorkflowDefinition
+    input: Mapping[str, Any]
+    signals: Mapping[str, Any] = field(default_factory=dict)
+
+
+def measure(
+    workloads: Sequence[Workload], own: Sequence[OwnRun], *, dynamodb_url: str | None, memory_megabytes: int
+) -> Report:
+    """Run *workloads* and *own* runs, and price them; with *workloads* an idle tick, too.
+
+    Raises:
+        RunDoesNotEndError: one of them has no end.
+    """
+    found = [load.definition for load in workloads] + [one.definition for one in own]
+    definitions = {id(definition): definition for definition in found}
+    with ExitStack() as stack:
+        server = stack.enter_context(MotoServer())
+        stand = open_stand(Registry(definitions.values()), services_url=server.url, dynamodb_url=dynamodb_url)
+        measured = [(load, _measured(stand, load.definition, load.input, load.signals)) for load in workloads]
+        others = [(one.name, _measured(stand, one.definition, one.input, one.signals)) for one in own]
+        tick = stand.tick() if workloads else None
+    return Report(measured, others, tick, dynamodb_url is not None, memory_megabytes)
+
+
+def _measured(
+    stand: Stand, definition: WorkflowDefinition, input: Mapping[str, Any], signals: Mapping[str, Any]
+) -> Outcome:
+    # What is done once a process, such as keeping the workflow's structure, is not a run's cost.
+    stand.run(definition, input, signals)
+    return stand.run(definition, input, signals)

@@ -1,0 +1,30 @@
+"""The reference workloads, run once for all tests here: on DynamoDB Local, and on moto."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from workflow_engine.cli.costing.measuring import measure
+from workflow_engine.cli.costing.report import Report
+from workflow_engine.cli.costing.stand import Outcome
+from workflow_engine.cli.costing.workloads import chain, reference_workloads
+
+MEMORY_MEGABYTES = 1024
+
+
+@pytest.fixture(scope="session")
+def consumed(dynamodb_local_url: str) -> Report:
+    """The figures with the units that DynamoDB Local says it consumed."""
+    return measure(reference_workloads(), (), dynamodb_url=dynamodb_local_url, memory_megabytes=MEMORY_MEGABYTES)
+
+
+@pytest.fixture(scope="session")
+def computed() -> Report:
+    """The figures of a chain of 5 with computed units alone, as where DynamoDB Local cannot be had."""
+    return measure((chain(5),), (), dynamodb_url=None, memory_megabytes=MEMORY_MEGABYTES)
+
+
+@pytest.fixture(scope="session")
+def outcomes(consumed: Report) -> Mapping[str, Outcome]:
+    """What came of each reference workload, by name."""
+    return {load.name: outcome for load, outcome in consumed.workloads}

@@ -1,0 +1,113 @@
+"""What a run asks of AWS. A count that grows here is money that every user pays."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from workflow_engine.cli.costing.report import Report
+from workflow_engine.cli.costing.stand import Outcome
+
+MILLION = 1_000_000
+
+
+def dollars_a_million_stages(outcome: Outcome) -> float:
+    return outcome.usage.total() / outcome.stages * MILLION
+
+
+@pytest.mark.parametrize(("name", "most"), [("chain of 5", 2.50), ("chain of 10", 2.00), ("chain of 100", 1.35)])
+def test_a_chain_costs_no_more_than_promised(outcomes: Mapping[str, Outcome], name: str, most: float) -> None:
+    assert outcomes[name].status == "COMPLETED"
+    assert dollars_a_million_stages(outcomes[name]) <= most
+
+
+def test_the_computed_units_alone_tell_the_same_price(computed: Report, outcomes: Mapping[str, Outcome]) -> None:
+    [(_, outcome)] = computed.workloads
+    assert outcome.usage.compared == 0
+    assert dollars_a_million_stages(outcome) == pytest.approx(dollars_a_million_stages(outcomes["chain of 5"]))
+
+
+@pytest.mark.parametrize("length", [5, 10, 100])
+def test_a_chained_stage_is_two_small_writes_and_no_read(outcomes: Mapping[str, Outcome], length: int) -> None:
+    used = outcomes[f"chain of {length}"].usage
+    # Beside the two of each stage: create, claim, and the removal of the last events.
+    assert used.writes == 2 * length + 3
+    # Create lists the run in two indexes, and its end takes it off one.
+    assert used.write_units == used.writes + 3
+    assert used.reads == 0
+    assert used.refused_writes == 0
+
+
+@pytest.mark.parametrize("length", [5, 10, 100])
+def test_a_chained_run_is_one_message_one_event_and_one_invocation(
+    outcomes: Mapping[str, Outcome], length: int
+) -> None:
+    used = outcomes[f"chain of {length}"].usage
+    assert (used.messages, used.events, used.invocations, used.schedules) == (1, 1, 1, 0)
+    # Send, receive, delete.
+    assert used.sqs_requests == 3
+
+
+def test_a_stage_costs_the_same_wherever_it_stands_in_a_chain(outcomes: Mapping[str, Outcome]) -> None:
+    first = (outcomes["chain of 10"].usage.total() - outcomes["chain of 5"].usage.total()) / 5
+    later = (outcomes["chain of 100"].usage.total() - outcomes["chain of 10"].usage.total()) / 90
+    assert later == pytest.approx(first, rel=0.02)
+
+
+def test_a_parallel_group_sends_its_messages_in_one_request_and_refuses_nothing(
+    outcomes: Mapping[str, Outcome],
+) -> None:
+    used = outcomes["1 + 10 + join"].usage
+    # One for the first stage, one for each of the ten; the join goes on in the invocation that made it.
+    assert (used.messages, used.invocations) == (11, 11)
+    assert used.requests["sqs.SendMessageBatch"] == 1
+    assert used.refused_writes == 0
+    # Claim, record and outcome of each stage; create, one join, and the removal of the last events.
+    assert used.writes <= 3 * 12 + 3
+    # Each branch reads what went before, the last one the outputs of all.
+    assert used.requests["dynamodb.BatchGetItem"] <= 11
+
+
+def test_a_suspended_stage_waits_without_a_schedule_below_fifteen_minutes(outcomes: Mapping[str, Outcome]) -> None:
+    outcome = outcomes["suspend, 3 polls"]
+    assert outcome.waited >= timedelta(minutes=15)
+    assert (outcome.usage.messages, outcome.usage.schedules) == (4, 0)
+    assert outcome.usage.writes <= 12
+    assert outcome.usage.write_units <= 21
+
+
+def test_a_signal_is_one_transaction_and_one_message(outcomes: Mapping[str, Outcome]) -> None:
+    used = outcomes["signal"].usage
+    assert used.requests["dynamodb.TransactWriteItems"] == 1
+    assert used.messages == 2
+    # Suspended and completed, each told once.
+    assert used.events == 2
+    assert used.write_units <= 21
+    assert used.refused_writes == 0
+    # Its timeout was set, and taken back.
+    assert used.requests["scheduler.CreateSchedule"] == used.requests["scheduler.DeleteSchedule"] == 1
+
+
+def test_a_timer_of_a_day_is_one_schedule_and_exact_to_a_second(outcomes: Mapping[str, Outcome]) -> None:
+    outcome = outcomes["timer of a day"]
+    assert timedelta(days=1) <= outcome.waited <= timedelta(days=1, seconds=2)
+    assert outcome.usage.schedules == 1
+    assert outcome.usage.messages == 4
+    assert outcome.usage.write_units <= 19
+
+
+def test_an_idle_tick_is_one_query_a_shard_and_nothing_else(consumed: Report) -> None:
+    tick = consumed.tick
+    assert tick is not None
+    assert dict(tick.requests) == {"dynamodb.Query": 8}
+    assert tick.read_units == 8 / 2
+
+
+def test_an_idle_month_costs_less_than_two_dollars(consumed: Report) -> None:
+    assert sum(consumed.document()["idle_month"].values()) < 2
+
+
+def test_dynamodb_local_consumes_what_the_rules_say(consumed: Report) -> None:
+    compared = [outcome.usage for _, outcome in consumed.workloads]
+    assert sum(used.compared for used in compared) > 300
+    assert [dict(used.disagreements) for used in compared] == [{}] * len(compared)
