@@ -1,0 +1,92 @@
+"""The commands that the documentation names exist, and the command line is documented."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import typer.main
+
+from tests.docs.pages import ROOT, Page, page, pages
+from workflow_engine.cli.app import app
+
+# Programs of other people, which a reader has or is told how to get.
+OTHERS = {"aws", "cd", "docker", "export", "git", "pip", "pytest", "python", "sam", "source", "unset"}
+PAGES = [page for page in pages() if page.in_language("sh")]
+
+
+def _command_lines(page: Page) -> Iterator[list[str]]:
+    for block in page.in_language("sh"):
+        for line in block.code.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words:
+                yield words[: words.index("|")] if "|" in words else words
+
+
+@cache
+def _make_targets() -> frozenset[str]:
+    return frozenset(re.findall(r"^([a-z0-9][a-z0-9.%-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def _commands() -> dict[str, Any]:
+    """The commands of the command line by name, those of groups as ``group command``."""
+    found: dict[str, Any] = {}
+
+    def collect(prefix: str, command: Any) -> None:
+        children = getattr(command, "commands", None)
+        if prefix and (not children or getattr(command, "invoke_without_command", False)):
+            found[prefix] = command
+        for name, child in (children or {}).items():
+            collect(f"{prefix} {name}".strip(), child)
+
+    collect("", typer.main.get_command(app))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_targets_that_make_has(page: Page) -> None:
+    named = {word for words in _command_lines(page) if words[0] == "make" for word in words[1:] if "=" not in word}
+
+    assert named - _make_targets() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_line_takes_what_a_page_shows(page: Page) -> None:
+    shown = [words for words in _command_lines(page) if words[0] == "workflow-engine"]
+
+    assert [problem for words in shown if (problem := _problem(words[1:]))] == []
+
+
+def _problem(words: list[str]) -> str | None:
+    """Why the command line would refuse *words*; nothing is run."""
+    if words[0].startswith("--"):
+        return None
+    commands = _commands()
+    for length in (2, 1):
+        command = commands.get(" ".join(words[:length]))
+        if command is not None and len(words) >= length:
+            try:
+                command.make_context(" ".join(words[:length]), words[length:])
+            except Exception as error:  # whatever click has to object, with its own message
+                return f"{shlex.join(words)}: {error}"
+            return None
+    return f"{shlex.join(words)}: no such command"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_asks_for_no_program_that_nobody_has(page: Page) -> None:
+    used = {words[0] for words in _command_lines(page)}
+
+    assert used - OTHERS - {"make", "workflow-engine"} == set()
+
+
+@pytest.mark.parametrize("name", sorted(_commands()))
+def test_every_command_has_help_with_an_example_and_a_place_in_the_guide(name: str) -> None:
+    described = _commands()[name].help or ""
+
+    assert f"workflow-engine {name}" in described
+    assert f"workflow-engine {name}" in page("docs/guides/operating.md").text

@@ -1,0 +1,57 @@
+"""The Python code of the documentation runs: the blocks of a page one after another, in one module."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from tests.docs.pages import Page, pages
+
+# Code of other products, beside which ours is shown: it must be Python, and cannot run here.
+PEER = "peer"
+PAGES = [page for page in pages() if page.in_language("python")]
+
+
+def _tests_of(page: Page) -> Iterator[str]:
+    for block in page.in_language("python"):
+        if PEER not in block.words:
+            tree = ast.parse(block.code)
+            yield from (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+TESTS = [(page, name) for page in PAGES for name in _tests_of(page) if name.startswith("test_")]
+
+
+def _execute(page: Page, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("example")
+    # Where annotations are looked up, and where an application's registry is.
+    monkeypatch.setitem(sys.modules, "example", module)
+    for block in page.in_language("python"):
+        # Line numbers in a traceback are those of the page.
+        code = compile("\n" * (block.line - 1) + block.code, page.name, "exec")
+        if PEER not in block.words:
+            exec(code, module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    _execute(page, monkeypatch)
+
+
+@pytest.mark.parametrize(("page", "name"), TESTS, ids=lambda value: getattr(value, "name", value))
+def test_the_tests_that_a_page_shows_pass(
+    page: Page, name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    function = vars(_execute(page, monkeypatch))[name]
+    wanted = inspect.signature(function).parameters
+    function(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
+
+
+def test_code_of_other_products_is_only_where_we_compare() -> None:
+    shown = {page.name for page in PAGES if any(PEER in block.words for block in page.blocks)}
+
+    assert all(name.startswith("docs/coming-from/") for name in shown)
