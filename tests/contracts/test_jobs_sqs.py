@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.model.commands import parse_command
+from workflow_engine.model.deliveries import redelivery_delay
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.testing.contracts import JobTransportContract
 from workflow_engine.testing.contracts.jobs import A_MINUTE, COMMAND, command_of_size, commands, receive
@@ -106,6 +107,18 @@ def test_times_are_rounded_up_to_the_seconds_that_sqs_counts(
     assert delivery is not None
     transport.touch(delivery, visibility=timedelta(seconds=59.1))
     assert sent[-1]["VisibilityTimeout"] == 60
+    transport.suspend(delivery, delay=timedelta(seconds=29.1))
+    assert sent[-1]["VisibilityTimeout"] == 30
+
+
+def test_a_failed_message_waits_some_seconds_whatever_the_queue_says(
+    client: SQSClient, queue_url: str, sent: list[dict[str, Any]]
+) -> None:
+    transport = SqsJobTransport(client, queue_url)
+    transport.enqueue(COMMAND)
+    delivery = receive(transport)
+    transport.fail(delivery)
+    assert sent[-1]["VisibilityTimeout"] == redelivery_delay(delivery).total_seconds()
 
 
 def test_batches_hold_ten_messages_and_one_mebibyte(

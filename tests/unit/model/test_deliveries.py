@@ -2,7 +2,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workflow_engine.model.commands import SignalRun, TransitionRun, parse_command
@@ -30,6 +30,9 @@ def test_a_redelivery_is_whole_seconds_within_five_minutes(receive_count: int, m
 
 
 @given(text=st.text(st.characters(codec="utf-8")))
+@example(text="\ufffe")
+@example(text="\uffff")
+@example(text="\x00\x1f\x7f")
 def test_a_body_has_only_characters_that_sqs_takes(text: str) -> None:
     body = body_of(SignalRun(run_id="r", name="n", payload=text))
     assert all(
