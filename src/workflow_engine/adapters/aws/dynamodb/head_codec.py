@@ -189,7 +189,7 @@ def _decode_head(item: Item) -> Head:
         by=item["wb"]["S"],
         group=int(item["g"]["N"]),
         active=tuple(decode_entry(entry) for entry in item["a"]["L"]),
-        bases=tuple((start, epoch) for start, epoch in bases) if bases else NO_RERUNS,
+        bases=NO_RERUNS if bases is None else tuple((start, epoch) for start, epoch in bases),
         winners={(group, ordinal): epoch for group, ordinal, epoch in winners},
         epochs=int(item["ec"]["N"]),
         due_shard=int(item["ds"]["S"]),
@@ -280,4 +280,4 @@ def _joined(rows: Any) -> str:
 
 
 def _numbers(value: Mapping[str, Any]) -> list[tuple[int, ...]]:
-    return [tuple(map(int, row.split("."))) for row in value["S"].split()]
+    return [tuple(map(int, row.split("."))) for row in value["S"].split(" ")]

@@ -1,7 +1,8 @@
 """How large DynamoDB takes an item to be, in bytes.
 
 Developer Guide, "DynamoDB item sizes and formats": names and strings are their UTF-8 bytes; a number
-has a byte for two significant digits and one more; binary values are their raw bytes; a boolean or a
+has a byte for two significant digits and one more (two that make a byte of the decimal number, as
+DynamoDB Local shows: 1200 takes one, 120 two); binary values are their raw bytes; a boolean or a
 null is one byte; a list or map has 3 bytes of overhead and one more for each element. A negative
 number takes another byte (not documented; DynamoDB Local agrees).
 """
@@ -47,7 +48,12 @@ def text_size(text: str) -> int:
 
 
 def number_size(number: str) -> int:
-    """The size of a number, written as DynamoDB takes it."""
-    mantissa, _, _ = number.lower().partition("e")
-    significant = mantissa.lstrip("+-").replace(".", "").strip("0")
-    return (len(significant) + 1) // 2 + 1 + mantissa.startswith("-")
+    """The size of a number, which is written without an exponent."""
+    whole, _, fraction = number.lstrip("-").partition(".")
+    # Two digits are a byte, counted from the decimal point; bytes of zeros at either end are left out.
+    digits = whole.zfill(len(whole) + len(whole) % 2) + fraction.ljust(len(fraction) + len(fraction) % 2, "0")
+    pairs = [digits[at : at + 2] != "00" for at in range(0, len(digits), 2)]
+    if True not in pairs:
+        return 1
+    significant = len(pairs) - pairs.index(True) - pairs[::-1].index(True)
+    return significant + 1 + number.startswith("-")

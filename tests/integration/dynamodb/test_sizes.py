@@ -1,0 +1,135 @@
+"""That sizes are counted as DynamoDB counts them, and told before it refuses."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
+from workflow_engine.adapters.aws.dynamodb.head_codec import encode_head
+from workflow_engine.adapters.aws.dynamodb.item_size import item_size
+from workflow_engine.errors import PayloadTooLargeError
+from workflow_engine.model.commits import Signal
+from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.runs import Head
+from workflow_engine.testing.builders import (
+    LIFE,
+    committed,
+    create,
+    finish,
+    leased_head,
+    new_event,
+    rewrite,
+    share,
+)
+from workflow_engine.testing.clock import START
+from workflow_engine.testing.contracts.persistence_heads import full_head, record_of
+from workflow_engine.testing.contracts.persistence_shared import kept_signal
+
+FILLED: Mapping[str, dict[str, Any]] = {
+    "text": {"S": "plain"},
+    "Ключ": {"S": "漢字 text"},
+    "binary": {"B": bytes(100)},
+    "boolean and null": {"L": [{"BOOL": True}, {"NULL": True}]},
+    "list": {"L": [{"S": "a"}, {"N": "1"}, {"L": []}]},
+    "map": {"M": {"s": {"S": "L"}, "e": {"N": "0"}, "m": {"M": {}}}},
+    "number": {"N": "1893456900123"},
+    "zero": {"N": "0"},
+    "fraction": {"N": "12.345"},
+    "negative": {"N": "-12345"},
+    "round": {"N": "1000000"},
+    "an instant": {"N": "1893456900000"},
+    "odd": {"N": "120"},
+    "even": {"N": "1200"},
+    "small": {"N": "0.05"},
+    "half": {"N": "0.5"},
+    "mixed": {"N": "100.001"},
+    "minus": {"N": "-1000"},
+    "set": {"SS": ["a", "bb"]},
+}
+
+
+def filled_to(item: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """*item* with as much text as makes it *size* bytes."""
+    padded = {**item, "pad": {"S": ""}}
+    return {**item, "pad": {"S": "x" * (size - item_size(padded))}}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_dynamodb_takes_an_item_to_be_as_large_as_we_do(client: Any, table_name: str, name: str) -> None:
+    # 200 of a kind, so that one byte too few for each would be seen.
+    many = {f"{name}{number:03d}": FILLED[name] for number in range(200)}
+    item = {"pk": {"S": "p"}, "sk": {"S": "s"}, **many}
+    client.put_item(TableName=table_name, Item=filled_to(item, MAX_ITEM_BYTES))
+    with pytest.raises(ClientError, match="Item size has exceeded the maximum allowed size"):
+        client.put_item(TableName=table_name, Item=filled_to(item, MAX_ITEM_BYTES + 1))
+
+
+def filled_head(size: int) -> Head:
+    """A head of *size* bytes."""
+    head = leased_head(START, stages=2, reason="")
+    return replace(head, reason="x" * (size - item_size(encode_head(head))))
+
+
+def test_the_largest_head_is_stored_and_one_byte_more_is_not_sent(persistence: DynamoPersistence, wire: Any) -> None:
+    largest = filled_head(MAX_ITEM_BYTES)
+    committed(persistence.commit(create(largest)))
+    assert persistence.load_head(largest.run_id) == largest
+    wire.requests.clear()
+    with pytest.raises(PayloadTooLargeError) as caught:
+        persistence.commit(rewrite(largest, largest.by, reason=f"{largest.reason}x"))
+    assert (caught.value.size_bytes, caught.value.limit_bytes) == (MAX_ITEM_BYTES + 1, MAX_ITEM_BYTES)
+    assert wire.counts() == {}
+
+
+def test_a_shared_commit_that_the_head_has_no_room_for_says_its_size(persistence: DynamoPersistence) -> None:
+    head = committed(persistence.commit(create(filled_head(MAX_ITEM_BYTES - 1000))))
+    large = finish(head, 0, new_event(START, error="x" * 2000))
+    with pytest.raises(PayloadTooLargeError) as caught:
+        persistence.commit(large)
+    assert MAX_ITEM_BYTES + 1000 < caught.value.size_bytes < MAX_ITEM_BYTES + 1100
+    assert persistence.load_head(head.run_id) == head
+    committed(persistence.commit(finish(head, 0, new_event(START, error="x" * 200))))
+
+
+def test_a_transaction_that_the_head_has_no_room_for_says_its_size(persistence: DynamoPersistence) -> None:
+    head = committed(persistence.commit(create(filled_head(MAX_ITEM_BYTES - 1000))))
+    commit = replace(share(head, Signal(kept_signal(START))), events=(new_event(START, error="x" * 2000),))
+    with pytest.raises(PayloadTooLargeError) as caught:
+        persistence.commit(commit)
+    assert caught.value.size_bytes > MAX_ITEM_BYTES + 1000
+    assert persistence.load_head(head.run_id) == head
+    assert persistence.load_signal(head.run_id, "approval#k1") is None
+
+
+def test_a_change_above_the_limit_is_not_sent(persistence: DynamoPersistence, wire: Any) -> None:
+    head = committed(persistence.commit(create(leased_head(START, stages=2))))
+    wire.requests.clear()
+    with pytest.raises(PayloadTooLargeError):
+        persistence.commit(finish(head, 0, new_event(START, error="x" * MAX_ITEM_BYTES)))
+    with pytest.raises(PayloadTooLargeError):
+        persistence.commit(share(head, Signal(kept_signal(START, payload=bytes(MAX_ITEM_BYTES)))))
+    assert wire.counts() == {}
+
+
+def test_a_head_with_everything_set_is_counted_as_dynamodb_does(
+    client: Any, table_name: str, persistence: DynamoPersistence, clock: Any
+) -> None:
+    head = full_head(clock)
+    filled = replace(head, reason="x" * (MAX_ITEM_BYTES - item_size(encode_head(replace(head, reason="")))))
+    committed(persistence.commit(create(filled)))
+    item = encode_head(filled)
+    one_more = {**item, "rs": {"S": f"{filled.reason}x"}}
+    with pytest.raises(ClientError, match="Item size has exceeded the maximum allowed size"):
+        client.put_item(TableName=table_name, Item=one_more)
+
+
+def test_an_idempotency_record_above_the_limit_is_refused(persistence: DynamoPersistence, clock: Any) -> None:
+    large = replace(record_of(clock), result="x" * MAX_ITEM_BYTES, expires_at=START + LIFE)
+    with pytest.raises(PayloadTooLargeError):
+        persistence.put_idempotency(large)
+    head = committed(persistence.commit(create(leased_head(START))))
+    with pytest.raises(PayloadTooLargeError):
+        persistence.commit(replace(rewrite(head), idempotency=large))
