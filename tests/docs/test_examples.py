@@ -25,7 +25,8 @@ def _tests_of(page: Page) -> Iterator[str]:
 TESTS = [(page, name) for page in PAGES for name in _tests_of(page) if name.startswith("test_")]
 
 
-def _execute(page: Page, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def _execute(page: Page, monkeypatch: pytest.MonkeyPatch, *, up_to: str | None = None) -> ModuleType:
+    """The module that the blocks of *page* make, up to the one that defines *up_to*."""
     module = ModuleType("example")
     # Where annotations are looked up, and where an application's registry is.
     monkeypatch.setitem(sys.modules, "example", module)
@@ -34,6 +35,8 @@ def _execute(page: Page, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         code = compile("\n" * (block.line - 1) + block.code, page.name, "exec")
         if PEER not in block.words:
             exec(code, module.__dict__)
+        if up_to in vars(module):
+            break
     return module
 
 
@@ -46,7 +49,8 @@ def test_the_code_of_a_page_runs(page: Page, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_tests_that_a_page_shows_pass(
     page: Page, name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    function = vars(_execute(page, monkeypatch))[name]
+    # As a reader has it who has come this far.
+    function = vars(_execute(page, monkeypatch, up_to=name))[name]
     wanted = inspect.signature(function).parameters
     function(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
 
