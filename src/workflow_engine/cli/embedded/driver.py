@@ -14,7 +14,8 @@ from workflow_engine.ports.clock import Clock
 from workflow_engine.wiring.aws import client
 
 ASK_EVERY = timedelta(milliseconds=250)
-IDLE = timedelta(milliseconds=50)
+# Between two looks at an empty queue: more and more, since each costs a request.
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=20), timedelta(milliseconds=250)
 # Asking for schedules costs a request; they are exact to a minute on AWS.
 LOOK_AT_SCHEDULES_EVERY = timedelta(milliseconds=500)
 
@@ -54,7 +55,7 @@ class Driver:
         every ``ASK_EVERY`` while there is: a question may cost a request."""
         stop = stop or threading.Event()
         with self.runner.captured(), self._threads():
-            asked_at = self._clock.now()
+            asked_at, pause = self._clock.now(), SHORTEST_PAUSE
             while not stop.is_set():
                 worked = self.step()
                 if worked and self._clock.now() < asked_at + ASK_EVERY:
@@ -62,8 +63,9 @@ class Driver:
                 if done():
                     return
                 asked_at = self._clock.now()
+                pause = SHORTEST_PAUSE if worked else min(pause * 2, LONGEST_PAUSE)
                 if not worked:
-                    stop.wait(self._pause().total_seconds())
+                    stop.wait(self._until_rule(pause).total_seconds())
 
     def step(self) -> bool:
         """Do what is due now; whether there was anything."""
@@ -81,8 +83,8 @@ class Driver:
         for rule in self._rules:
             rule.fire(self._clock.now())
 
-    def _pause(self) -> timedelta:
-        return until(soonest(*(rule.next_at() for rule in self._rules)), self._clock.now(), at_most=IDLE)
+    def _until_rule(self, pause: timedelta) -> timedelta:
+        return until(soonest(*(rule.next_at() for rule in self._rules)), self._clock.now(), at_most=pause)
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
@@ -107,4 +109,4 @@ class Driver:
     def _work(self, source: JobSource, over: threading.Event) -> None:
         while not over.is_set():
             if not source.poll():
-                over.wait(IDLE.total_seconds())
+                over.wait(LONGEST_PAUSE.total_seconds())

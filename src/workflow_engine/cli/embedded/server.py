@@ -96,12 +96,15 @@ class MotoServer:
         with warnings.catch_warnings():
             # moto's dependencies warn of each other; nothing here can mend them.
             warnings.simplefilter("ignore")
+            from moto.moto_api._internal import moto_api_backend
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class KeepAlive(WSGIRequestHandler):
             protocol_version = "HTTP/1.1"
 
+        # What moto keeps belongs to the process: a second stack in it starts with nothing, too.
+        moto_api_backend.reset()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._application = SerialApplication(DomainDispatcherApplication(create_backend_app))
         self._server = make_server(self._host, self._port, self._application, threaded=True, request_handler=KeepAlive)

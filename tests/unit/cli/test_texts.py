@@ -1,0 +1,84 @@
+"""What options say."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from workflow_engine.cli import texts
+from workflow_engine.cli.errors import InvalidOptionError
+
+NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
+
+
+def test_pairs_keep_what_is_behind_the_first_equals_sign() -> None:
+    assert texts.pairs("--x", ["a=1=2", "b="]) == {"a": "1=2", "b": ""}
+
+
+def test_the_same_name_may_be_in_a_list_of_pairs_twice() -> None:
+    assert texts.pair_list("--x", ["a=1", "a=2"]) == [("a", "1"), ("a", "2")]
+
+
+@pytest.mark.parametrize("text", ["abc", "=1", ""])
+def test_what_is_no_pair_is_refused_with_the_option_s_name(text: str) -> None:
+    with pytest.raises(InvalidOptionError, match="--x"):
+        texts.pairs("--x", [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("true", True), ('{"a":1}', {"a": 1}), ("abc", "abc"), ("NaN", "NaN"), ("", "")]
+)
+def test_a_value_is_json_or_else_a_text(text: str, value: Any) -> None:
+    assert texts.json_pairs("--x", [f"a={text}"]) == {"a": value}
+
+
+@pytest.mark.parametrize("text", ["[1]", "1", "{", "{'a': 1}"])
+def test_what_is_no_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidOptionError):
+        texts.json_object("--config", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("1h30m", 5400), ("1.5s", 1.5), ("250ms", 0.25), ("2w", 1209600)]
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert texts.duration("--x", text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "5 parsecs", "5s?", "-5s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidOptionError, match="--x"):
+        texts.duration("--x", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2030-01-01", datetime(2030, 1, 1, tzinfo=UTC)),
+        ("2030-01-01T10:00+02:00", datetime(2030, 1, 1, 8, tzinfo=UTC)),
+        ("2h", NOW - timedelta(hours=2)),
+    ],
+)
+def test_an_instant_is_a_time_or_how_long_ago(text: str, at: datetime) -> None:
+    assert texts.instant("--since", text, NOW) == at
+
+
+def test_what_is_no_instant_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match="--since"):
+        texts.instant("--since", "yesterday", NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.35, "350 ms"),
+        (1.25, "1.2 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_told_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert texts.took(timedelta(seconds=seconds)) == text
