@@ -1,0 +1,73 @@
+"""The alarms and the dashboard of template.yaml: what they watch exists, and who is told can be chosen."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+from tests.bundle.stack import Json, of_type
+
+SOURCE = Path(__file__).parents[2] / "src" / "workflow_engine"
+NAMESPACE = "WorkflowEngine"
+METRIC = re.compile(r"^([A-Z][a-z]+)+$")
+
+
+def written_metrics() -> set[str]:
+    """The metric names that stand in the code: as literals, or put together from a stage's outcome."""
+    found = {f"Stages{outcome}" for outcome in ("Completed", "Failed", "Suspended")}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and METRIC.match(node.value):
+                found.add(node.value)
+    return found
+
+
+def dashboard_of(resources: Json) -> str:
+    """The dashboard's body, with the names of resources still to be filled in."""
+    (dashboard,) = of_type(resources, "AWS::CloudWatch::Dashboard").values()
+    body = dashboard["DashboardBody"]
+    text: str = body["Fn::Sub"] if isinstance(body, dict) else body
+    return text
+
+
+def test_every_alarm_watches_a_metric_that_is_written(resources: Json) -> None:
+    """An alarm on a name that nobody writes stays green for ever."""
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+    watched = {a["MetricName"] for a in alarms if a["Namespace"] == NAMESPACE}
+
+    assert watched
+    assert watched <= written_metrics()
+
+
+def test_the_dashboard_shows_only_metrics_that_are_written(resources: Json) -> None:
+    widgets = json.loads(dashboard_of(resources))["widgets"]
+    shown = {m[1] for w in widgets for m in w["properties"]["metrics"] if m[0] == NAMESPACE}
+
+    assert shown
+    assert shown <= written_metrics()
+
+
+def test_every_dead_letter_queue_has_an_alarm(resources: Json) -> None:
+    queues = {name for name in of_type(resources, "AWS::SQS::Queue") if "DeadLetter" in name}
+    watched = {
+        name
+        for name in queues
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        if name in json.dumps(alarm["Dimensions"])
+    }
+
+    assert watched == queues
+
+
+def test_alarms_tell_the_topic_only_where_there_is_one(resources: Json) -> None:
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+    action = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+
+    assert {json.dumps(a["AlarmActions"]) for a in alarms.values()} == {json.dumps(action)}
+
+
+def test_a_tick_that_does_not_run_is_alarming_too(resources: Json) -> None:
+    """Missing data is the failure there: no invocation writes no metric."""
+    alarm = resources["TickMissingAlarm"]["Properties"]
+
+    assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
