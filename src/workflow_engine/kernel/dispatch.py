@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias, overload
 
 from pydantic import BaseModel
@@ -69,6 +69,14 @@ HANDLERS: Mapping[type[BaseModel], Callable[..., Result]] = {
 }
 
 
+@cache
+def _wanted(handler: Callable[..., Result]) -> tuple[str, ...]:
+    """The ports and services that *handler* takes. Remembered, since reading a dozen signatures
+    takes longer than the rest of what makes a kernel."""
+    parameters = inspect.signature(handler).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
 class Kernel:
     """Executes commands over its ports. Keeps nothing of a run between two of them; thread-safe."""
 
@@ -108,9 +116,7 @@ class Kernel:
 
     def _bound(self, handler: Callable[..., Result]) -> Handler:
         """*handler* with the ports and services that its keyword parameters name."""
-        parameters = inspect.signature(handler).parameters.values()
-        wanted = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return partial(handler, **{name: getattr(self, name) for name in wanted})
+        return partial(handler, **{name: getattr(self, name) for name in _wanted(handler)})
 
     @overload
     def dispatch(

@@ -7,7 +7,7 @@ how far they were (``told_through``), and the next exclusive commit lets them le
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from workflow_engine.errors import TransientError
 from workflow_engine.kernel import agenda
@@ -153,7 +153,9 @@ class Teller:
         if wake.at is None:
             return
         job = job_for(head, plan, wake, told.through)
-        wait = wake.at - at
+        # The caller looked for timers a moment before *at*, by the same clock: one that was ahead
+        # then may be past by now, and no queue takes a negative delay.
+        wait = max(wake.at - at, timedelta(0))
         if wait <= MAX_DELAY:
             self.job_transport.enqueue(job, delay=wait)
         else:

@@ -1,0 +1,27 @@
+"""A whole deployment on simulated time, where everything goes wrong that can, driven by one seed."""
+
+from workflow_engine.testing.simulation.explore import History, Report, SimulationError, explore, shrink, simulate
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates
+from workflow_engine.testing.simulation.observer import Violation
+from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
+from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
+
+__all__ = [
+    "QUIET",
+    "Ended",
+    "FaultRates",
+    "History",
+    "Plot",
+    "Report",
+    "Scenario",
+    "Signalling",
+    "SimulationError",
+    "Violation",
+    "apply_effect",
+    "die",
+    "explore",
+    "must_complete",
+    "shrink",
+    "simulate",
+    "take_time",
+]

@@ -1,0 +1,213 @@
+"""The clients of a simulated deployment: they start runs, signal, cancel and rerun them, and try
+again with the same key where they got no answer. Operators look after everything at odd moments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.model.commands import (
+    CancelRun,
+    ClaimPendingRuns,
+    Command,
+    CreateRun,
+    ExecuteJob,
+    FlushOutbox,
+    PollSuspendedStages,
+    ReapStaleLeases,
+    ReapStuckRuns,
+    ReplayDeadLetters,
+    RerunFrom,
+    SignalRun,
+    TransitionRun,
+)
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.results import RunSignalled
+from workflow_engine.testing.simulation.observer import Violation
+from workflow_engine.testing.simulation.processes import Deployment, Process
+from workflow_engine.testing.simulation.scenario import Plot, Signalling
+
+MOST_TRIES = 9
+MOST_REFILLS = 30
+CRASHED_CLIENT_RETURNS_AFTER = timedelta(seconds=15)
+# When a client cancels, reruns: from the run's creation.
+CANCELS = (timedelta(0), timedelta(seconds=1), timedelta(minutes=20))
+RERUNS = (timedelta(hours=3), timedelta(hours=8), timedelta(hours=30))
+
+
+@dataclass(slots=True)
+class Story:
+    """What became of one drawn plot. *run_id* is known once a client got an answer."""
+
+    plot: Plot
+    number: int
+    run_id: RunId | None = None
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class Clients:
+    """Everybody who sends commands to a deployment from outside."""
+
+    deployment: Deployment
+    stories: list[Story] = field(default_factory=list)
+    commands: int = 0
+    _drawn: int = 0
+    _first_answers: dict[str, object] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Draw the stories of this history, and the operators' moments."""
+        world, scenario = self.deployment.world, self.deployment.scenario
+        if scenario.runs is None:
+            chosen = list(range(1, len(scenario.plots) + 1))
+        else:
+            weights = (0, *(1,) * len(scenario.plots))
+            chosen = [world.choices.pick("plot", weights) for _ in range(scenario.runs)]
+        for place in chosen:
+            self._draw(place)
+        world.refill = self._refill
+        if world.rates.most_faults and scenario.runs is not None:
+            for _ in range(scenario.operators):
+                when = (1, 20, 400, 1500, 4000)[world.choices.pick("operator-at", (1,) * 5)]
+                world.at(world.now + timedelta(seconds=when), self._operate)
+
+    def _draw(self, place: int) -> None:
+        """The story of the plot at *place*, from 1; 0 is none."""
+        world = self.deployment.world
+        self._drawn += 1
+        if place:
+            story = Story(self.deployment.scenario.plots[place - 1], self._drawn)
+            self.stories.append(story)
+            begin = world.now + timedelta(seconds=(0, 1, 30, 400)[world.choices.pick("begin", (3, 3, 1, 1))])
+            world.at(begin, lambda: self._start(story))
+
+    def _refill(self) -> bool:
+        """One more story for a history that would end before it has seen enough."""
+        world, scenario = self.deployment.world, self.deployment.scenario
+        enough = world.steps >= scenario.least_steps and world.faults >= scenario.least_faults
+        if enough or scenario.runs is None or self._drawn >= scenario.runs + MOST_REFILLS:
+            return False
+        self._draw(world.choices.pick("plot", (0, *(1,) * len(scenario.plots))))
+        return True
+
+    def _start(self, story: Story) -> None:
+        world, plot = self.deployment.world, story.plot
+        start_at = None if plot.start_after is None else world.now + plot.start_after
+        command = CreateRun(
+            workflow_id=plot.workflow_id,
+            input=dict(plot.input),
+            config=dict(plot.config),
+            priority=story.number % 11,
+            start_at=start_at,
+            idempotency_key=f"story-{story.number}",
+            attributes={"story": story.number},
+        )
+
+        def created(result: Any) -> None:
+            if story.run_id is None:
+                story.run_id = RunId(result.run_id)
+                self._follow(story)
+
+        self._send(command, created)
+        if world.odd("create-again", 200):
+            self._send(command, created)
+
+    def _follow(self, story: Story) -> None:
+        world, plot = self.deployment.world, story.plot
+        for signalling in plot.signals:
+            self._plan_signal(story, signalling)
+        if plot.cancel and (how := world.odd("cancel", 200, len(CANCELS))):
+            world.at(world.now + CANCELS[how - 1], lambda: self._cancel(story))
+        if plot.rerun_from is not None and (how := world.odd("rerun", 400, len(RERUNS))):
+            world.at(world.now + RERUNS[how - 1], lambda: self._rerun(story))
+
+    def _plan_signal(self, story: Story, signalling: Signalling) -> None:
+        world = self.deployment.world
+        after = signalling.after[world.choices.pick(f"signal-{signalling.name}", (1,) * len(signalling.after))]
+        if after is None:
+            return
+        command = SignalRun(
+            run_id=str(story.run_id),
+            name=signalling.name,
+            payload=signalling.payload,
+            idempotency_key=f"signal-{story.number}-{signalling.name}",
+        )
+        world.at(world.now + after, lambda: self._send(command))
+        if world.odd("signal-again", 200):
+            world.at(world.now + after, lambda: self._send(command))
+
+    def _cancel(self, story: Story) -> None:
+        story.cancelled = True
+        self._send(CancelRun(run_id=str(story.run_id), reason="simulated", idempotency_key=f"cancel-{story.number}"))
+
+    def _rerun(self, story: Story) -> None:
+        self._send(
+            RerunFrom(
+                run_id=str(story.run_id),
+                from_stage_id=str(story.plot.rerun_from),
+                idempotency_key=f"rerun-{story.number}",
+            )
+        )
+
+    def _operate(self) -> None:
+        world = self.deployment.world
+        runs = [story for story in self.stories if story.run_id]
+        commands: list[Command] = [
+            ClaimPendingRuns(worker_id="operator"),
+            PollSuspendedStages(),
+            ReapStaleLeases(),
+            ReapStuckRuns(),
+            FlushOutbox(),
+            ReplayDeadLetters(),
+        ]
+        if runs:
+            plot, run_id = runs[-1].plot, str(runs[-1].run_id)
+            commands += [
+                TransitionRun(run_id=run_id),
+                ExecuteJob(run_id=run_id, workflow_id=plot.workflow_id, stage_id=self._first_stage(plot)),
+            ]
+        self._send(commands[world.choices.pick("operator", (1,) * len(commands))])
+
+    def _first_stage(self, plot: Plot) -> str:
+        deployment = self.deployment
+        return deployment.scenario.registry(deployment.deploys).get(plot.workflow_id).plan[0][0]
+
+    def _send(self, command: Command, then: Callable[[Any], None] | None = None) -> None:
+        """A client's process sends *command* until it has an answer; one that dies comes back."""
+        self.commands += 1
+        name, world = f"client-{self.commands}", self.deployment.world
+        process = self.deployment.start()
+
+        def come_back() -> None:
+            world.at(world.now + CRASHED_CLIENT_RETURNS_AFTER, lambda: self._send(command, then))
+
+        def work() -> None:
+            self._try(process, command, then)
+
+        world.spawn(name, work, process.clock, on_crash=come_back)
+
+    def _try(self, process: Process, command: Command, then: Callable[[Any], None] | None) -> None:
+        world = self.deployment.world
+        for tries in range(MOST_TRIES):
+            try:
+                result = process.kernel.dispatch(command)
+            except WorkflowEngineError as error:
+                if not error.retryable:
+                    return
+                world.sleep(timedelta(seconds=2**tries))
+            else:
+                self._check_same(command, result)
+                if then is not None:
+                    then(result)
+                return
+
+    def _check_same(self, command: Command, result: object) -> None:
+        """I6: the same key and content get the first result again."""
+        key = getattr(command, "idempotency_key", None)
+        if key is None or isinstance(result, RunSignalled):
+            return
+        first = self._first_answers.setdefault(key, result)
+        if first != result:
+            violation = Violation(f"I6: {command.type} answered {result} after it had answered {first}")
+            self.deployment.world.fail(violation)

@@ -1,0 +1,74 @@
+"""What a stage of a simulated workflow may do besides its work: take time, have an effect outside,
+or kill its process. Outside of a simulation these do nothing, so that a workflow may call them
+anywhere.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from workflow_engine.authoring.context import StageContext
+from workflow_engine.errors import StageTimeoutError
+from workflow_engine.testing.simulation.faults import Crash
+from workflow_engine.testing.simulation.world import World, current_world
+
+
+def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
+    """Run a stage in the thread of its process; only ``take_time`` can make it late.
+
+    Raises:
+        StageTimeoutError: it took more simulated time than *timeout*.
+        BaseException: whatever it raises.
+    """
+    task = current_world().current
+    if task is None:
+        raise LookupError("a stage runs outside of any task")
+    task.stage_deadline = current_world().now + timeout
+    try:
+        return asyncio.run(call()) if is_async else call()
+    except _TooLateError:
+        raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
+    finally:
+        task.stage_deadline = None
+
+
+class _TooLateError(Exception):
+    pass
+
+
+def take_time(span: timedelta) -> None:
+    """Let *span* of simulated time pass, while others go on."""
+    world = _world()
+    task = world.current if world is not None else None
+    if world is None or task is None:
+        return
+    deadline = task.stage_deadline
+    if deadline is not None and world.now + span > deadline:
+        world.sleep(deadline - world.now)
+        raise _TooLateError
+    world.sleep(span)
+
+
+def apply_effect(ctx: StageContext[Any]) -> None:
+    """Have an effect on the world outside, guarded by ``ctx.effect_key``: what a payment service
+    does with an idempotency key. The simulation checks that it is applied once."""
+    world = _world()
+    if world is not None:
+        applied = world.effects.setdefault(ctx.effect_key, [])
+        world.turn()
+        applied.append((ctx.run_id, ctx.stage_id))
+        world.turn()
+
+
+def die() -> None:
+    """Kill the process, as running out of memory does."""
+    if _world() is not None:
+        raise Crash
+
+
+def _world() -> World | None:
+    try:
+        return current_world()
+    except LookupError:
+        return None

@@ -1,0 +1,101 @@
+"""What is simulated: which workflows, which runs of them, and what clients do to those runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.kernel import KernelSettings, published_types
+from workflow_engine.model.runs import Head
+from workflow_engine.model.status import Status
+from workflow_engine.ports.clock import Clock
+from workflow_engine.testing.simulation.faults import FaultRates
+from workflow_engine.testing.simulation.world import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended, and what may explain it.
+
+    *output* is the JSON of the last group's output, *signalled* says when each signal was kept.
+    *lost_leases* is the most that one stage lost; *deployed* whether the workflows were replaced.
+    """
+
+    head: Head
+    output: bytes | None
+    cancelled: bool
+    reruns: int
+    lost_leases: int
+    deployed: bool
+    signalled: Mapping[str, datetime]
+    suspended_at: datetime | None = None
+
+    @property
+    def error(self) -> str | None:
+        """The class of the error that the run failed with."""
+        return self.head.failure.error.type if self.head.failure else None
+
+
+# All event types are published, so that the checks see as many of them as there can be.
+_EVERYTHING = published_types(["*"])
+Judge: TypeAlias = Callable[[Ended], str | None]
+
+
+def must_complete(ended: Ended) -> str | None:
+    """The usual verdict: COMPLETED, unless it was cancelled or its workers died too often."""
+    if ended.head.status is Status.COMPLETED:
+        return None
+    if ended.head.status is Status.CANCELLED and ended.cancelled:
+        return None
+    if ended.error == "LeaseLostError" and ended.lost_leases > 5:
+        return None
+    return f"it is {ended.head.status} ({ended.error}), and should be COMPLETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Signalling:
+    """A client sends *name* at one of *after* (from the run's creation), or not at all if there is
+    ``None`` among them."""
+
+    name: str
+    payload: Any
+    after: Sequence[timedelta | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One kind of run. *judge* says what is wrong with how it ended, ``None`` where nothing is."""
+
+    workflow_id: str
+    input: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    start_after: timedelta | None = None
+    signals: Sequence[Signalling] = ()
+    cancel: bool = True
+    rerun_from: str | None = None
+    judge: Judge = must_complete
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """*runs* runs of *plots* (each drawn by the seed; ``None``: one of each), on *workers* job
+    functions at once; more runs follow until a history has *least_steps* port calls and
+    *least_faults*. *deploys* replace the workflows one after another, in the middle."""
+
+    workflows: Sequence[WorkflowDefinition]
+    plots: Sequence[Plot]
+    runs: int | None = 6
+    workers: int = 3
+    deploys: Sequence[Sequence[WorkflowDefinition]] = ()
+    operators: int = 4
+    least_steps: int = 200
+    least_faults: int = 5
+    settings: KernelSettings = field(default_factory=lambda: KernelSettings(due_shards=2, published=_EVERYTHING))
+    rates: FaultRates = field(default_factory=FaultRates)
+    stores: Callable[[Clock], Stores] | None = None
+
+    def registry(self, deploys: int) -> Registry:
+        """The workflows after that many *deploys*."""
+        return Registry([self.workflows, *self.deploys][deploys])

@@ -1,0 +1,128 @@
+"""What must be true when a history has come to its end: nothing lost, nothing left behind, nothing
+done twice."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+
+from workflow_engine.hosts.waiting import outcome_of
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import Head
+from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.clients import Clients, Story
+from workflow_engine.testing.simulation.processes import Deployment
+from workflow_engine.testing.simulation.scenario import Ended
+from workflow_engine.testing.simulation.world import World
+
+_FOREVER = timedelta(days=3650)
+
+
+def check_end(world: World, deployment: Deployment, clients: Clients) -> Iterator[str]:
+    """One line for everything that is not as it must be."""
+    for head in world.observer.heads.values():
+        yield from check_told(world, head)
+        if not head.status.is_terminal:
+            yield f"liveness: run {head.run_id} is {head.status}, and nothing is left that would wake it"
+        elif head.due_at is not None:
+            yield f"rest: run {head.run_id} is over, and still in the due index"
+    yield from _check_left_behind(world)
+    yield from _check_effects(world)
+    kernel = _reader(world, deployment)
+    for story in clients.stories:
+        yield from _check_story(world, deployment, kernel, story)
+
+
+def check_told(world: World, head: Head) -> Iterator[str]:
+    """All events of a run were accepted in order, or are dead letters."""
+    observer = world.observer
+    total, through = len(observer.events[head.run_id]), observer.accepted_through[head.run_id]
+    if head.untold:
+        yield f"I5: run {head.run_id} has {head.untold} events that were never told"
+    if through < total:
+        yield f"I5: of {total} events of run {head.run_id}, {through} were accepted in order"
+
+
+def _check_left_behind(world: World) -> Iterator[str]:
+    if world.jobs.pending():
+        yield f"rest: {world.jobs.pending()} messages are left in the queue"
+    if world.timers.next_fire_at() is not None:
+        yield "rest: a schedule is left"
+    until = world.now + _FOREVER
+    for shard in range(world.settings.due_shards):
+        if world.persistence.list_due(shard, until=until, limit=1).runs:
+            yield f"rest: shard {shard} of the due index is not empty"
+
+
+def _check_effects(world: World) -> Iterator[str]:
+    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for key, applied in world.effects.items():
+        if len(set(applied)) != 1:
+            yield f"effects: the key {key} was used by {sorted(set(applied))}"
+        for place in applied:
+            keys[place].add(key)
+    for (run_id, stage_id), used in keys.items():
+        allowed = 1 + world.observer.reruns[RunId(run_id)]
+        if len(used) > allowed:
+            yield f"effects: stage {stage_id} of run {run_id} had its effect {len(used)} times"
+
+
+def _reader(world: World, deployment: Deployment) -> Kernel:
+    """A kernel that only reads, over the ports themselves."""
+    return Kernel(
+        persistence=world.persistence,
+        blob_store=world.blobs,
+        job_transport=world.jobs,
+        event_sink=world.sink,
+        scheduler=world.timers,
+        clock=world.clock,
+        registry=deployment.scenario.registry(deployment.deploys),
+        settings=world.settings,
+    )
+
+
+def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: Story) -> Iterator[str]:
+    if story.run_id is None:
+        return
+    head = world.persistence.load_head(story.run_id)
+    if head is None:
+        yield f"lost: run {story.run_id} was answered, and is not there"
+        return
+    if head.status is Status.COMPLETED:
+        yield from _check_counted(world, kernel, head)
+    ended = _ended(world, deployment, kernel, story, head)
+    verdict = story.plot.judge(ended)
+    if verdict is not None:
+        yield f"outcome: run {head.run_id} of {head.workflow_id}: {verdict}"
+
+
+def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
+    """Each stage of a completed run was counted once in the generation that its output is of."""
+    definition = kernel.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+    if definition.fingerprint != head.fingerprint:
+        return
+    for group, stages in enumerate(definition.plan):
+        for ordinal, stage_id in enumerate(stages):
+            generations = {
+                base
+                for run, base, at, place in world.observer.finished
+                if (run, at, place) == (head.run_id, group, ordinal)
+            }
+            if head.base_of(group) not in generations:
+                yield f"counted: stage {stage_id} of run {head.run_id} has no outcome, and the run is COMPLETED"
+
+
+def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, head: Head) -> Ended:
+    outcome = outcome_of(kernel, head) if head.status is Status.COMPLETED else None
+    observer = world.observer
+    suspended = [event.at for event in observer.events[head.run_id] if event.type == "stage:suspended"]
+    return Ended(
+        head=head,
+        output=outcome.output if outcome else None,
+        cancelled=story.cancelled,
+        reruns=observer.reruns[head.run_id],
+        lost_leases=observer.lost_leases[head.run_id],
+        deployed=deployment.deploys > 0,
+        signalled={name: at for (run, name), at in observer.signalled.items() if run == head.run_id},
+        suspended_at=suspended[-1] if suspended else None,
+    )

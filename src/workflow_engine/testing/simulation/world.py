@@ -1,0 +1,500 @@
+"""The simulated world: processes, the ports they share, time, and whatever goes wrong between them.
+
+One decision-maker (``Choices``) says who goes on at every port call and what happens to the call.
+Everything that is not the engine's own lives here: how a function is invoked, killed and invoked
+again, how a queue delivers, how a timer fires.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from typing_extensions import override
+
+from workflow_engine.adapters.memory import (
+    MemoryBlobStore,
+    MemoryEventSink,
+    MemoryJobTransport,
+    MemoryPersistence,
+    MemoryScheduler,
+)
+from workflow_engine.errors import TransientError
+from workflow_engine.kernel import KernelSettings
+from workflow_engine.model.commands import Command
+from workflow_engine.model.events import RunEvent
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.clock import Clock
+from workflow_engine.ports.events import NOT_TRIED, Refusal
+from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.testing.simulation.baton import Aborted, Carrier, Relay
+from workflow_engine.testing.simulation.choices import Choices
+from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates
+from workflow_engine.testing.simulation.identity import ProcessClock
+from workflow_engine.testing.simulation.invariants import Bounds
+from workflow_engine.testing.simulation.observer import Observer, Violation, describe
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+# What one port call takes.
+LATENCY = timedelta(milliseconds=7)
+# SQS: six times the function's timeout (Lambda developer guide, "Using Lambda with Amazon SQS").
+VISIBILITY = timedelta(seconds=5400)
+MAX_RECEIVES = 5
+# A history that does not come to rest in so many steps never does.
+MAX_STEPS = 20_000
+
+_local = threading.local()
+
+
+@dataclass(slots=True)
+class Task:
+    """One thing that a process does: an invocation, a tick, a client's call.
+
+    It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's.
+    """
+
+    name: str
+    work: Callable[[], None]
+    wake_at: datetime
+    number: int
+    clock: Clock
+    kill_at: datetime | None = None
+    on_crash: Callable[[], None] | None = None
+    on_end: Callable[[], None] | None = None
+    stage_deadline: datetime | None = None
+    carrier: Carrier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a history."""
+
+    at: datetime
+    task: str
+    call: str
+    subject: object
+    answer: object
+    fault: Fault = Fault.NONE
+
+    @override
+    def __str__(self) -> str:
+        fault = "" if self.fault is Fault.NONE else f" !! {self.fault.name.lower().replace('_', ' ')}"
+        answer = "" if self.answer is None else f" -> {describe(self.answer)}"
+        return (
+            f"{self.at:%d %H:%M:%S.%f}"[:-3] + f" {self.task:<12} {self.call} {describe(self.subject)}{answer}{fault}"
+        )
+
+
+@dataclass(slots=True)
+class Stores:
+    """What may be another adapter than the one in memory."""
+
+    persistence: Persistence
+    blobs: BlobStore = field(default_factory=MemoryBlobStore)
+
+
+class World:
+    """Runs tasks one at a time, moves time when all of them wait, and checks every effect."""
+
+    def __init__(
+        self,
+        choices: Choices,
+        *,
+        rates: FaultRates,
+        settings: KernelSettings,
+        stores: Callable[[Clock], Stores] | None = None,
+    ) -> None:
+        self.choices, self.rates, self.settings = choices, rates, settings
+        self.now = START
+        self.clock = ProcessClock(lambda: self.now)
+        kept = stores(self.clock) if stores else Stores(MemoryPersistence(self.clock))
+        self.persistence, self.blobs = kept.persistence, kept.blobs
+        self.jobs = MemoryJobTransport(self.clock, visibility=VISIBILITY, max_receives=MAX_RECEIVES)
+        self.sink = MemoryEventSink()
+        self.timers = MemoryScheduler(self.clock, cast(JobTransport, _Firing(self)))
+        skew = MAX_SKEW if rates.skewed_clocks else timedelta(0)
+        self.bounds = Bounds(settings.horizon, skew)
+        self.observer = Observer(self.persistence, self.bounds)
+        self.history: list[Step] = []
+        self.calls: list[tuple[str, int]] = []
+        self.steps = self.faults = self.crashes = 0
+        self.failure: BaseException | None = None
+        self.current: Task | None = None
+        self.environment: Callable[[], datetime | None] = lambda: None
+        self.refill: Callable[[], bool] = lambda: False
+        self.effects: dict[str, list[tuple[str, str]]] = {}
+        self._weights: dict[str, tuple[int, ...]] = {}
+        self._tasks: list[Task] = []
+        self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._numbers = 0
+        self._relay = Relay()
+        self._ended = False
+
+    # Who does what, and when
+
+    def at(self, when: datetime, do: Callable[[], None]) -> None:
+        """Have *do* called at that time, between steps."""
+        self._numbers += 1
+        heapq.heappush(self._agenda, (when, self._numbers, do))
+
+    def spawn(self, name: str, work: Callable[[], None], clock: Clock, **facts: Any) -> Task:
+        """Start a task."""
+        self._numbers += 1
+        wake_at = facts.pop("wake_at", self.now)
+        task = Task(name, work, wake_at, self._numbers, clock, **facts)
+        self._tasks.append(task)
+        return task
+
+    def run(self) -> None:
+        """Let everything happen, until nothing is left to happen.
+
+        Raises:
+            Violation: an invariant does not hold.
+        """
+        _local.world = self
+        try:
+            self._pass_on(None)
+            if not self._ended:
+                self._relay.wait_in_main()
+        finally:
+            self._abort_rest()
+            self._relay.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def turn(self) -> None:
+        """The current task gives others the chance to go on before it does."""
+        task = self.current
+        if self._ended or task is None:
+            raise Aborted
+        self.now += LATENCY
+        self._pass_on(task)
+        if self._ended:
+            raise Aborted
+        if task.kill_at is not None and self.now >= task.kill_at:
+            task.kill_at = None
+            # Lambda kills; a worker on a machine that slept goes on, as a ghost.
+            if not self.choices.pick(f"{task.name}/outlives", (1, 1)):
+                raise Crash
+
+    def sleep(self, span: timedelta) -> None:
+        """The current task waits."""
+        if self.current is not None:
+            self.current.wake_at = _whole(self.now + span)
+            self.turn()
+
+    def fail(self, failure: BaseException) -> None:
+        """End the history here."""
+        self.failure = self.failure or failure
+        self._ended = True
+
+    def _pass_on(self, task: Task | None) -> None:
+        following = None
+        try:
+            following = None if self._ended else self._next(task)
+        except Exception as error:
+            self.fail(error)
+        if following is None:
+            self._ended = True
+        if following is task and task is not None:
+            return
+        self.current = following
+        own = task.carrier if task is not None else None
+        if following is None:
+            if task is None:
+                return
+            self._relay.hand_to_main()
+        else:
+            self._start(following)
+        if own is not None:
+            own.baton.acquire()
+            self.current = task
+
+    def _start(self, task: Task) -> None:
+        if task.carrier is None:
+            task.carrier = self._relay.take(lambda: self._perform(task))
+        task.carrier.baton.release()
+
+    def _perform(self, task: Task) -> None:
+        _local.world = self
+        try:
+            task.work()
+        except Aborted:
+            pass
+        except Crash:
+            self.crashes += 1
+            if task.on_crash is not None and not self._ended:
+                task.on_crash()
+        except BaseException as error:
+            self.fail(error)
+        if task.on_end is not None and not self._ended:
+            task.on_end()
+        carrier = task.carrier
+        assert carrier is not None
+        self._tasks.remove(task)
+        self._relay.release(carrier)
+        if self._ended:
+            self.current = None
+            self._relay.hand_to_main()
+            return
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """The baton goes on from a task that has ended."""
+        following = None
+        try:
+            following = self._next(None)
+        except Exception as error:
+            self.fail(error)
+        self.current = following
+        if following is None:
+            self._ended = True
+            self._relay.hand_to_main()
+        else:
+            self._start(following)
+
+    def _abort_rest(self) -> None:
+        self._ended = True
+        for task in list(self._tasks):
+            if task.carrier is not None:
+                self.current = task
+                task.carrier.baton.release()
+                self._relay.wait_in_main()
+        self._tasks.clear()
+
+    def _next(self, current: Task | None) -> Task | None:
+        """Who goes on: the current task, another one that can, or whoever can first."""
+        if self.steps > MAX_STEPS:
+            raise Violation(f"liveness: no rest after {MAX_STEPS} steps")
+        while True:
+            self._happen()
+            ready = [task for task in self._tasks if task.wake_at <= self.now]
+            if ready:
+                return self._chosen(ready, current)
+            times = [task.wake_at for task in self._tasks]
+            times += [self._agenda[0][0]] if self._agenda else []
+            outside = self.environment()
+            times += [outside] if outside is not None else []
+            if not times:
+                if self.refill():
+                    continue
+                return None
+            self.now = max(self.now, _whole(min(times)))
+
+    def _happen(self) -> None:
+        while self._agenda and self._agenda[0][0] <= self.now:
+            heapq.heappop(self._agenda)[2]()
+        self.environment()
+
+    def _chosen(self, ready: list[Task], current: Task | None) -> Task:
+        if len(ready) == 1:
+            return ready[0]
+        if current is not None and current in ready:
+            ready.remove(current)
+            ready.insert(0, current)
+        weights = (3 * len(ready), *[2] * (len(ready) - 1))
+        return ready[self.choices.pick("turn", weights)]
+
+    # What a port call meets
+
+    def call(self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """A port call of the current task: others may go first, and something may go wrong."""
+        task = self.current
+        if task is None or self._ended:
+            raise Aborted
+        self.steps += 1
+        label = f"{task.name}/{port}.{name}"
+        self.calls.append((label, self.choices.asked(label)))
+        fault = self._fault(label, name)
+        self.turn()
+        if fault is Fault.STALL_BEFORE:
+            self._stall(label)
+        if fault is Fault.CRASH_BEFORE:
+            self._told(task, port, name, args, None, fault)
+            raise Crash
+        if fault is Fault.FAIL_BEFORE:
+            return self._told(task, port, name, args, self._unanswered(port, name, args), fault)
+        answer = self._effect(port, name, method, args, kwargs, label if fault is Fault.PARTIAL else None)
+        if fault is Fault.TWICE:
+            self._told(task, port, name, args, answer, fault)
+            self.turn()
+            answer = self._effect(port, name, method, args, kwargs, None)
+        self._told(task, port, name, args, answer, fault)
+        if fault is Fault.STALL_AFTER:
+            self._stall(label)
+        if fault is Fault.CRASH_AFTER:
+            raise Crash
+        return self._unanswered(port, name, args) if fault is Fault.ANSWER_LOST else answer
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong any more, so that everything can come to its end."""
+        return self.faults >= self.rates.most_faults or self.steps >= self.rates.most_steps
+
+    def _fault(self, label: str, name: str) -> Fault:
+        if self.calm:
+            return Fault.NONE
+        weights = self._weights.get(name)
+        if weights is None:
+            weights = self._weights[name] = self.rates.weights(name)
+        fault = Fault(self.choices.pick(label, weights))
+        self.faults += fault is not Fault.NONE
+        return fault
+
+    def odd(self, label: str, per_mille: int, ways: int = 1) -> int:
+        """Whether something happens that is no port call's fault, and in which of *ways*."""
+        if self.calm or not self.rates.unruly_messages:
+            return 0
+        found = self.choices.pick(label, (1000 - per_mille, *[max(per_mille // ways, 1)] * ways))
+        self.faults += found > 0
+        return found
+
+    def _stall(self, label: str) -> None:
+        self.sleep(STALLS[self.choices.pick(f"{label}/stall", (4, 3, 3, 1))])
+
+    def _told(self, task: Task, port: str, name: str, args: Any, answer: Any, fault: Fault) -> Any:
+        subject = args[0] if args else None
+        self.history.append(Step(self.now, task.name, f"{port}.{name}", subject, answer, fault))
+        return answer
+
+    @staticmethod
+    def _unanswered(port: str, name: str, args: Any) -> Any:
+        """How each port says that the service did not answer."""
+        if name == "emit":
+            first = Refusal(reason="InternalFailure", counts=False)
+            return [first, *[NOT_TRIED] * (len(args[0]) - 1)]
+        if name == "enqueue_parallel":
+            return tuple(args[0])
+        raise TransientError(service=port, operation=name, code="ServiceUnavailable")
+
+    def _effect(
+        self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
+    ) -> Any:
+        try:
+            effect = _EFFECTS.get(name)
+            if effect is not None:
+                return effect(self, method, args, kwargs, partial)
+            return method(*args, **kwargs)
+        except Violation as violation:
+            self._told(self.current, port, name, args, None, Fault.NONE)  # type: ignore[arg-type]
+            self.fail(violation)
+            raise Aborted from violation
+
+    def _commit(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
+        commit = args[0]
+        run_id = commit.after.run_id if hasattr(commit, "after") else commit.run_id
+        before = self.persistence.load_head(run_id)
+        answer = method(commit)
+        self.observer.committed(before, commit, answer, self.now)
+        return answer
+
+    def _rearm(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
+        wishes = args[0]
+        before = self.persistence.load_heads([wish.run_id for wish in wishes])
+        won = method(wishes)
+        self.observer.rearmed(before, wishes, won, self.now)
+        return won
+
+    def _bury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
+        method(*args)
+        self.observer.buried(args[0])
+
+    def _emit(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
+        events: Sequence[RunEvent] = args[0]
+        if partial is None or not events:
+            answers: Sequence[Refusal | None] = method(events)
+            self.observer.emitted([event for event, answer in zip(events, answers, strict=True) if answer is None])
+            return answers
+        return self._emit_partially(method, events, partial)
+
+    def _emit_partially(self, method: Callable[..., Any], events: Sequence[RunEvent], label: str) -> Any:
+        """EventBridge judges entry by entry: those behind a refused one may be accepted."""
+        refused = self.choices.pick(f"{label}/refused", (1,) * len(events))
+        counts = self.choices.pick(f"{label}/counts", (1, 1)) > 0
+        behind = self.choices.pick(f"{label}/behind", (1, 1)) > 0
+        taken = [*events[:refused], *(events[refused + 1 :] if behind else [])]
+        method(taken)
+        self.observer.emitted(taken)
+        first = Refusal(reason="simulated", counts=counts)
+        return [*[None] * refused, first, *[NOT_TRIED] * (len(events) - refused - 1)]
+
+    def _enqueue(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
+        self.observer.sent(args[0])
+        return method(*args, **kwargs)
+
+    def _enqueue_parallel(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
+        commands: Sequence[Command] = args[0]
+        for command in commands:
+            self.observer.sent(command)
+        if partial is None or not commands:
+            return method(commands)
+        sent = self.choices.pick(f"{partial}/sent", (1,) * len(commands))
+        method(commands[:sent])
+        return tuple(commands[sent:])
+
+    def _schedule(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
+        self.observer.sent(args[0])
+        return method(*args, **kwargs)
+
+
+_EFFECTS: Mapping[str, Callable[..., Any]] = {
+    "commit": World._commit,
+    "rearm": World._rearm,
+    "put_dead_letter": World._bury,
+    "emit": World._emit,
+    "enqueue": World._enqueue,
+    "enqueue_parallel": World._enqueue_parallel,
+    "schedule": World._schedule,
+}
+
+
+def _whole(instant: datetime) -> datetime:
+    """The next whole millisecond: what the clocks of processes can show."""
+    return instant + timedelta(microseconds=-instant.microsecond % 1000)
+
+
+class _Firing:
+    """What EventBridge Scheduler does with the timers that are due: late, twice or never, too."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def enqueue(self, command: Command) -> None:
+        world = self._world
+        how = world.odd("timer", 150, 3)
+        if how == 1:
+            return
+        world.jobs.enqueue(command, delay=timedelta(seconds=600 if how == 2 else 0))
+        if how == 3:
+            world.jobs.enqueue(command)
+
+
+class Interposed:
+    """A port as a process sees it: every call goes through the world."""
+
+    def __init__(self, world: World, port: str, target: object) -> None:
+        self._world, self._port, self._target = world, port, target
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        world, port, method = self._world, self._port, getattr(self._target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return world.call(port, name, method, args, kwargs)
+
+        setattr(self, name, call)
+        return call
+
+
+def current_world() -> World:
+    """The world of the simulation that this thread is part of.
+
+    Raises:
+        LookupError: it is part of none.
+    """
+    world: World | None = getattr(_local, "world", None)
+    if world is None:
+        raise LookupError("this is no simulation")
+    return world
