@@ -49,7 +49,7 @@ def test_a_start_time_that_passes_between_two_looks_at_the_clock_is_sent_at_once
         ids=ProcessIds(1),
     )
     for seconds in range(1, 9):
-        start_at = time.now() + timedelta(seconds=seconds)
+        start_at = time.now() + timedelta(seconds=seconds + 0.5)
         kernel.dispatch(CreateRun(workflow_id="chain", input={"value": 1}, start_at=start_at))
 
     assert jobs.pending() == 8
