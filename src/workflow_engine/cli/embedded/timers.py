@@ -94,7 +94,7 @@ class ScheduleFirer:
 
     def next_at(self) -> datetime | None:
         """When the next of the schedules seen by the last look fires."""
-        times = [self._next(schedule) for _, schedule in self._known.values() if schedule["State"] == "ENABLED"]
+        times = [self._next(schedule) for _, schedule in self._known.values() if schedule.get("State") != "DISABLED"]
         return min((at for at in times if at is not None), default=None)
 
     def _schedules(self) -> Iterator["GetScheduleOutputTypeDef"]:
@@ -112,7 +112,7 @@ class ScheduleFirer:
         self._known = seen
         # Only queues can be targets here; other services do not run.
         wanted = [schedule for _, schedule in seen.values() if ":sqs:" in schedule["Target"]["Arn"]]
-        yield from [schedule for schedule in wanted if schedule["State"] == "ENABLED"]
+        yield from [schedule for schedule in wanted if schedule.get("State") != "DISABLED"]
 
     def _next(self, schedule: "GetScheduleOutputTypeDef") -> datetime | None:
         created_at, last = schedule["CreationDate"], self._last.get(schedule["Name"])
