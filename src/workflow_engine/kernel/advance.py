@@ -232,7 +232,7 @@ class Advancer:
     ) -> tuple[Head, Told]:
         """Tell what our commit made, join if it was the last of its group."""
         if head.group == lease.group and agenda.all_done(head.active):
-            head = self._join(head, definition, told, invocation)
+            head = self._join(head, definition, told, invocation, goes_on=True)
         if head.status.is_terminal:
             return head, self.rest(head, definition.plan, told, invocation)
         if head.group != lease.group:
@@ -271,7 +271,7 @@ class Advancer:
     def _joined(self, head: Head, definition: WorkflowDefinition, invocation: Invocation) -> RunTransitioned:
         told = self.teller.tell_events(head, Told())
         group = head.group
-        head = self._join(head, definition, told, invocation)
+        head = self._join(head, definition, told, invocation, goes_on=False)
         if head.status.is_terminal:
             self.rest(head, definition.plan, told, invocation)
             return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
@@ -279,13 +279,23 @@ class Advancer:
         self.teller.tell(head, definition.plan, told, jobs=jobs)
         return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
 
-    def _join(self, head: Head, definition: WorkflowDefinition, told: Told, invocation: Invocation) -> Head:
+    def _join(
+        self,
+        head: Head,
+        definition: WorkflowDefinition,
+        told: Told,
+        invocation: Invocation,
+        *,
+        goes_on: bool,
+    ) -> Head:
+        """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
+        taken by a wake-up, which performs nothing, it would hold the run up until it ends."""
         group = head.group
 
         def decide(now: Head) -> Exclusive | None:
             if now.status.is_terminal or now.group != group or not agenda.all_done(now.active):
                 return None
-            until = next_lease_end(now, definition, invocation)
+            until = next_lease_end(now, definition, invocation) if goes_on else None
             known = self.teller.spill(now, told)
             moment = invocation.moment()
             return transitions.join(now, definition.plan, moment, told=known, next_until=until)
