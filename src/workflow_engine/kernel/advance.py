@@ -34,7 +34,7 @@ from workflow_engine.kernel.records import Recorder
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
-from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.commits import Exclusive, Shared, newest_base
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.payloads import ErrorInfo
@@ -91,9 +91,7 @@ class Advancer:
             self.rest(head, (), Told(), invocation)
             return RunTransitioned(action="noop")
         try:
-            definition = self.definitions.for_run(head)
-            if head.deadline <= invocation.clock.now():
-                raise RunExpiredError(run_id=head.run_id, deadline=head.deadline)
+            definition = self.definition_of(head, invocation)
         except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
             self.fail_run(head, error, invocation)
             return RunTransitioned(action="failed")
@@ -103,6 +101,18 @@ class Advancer:
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
         self._settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
+
+    def definition_of(self, head: Head, invocation: Invocation) -> WorkflowDefinition:
+        """What a run that is to go on now goes on with.
+
+        Raises:
+            WorkflowNotFoundError, DefinitionChangedError, RunExpiredError: it cannot.
+        """
+        # Without this look at each lease, what waits no longer than until the deadline would, once
+        # that is there, be due again at once, and again, until a tick comes by.
+        if head.deadline <= invocation.clock.now():
+            raise RunExpiredError(run_id=head.run_id, deadline=head.deadline)
+        return self.definitions.for_run(head)
 
     def plan_of(self, head: Head) -> transitions.Plan | None:
         """The stages that a run goes on with; ``None`` where it cannot."""
@@ -116,15 +126,17 @@ class Advancer:
         failure = transitions.failure_of(None, ErrorInfo(error.code, str(error)[:1000], error.retryable))
 
         def decide(now: Head) -> Exclusive | None:
-            if now.status.is_terminal:
+            # What was wrong with the run before a rerun says nothing of the rerun.
+            if now.status.is_terminal or newest_base(now) != newest_base(head):
                 return None
             return transitions.fail_run(now, failure, invocation.moment(), told=Told())
 
-        head, ours = commit_decided(self.persistence, head, decide)
+        after, ours = commit_decided(self.persistence, head, decide)
         if ours:
-            self._observe_end(head)
-        self.rest(head, (), Told(), invocation)
-        return head
+            self._observe_end(after)
+        if after.status.is_terminal:
+            self.rest(after, (), Told(), invocation)
+        return after
 
     def note(self, head: Head, annotation: Annotation, invocation: Invocation) -> None:
         """Tell that something was noted from outside."""

@@ -5,6 +5,7 @@ Redelivery is harmless: the head says what is left to do.
 
 from workflow_engine.errors import (
     DefinitionChangedError,
+    RunExpiredError,
     RunNotFoundError,
     WorkflowNotFoundError,
 )
@@ -51,8 +52,8 @@ def execute_job(
     if lease is None:
         return _unclaimed(head, command, invocation, advancer, teller)
     try:
-        definition = definitions.for_run(head)
-    except (WorkflowNotFoundError, DefinitionChangedError) as error:
+        definition = advancer.definition_of(head, invocation)
+    except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
         advancer.fail_run(head, error, invocation)
         if isinstance(error, WorkflowNotFoundError):
             raise

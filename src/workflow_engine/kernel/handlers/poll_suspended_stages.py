@@ -1,10 +1,9 @@
 """``stage.poll_suspended``: makes the checks that are due, here and now."""
 
-from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
+from workflow_engine.errors import DefinitionChangedError, RunExpiredError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.claiming import take
-from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.kernel.transitions import Told
@@ -24,7 +23,6 @@ def poll_suspended_stages(
     persistence: Persistence,
     sweeper: Sweeper,
     advancer: Advancer,
-    definitions: Definitions,
 ) -> SuspendedStagesPolled:
     """Claim each suspended stage whose wait is over, check it, and move its run on.
 
@@ -42,7 +40,7 @@ def poll_suspended_stages(
         for wake in _due(head, invocation):
             if checked == command.max_checks:
                 break
-            result = _check(head, wake, invocation, persistence, advancer, definitions)
+            result = _check(head, wake, invocation, persistence, advancer)
             if result is None:
                 continue
             checked += 1
@@ -63,11 +61,10 @@ def _check(
     invocation: Invocation,
     persistence: Persistence,
     advancer: Advancer,
-    definitions: Definitions,
 ) -> JobExecuted | None:
     try:
-        definition = definitions.for_run(head)
-    except (WorkflowNotFoundError, DefinitionChangedError) as error:
+        definition = advancer.definition_of(head, invocation)
+    except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
         advancer.fail_run(head, error, invocation)
         return JobExecuted(outcome="failed", error=str(error))
     stage_id = definition.plan[head.group][wake.ordinal]
