@@ -20,7 +20,7 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost, outcome_of
 from workflow_engine.kernel import Kernel, KernelSettings
@@ -87,6 +87,7 @@ class VirtualEngine:
         self.settings = settings or KernelSettings()
         self.observer = observer
         self._workflows: dict[tuple[str, int], WorkflowDefinition] = {}
+        self._plugins: tuple[Plugin, ...] = ()
         self._runs: list[VirtualRun] = []
         self.deploy(*workflows)
 
@@ -95,10 +96,11 @@ class VirtualEngine:
         """All events that were accepted, in order, repeats included."""
         return list(self.event_sink.accepted)
 
-    def deploy(self, *workflows: WorkflowDefinition) -> None:
+    def deploy(self, *workflows: WorkflowDefinition, plugins: Sequence[Plugin] | None = None) -> None:
         """Put *workflows* in the place of all that are there, as a deploy does: runs in flight
-        go on with them, or fail with ``DefinitionChangedError``."""
-        registry = Registry(workflows)
+        go on with them, or fail with ``DefinitionChangedError``. *plugins* stay unless given."""
+        self._plugins = self._plugins if plugins is None else tuple(plugins)
+        registry = Registry(workflows, plugins=self._plugins)
         self._workflows = {(workflow.id, workflow.version): workflow for workflow in workflows}
         self.kernel = Kernel(
             persistence=self.persistence,
