@@ -31,11 +31,12 @@ def check_commit(
 ) -> Iterator[str]:
     """What is wrong with *commit* having turned *before* into *after*."""
     yield from check_writer(before, commit, after)
+    if before is not None:
+        yield from check_terminal(before, after)
     yield from check_listed(after, at=at, bounds=bounds)
     if before is None:
         return
     yield from check_due_moves(before, commit, after)
-    yield from check_terminal(before, after)
     yield from check_epochs(before, after)
     yield from check_entries(before, after, at=at, bounds=bounds)
 

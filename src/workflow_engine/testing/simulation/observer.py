@@ -214,7 +214,7 @@ def _said_head(head: Head) -> str:
     stages = " ".join(f"{entry.state.name.lower()}@{entry.epoch}" for entry in head.active)
     due = head.due_at.strftime("%d %H:%M:%S") if head.due_at else "-"
     told = f"told {head.told}+{head.untold}"
-    return f"v{head.version} {head.status} group {head.group} [{stages}] {told} due {due}"
+    return f"v{head.version} by {head.by} {head.status} group {head.group} [{stages}] {told} due {due}"
 
 
 _SAID: Mapping[type, Callable[[Any], str]] = {

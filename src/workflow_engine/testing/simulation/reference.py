@@ -1,5 +1,6 @@
 """Reference workflows that between them use every feature there is, and what must become of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,9 @@ from workflow_engine.authoring import (
     stage,
 )
 from workflow_engine.errors import PermanentError
+from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates
 from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
 
@@ -264,6 +267,15 @@ def woken(_payload: None) -> Number:
 expiring = Workflow("expiring", input=Number, max_duration=timedelta(hours=5)).pipe(wait_long).build()
 
 
+@stage("overflow", timeout=timedelta(minutes=1))
+def overflow(number: Number) -> Number:
+    """An output that is larger than a payload may be."""
+    return Number(value=number.value, padding="x" * MAX_PAYLOAD_BYTES)
+
+
+oversized = Workflow("oversized", input=Number).pipe(overflow).build()
+
+
 def _completes_with(value: int) -> Any:
     expected = f'"value":{value}'
 
@@ -332,3 +344,32 @@ PLOTS = (
 )
 WORKFLOWS = (chain, fan, mixed, batch, approval, big, hopeless, overtime, deadly, expiring)
 REFERENCE = Scenario(WORKFLOWS, PLOTS)
+# Of its own, since it moves 16 MB a run.
+OVERSIZED = Scenario(
+    (oversized,),
+    [Plot("oversized", {"value": 1}, judge=_fails_with("PayloadTooLargeError"))],
+    runs=1,
+    least_steps=0,
+    least_faults=0,
+)
+
+
+def _without_lost_leases(ended: Ended) -> str | None:
+    if ended.lost_leases:
+        return f"a stage lost its worker {ended.lost_leases} times, and no worker was killed"
+    return None
+
+
+# A request that is sent twice costs nothing: nobody takes the refusal of the second for a defeat.
+DOUBLED = replace(
+    REFERENCE,
+    plots=[replace(plot, judge=_without_lost_leases) for plot in PLOTS if plot.workflow_id != "deadly"],
+    rates=replace(QUIET, twice=60),
+)
+# Groups alone, on workers that often hang, for what can go wrong between siblings.
+SIBLINGS = replace(
+    REFERENCE,
+    plots=[plot for plot in PLOTS if plot.workflow_id in ("fan", "mixed")],
+    runs=4,
+    rates=FaultRates(stall=25),
+)

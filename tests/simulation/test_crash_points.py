@@ -1,0 +1,28 @@
+"""A crash before and after every port call of every reference workflow, and whatever clients do to it."""
+
+from dataclasses import replace
+
+import pytest
+
+from workflow_engine.testing.simulation import Plot
+from workflow_engine.testing.simulation.crash_points import survive_crashes
+from workflow_engine.testing.simulation.faults import Fault
+from workflow_engine.testing.simulation.reference import PLOTS, REFERENCE
+
+NAMES = [f"{place}-{plot.workflow_id}" for place, plot in enumerate(PLOTS)]
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=NAMES)
+def test_every_crash_is_survived(plot: Plot) -> None:
+    report = survive_crashes(replace(REFERENCE, plots=(plot,)), pairs=10)
+
+    assert report.points == 2 * report.calls
+    assert report.points > 0
+
+
+@pytest.mark.parametrize("fault", [Fault.FAIL_BEFORE, Fault.ANSWER_LOST, Fault.TWICE], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("plot", PLOTS[:3], ids=NAMES[:3])
+def test_every_call_may_fail_lose_its_answer_or_happen_twice(plot: Plot, fault: Fault) -> None:
+    report = survive_crashes(replace(REFERENCE, plots=(plot,)), faults=[fault])
+
+    assert report.points == report.calls
