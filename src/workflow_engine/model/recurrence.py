@@ -165,10 +165,10 @@ def _cron(fields: str) -> Cron:
 
 
 def _next_of_cron(cron: Cron, zone: tzinfo, after: datetime) -> datetime | None:
-    start = after.astimezone(zone).replace(tzinfo=None, fold=0, second=0, microsecond=0)
+    start = after.astimezone(zone).replace(tzinfo=None, second=0, microsecond=0)
     for wall in cron.wall_times(start):
         instant = wall.replace(tzinfo=zone).astimezone(UTC)
-        exists = instant.astimezone(zone).replace(tzinfo=None, fold=0) == wall
+        exists = instant.astimezone(zone).replace(tzinfo=None) == wall
         if exists and instant > after:
             return instant
     return None
