@@ -14,10 +14,14 @@ from botocore.config import Config
 from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
+    IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 from typing_extensions import override
 
 from workflow_engine.adapters.aws.errors import translating
@@ -29,6 +33,7 @@ from workflow_engine.errors import (
     AwsRequestError,
     BlobNotFoundError,
     InvalidCommandError,
+    PayloadTooLargeError,
     TransientError,
     WorkflowEngineError,
 )
@@ -239,6 +244,22 @@ def test_what_is_refused_for_good_is_not_retryable(
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseParserError("no XML"),
+        IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        FlexibleChecksumError(error_msg="no match"),
+        CredentialRetrievalError(provider="container-role", error_msg="timed out"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_half_an_answer_is_transient(error: Exception) -> None:
+    with pytest.raises(TransientError) as caught, translating("S3", "GetObject"):
+        raise error
+    assert caught.value.service_code == type(error).__name__
+
+
 def test_without_credentials_a_request_cannot_be_made() -> None:
     with pytest.raises(AwsRequestError) as caught, translating("S3", "PutObject"):
         raise NoCredentialsError
@@ -290,6 +311,12 @@ class TestBlobs:
         wire.answers = [answer(200)]
         blobs.put("a/../b//c?d#e%2F+\u00e9", b"")
         assert wire.requests[0].url == URL + "bucket/a/._./b//c%3Fd%23e%252F%2B%C3%A9"
+
+    def test_a_key_that_is_too_long_as_s3_keeps_it_is_not_sent(self, blobs: S3BlobStore, wire: Wire) -> None:
+        with pytest.raises(PayloadTooLargeError) as caught:
+            blobs.put("./" * 512, b"")
+        assert caught.value.size_bytes == 1536
+        assert wire.requests == []
 
     def test_a_page_that_fails_fails_where_it_is_read(self, blobs: S3BlobStore, wire: Wire) -> None:
         page = (
