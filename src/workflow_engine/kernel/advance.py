@@ -263,10 +263,10 @@ class Advancer:
         invocation: Invocation,
     ) -> Told:
         entry = head.active[lease.ordinal]
-        busy = any(other.state is EntryState.LEASED for other in head.active)
+        busy = any(other.state in (EntryState.LEASED, EntryState.READY) for other in head.active)
         if not busy:
-            # While siblings run, the group's events wait for the last of them: were each sibling
-            # to tell all that is untold, a group of n would publish n² events.
+            # While siblings run or are about to, the group's events wait for the last of them: were
+            # each sibling to tell all that is untold, a group of n would publish n² events.
             told = self.teller.tell_events(head, told)
         if entry.state is EntryState.WAITING and entry.epoch == lease.entry.epoch:
             at = invocation.clock.now()
