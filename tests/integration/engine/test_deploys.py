@@ -1,0 +1,243 @@
+"""Runs in flight while their workflow changes under them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from workflow_engine import (
+    CancelRun,
+    DefinitionChangedError,
+    RerunFrom,
+    SignalRun,
+    Stage,
+    StageContext,
+    Status,
+    Suspended,
+    TransitionRun,
+    WaitForSignal,
+    Workflow,
+    WorkflowDefinition,
+    sleep,
+    stage,
+)
+from workflow_engine.testing.engine import VirtualEngine, VirtualRun
+
+HOUR = timedelta(hours=1)
+
+
+class Item(BaseModel):
+    name: str = "x"
+
+
+class Priced(BaseModel):
+    name: str = "x"
+    price: int = 0
+
+
+class Limit(BaseModel):
+    most: int
+
+
+def named(stage_id: str, mark: str = "") -> Stage[..., Item]:
+    @stage(stage_id)
+    def add(item: Item) -> Item:
+        return Item(name=f"{item.name} {stage_id}{mark}")
+
+    return add
+
+
+def gate(stage_id: str = "gate") -> Stage[..., Any]:
+    @stage(stage_id)
+    def wait(item: Item) -> WaitForSignal[Item]:
+        return WaitForSignal("go", Item)
+
+    @wait.on_signal
+    def go(item: Item) -> Item:
+        return item
+
+    return wait
+
+
+def shop(*stages: Stage[..., Any], version: int = 1) -> WorkflowDefinition:
+    workflow = Workflow("shop", input=Item, version=version)
+    for one in stages:
+        workflow.pipe(one)
+    return workflow.build()
+
+
+def at_the_gate(engine: VirtualEngine) -> VirtualRun:
+    run = engine.run(shop(named("first"), gate(), named("last")), Item())
+    assert run.waiting_for == ("go",)
+    return run
+
+
+def go(engine: VirtualEngine, run: VirtualRun) -> None:
+    engine.signal(run, "go", Item(name="y"))
+
+
+class TestCompatible:
+    def test_code_may_change(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate(), named("last", "!")))
+        go(engine, run)
+        assert run.output == {"name": "y last!"}
+
+    def test_what_lies_ahead_may_change(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate(), named("check"), named("ship")))
+        go(engine, run)
+        assert run.output == {"name": "y check ship"}
+
+    def test_what_lies_ahead_may_go(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate()))
+        go(engine, run)
+        assert (run.status, run.output) == (Status.COMPLETED, {"name": "y"})
+
+    def test_retries_and_timeouts_may_change(self, engine: VirtualEngine) -> None:
+        @stage("last", timeout=timedelta(seconds=7))
+        def last(item: Item, ctx: StageContext) -> Item:
+            return Item(name=str(ctx.remaining()))
+
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate(), last))
+        go(engine, run)
+        assert run.output == {"name": "0:00:07"}
+
+
+class TestIncompatible:
+    def failed(self, engine: VirtualEngine, run: VirtualRun) -> str:
+        """Why the run failed, once somebody looks at it."""
+        assert engine.kernel.dispatch(TransitionRun(run_id=run.id)).action == "failed"
+        assert run.error is not None
+        assert (run.status, run.error.type) == (Status.FAILED, "DefinitionChangedError")
+        return run.error.message
+
+    def test_a_stage_before_was_put_in(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("zeroth"), named("first"), gate(), named("last")))
+        message = self.failed(engine, run)
+        assert "group 1, which it has behind it, was 'first' and is 'zeroth'" in message
+
+    def test_the_stage_it_is_in_is_gone(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), named("last")))
+        assert "the group the run is in was 'gate' and is 'last'" in self.failed(engine, run)
+
+    def test_the_output_of_a_stage_behind_it_is_another(self, engine: VirtualEngine) -> None:
+        @stage("first")
+        def first(item: Item) -> Priced:
+            return Priced(name=item.name)
+
+        @stage("gate")
+        def wait(item: Priced) -> WaitForSignal[Item]:
+            return WaitForSignal("go", Item)
+
+        @wait.on_signal
+        def go_on(item: Item) -> Item:
+            return item
+
+        run = at_the_gate(engine)
+        engine.deploy(shop(first, wait, named("last")))
+        assert "the output of stage 'first' has changed" in self.failed(engine, run)
+
+    def test_a_stage_ahead_needs_config_that_the_run_was_not_given(self, engine: VirtualEngine) -> None:
+        @stage("last")
+        def last(item: Item, ctx: StageContext[Limit]) -> Item:
+            return item
+
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate(), last))
+        assert "stage 'last' requires config that the run was not given: most" in self.failed(engine, run)
+
+    def test_the_state_that_a_suspended_stage_keeps_is_another(self, engine: VirtualEngine) -> None:
+        def batch(state: type[BaseModel]) -> WorkflowDefinition:
+            @stage("batch")
+            def submit(item: Item) -> Suspended[state]:  # type: ignore[valid-type]
+                return Suspended(state(), poll_every=HOUR)
+
+            @submit.check_completion
+            def check(kept: state) -> Item:  # type: ignore[valid-type]
+                return Item()
+
+            return shop(submit)
+
+        run = engine.start(batch(Item), Item())
+        engine.work()
+        engine.deploy(batch(Priced))
+        assert "the state that stage 'batch' keeps has changed" in self.failed(engine, run)
+
+    def test_a_signal_for_it_is_refused_with_the_difference(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), named("last")))
+        with pytest.raises(DefinitionChangedError) as caught:
+            engine.kernel.dispatch(SignalRun(run_id=run.id, name="go", payload={"name": "y"}))
+        assert caught.value.differences == ("the group the run is in was 'gate' and is 'last'",)
+
+    def test_it_can_still_be_cancelled(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("other")))
+        assert engine.kernel.dispatch(CancelRun(run_id=run.id)).cancelled
+
+    def test_other_runs_go_on(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("other")))
+        new = engine.run(shop(named("other")), Item())
+        assert new.output == {"name": "x other"}
+        assert run.status is Status.SUSPENDED
+
+
+class TestVersions:
+    def test_a_run_goes_on_with_the_version_it_was_started_with(self, engine: VirtualEngine) -> None:
+        old = shop(named("first"), gate(), named("last"))
+        new = shop(named("other"), named("last", "!"), version=2)
+        run = engine.run(old, Item())
+        engine.deploy(old, new)
+        go(engine, run)
+        assert run.output == {"name": "y last"}
+
+    def test_new_runs_start_with_the_newest(self, engine: VirtualEngine) -> None:
+        old, new = shop(named("old")), shop(named("new"), version=2)
+        engine.deploy(old, new)
+        assert engine.run(new, Item()).output == {"name": "x new"}
+
+
+class TestRerun:
+    def test_it_goes_on_the_definition_of_the_day(self, engine: VirtualEngine) -> None:
+        run = engine.run(shop(named("first"), named("last")), Item())
+        engine.deploy(shop(named("first"), named("last", "!"), named("extra")))
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="last"))
+        engine.drive(run)
+        assert run.output == {"name": "x first last! extra"}
+
+    def test_it_is_refused_where_a_kept_output_does_not_fit(self, engine: VirtualEngine) -> None:
+        @stage("first")
+        def first(item: Item) -> Priced:
+            return Priced(name=item.name)
+
+        @stage("last")
+        def last(item: Priced) -> Item:
+            return Item(name=item.name)
+
+        run = engine.run(shop(named("first"), named("last")), Item())
+        engine.deploy(shop(first, last))
+        with pytest.raises(DefinitionChangedError):
+            engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="last"))
+        assert run.status is Status.COMPLETED
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="first"))
+        engine.drive(run)
+        assert run.output == {"name": "x"}
+
+    def test_a_run_that_failed_by_a_deploy_goes_on_after_the_next(self, engine: VirtualEngine) -> None:
+        good = shop(named("first"), sleep("nap", HOUR), named("last"))
+        run = engine.start(good, Item())
+        engine.work()
+        engine.deploy(shop(named("other")))
+        engine.advance(2 * HOUR)
+        assert run.status is Status.FAILED
+        engine.deploy(good)
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="nap"))
+        engine.drive(run)
+        assert run.output == {"name": "x first last"}
