@@ -250,14 +250,14 @@ def _command(name: str, command: Any) -> Iterator[str]:
     usage = " ".join([f"workflow-engine {name}", *(_argument(one) for one in arguments), "[OPTIONS]"])
     yield f"## workflow-engine {name}"
     yield f"```text\n{usage}\n```"
-    yield inspect.cleandoc(command.help or "")
+    yield inspect.getdoc(command.callback) or command.help
     if options:
         yield _table(["option", "", "default"], [_option(one) for one in options])
 
 
 def _argument(argument: Any) -> str:
-    name = argument.make_metavar(None) if argument.metavar else argument.name.upper()
-    return str(name)
+    name = str(argument.metavar or argument.name.upper())
+    return name if argument.required or name.startswith("[") else f"[{name}]"
 
 
 def _option(option: Any) -> list[str]:
