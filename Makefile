@@ -43,6 +43,10 @@ endif
 cost: $(STAMP) ## what AWS would bill for the reference workloads, beside what they cost elsewhere
 	@$(BIN)/python scripts/with_dynamodb_local.py $(BIN)/workflow-engine cost
 
+.PHONY: coldstart
+coldstart: $(STAMP) ## from a bare interpreter to a handled first message, beside boto3 and pydantic alone
+	@$(BIN)/python benchmarks/coldstart/measure.py
+
 .PHONY: lint
 lint: $(STAMP) ## everything that can be said without running the code
 	$(BIN)/ruff format --check

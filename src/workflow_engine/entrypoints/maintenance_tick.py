@@ -2,14 +2,19 @@
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from workflow_engine.entrypoints.cold_start import without_garbage_collection
 
-from workflow_engine.adapters.aws.powertools import PowertoolsObserver, logger, metrics
-from workflow_engine.hosts.serverless import ServerlessHost
-from workflow_engine.wiring.aws import kernel_of_process
+with without_garbage_collection():
+    from aws_lambda_powertools.metrics import MetricUnit
+
+    from workflow_engine.adapters.aws.powertools import PowertoolsObserver, logger, metrics
+    from workflow_engine.hosts.serverless import ServerlessHost
+    from workflow_engine.wiring.aws import kernel_of_process
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 ANSWER_MARGIN = timedelta(seconds=2)
 _observer = PowertoolsObserver()
@@ -17,7 +22,7 @@ _observer = PowertoolsObserver()
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics(raise_on_empty_metrics=False, capture_cold_start_metric=False)
-def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Run one maintenance tick; answers what it did, for the log and for ``sam local invoke``."""
     kernel = kernel_of_process(_observer)
     host = ServerlessHost(kernel, kernel.job_transport, context.aws_request_id)

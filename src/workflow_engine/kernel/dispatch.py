@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache, partial
-from typing import Any, TypeAlias, overload
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from pydantic import BaseModel
 
@@ -30,7 +30,6 @@ from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
-from workflow_engine.kernel.queries import Queries
 from workflow_engine.kernel.records import Recorder
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
@@ -51,6 +50,9 @@ from workflow_engine.ports.scheduler import Scheduler
 
 # 65 bits: short, since every head carries it, and no two invocations of one run ever agree in it.
 INVOCATION_ID_LENGTH = 13
+if TYPE_CHECKING:
+    from workflow_engine.kernel.queries import Queries
+
 Handler: TypeAlias = Callable[[Any, Invocation], Result]
 HANDLERS: Mapping[type[BaseModel], Callable[..., Result]] = {
     commands.CreateRun: create_run,
@@ -111,8 +113,14 @@ class Kernel:
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry)
-        self.queries = Queries(persistence, blob_store, self.definitions)
         self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
+
+    @cached_property
+    def queries(self) -> "Queries":
+        """What can be asked of runs. Loaded on demand: a function that runs jobs asks nothing."""
+        from workflow_engine.kernel.queries import Queries
+
+        return Queries(self.persistence, self.blob_store, self.definitions)
 
     def _bound(self, handler: Callable[..., Result]) -> Handler:
         """*handler* with the ports and services that its keyword parameters name."""

@@ -4,7 +4,6 @@ A sync stage on the main thread is interrupted by a signal, an ``async def`` is 
 elsewhere the caller stops waiting and the code goes on as a ghost, whose lease is given up.
 """
 
-import asyncio
 import contextvars
 import signal
 import threading
@@ -12,9 +11,12 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workflow_engine.errors import StageTimeoutError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _local = threading.local()
 
@@ -42,6 +44,9 @@ def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
 
 
 def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta) -> Any:
+    # Only where a stage is async: a cold start without one does not wait for its import.
+    import asyncio
+
     async def bounded() -> Any:
         scope = asyncio.timeout(timeout.total_seconds())
         try:
@@ -55,8 +60,10 @@ def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, time
     return _runner().run(bounded())
 
 
-def _runner() -> asyncio.Runner:
+def _runner() -> "asyncio.Runner":
     """One event loop a thread, kept: making one costs more than a small stage does."""
+    import asyncio
+
     runner: asyncio.Runner | None = getattr(_local, "runner", None)
     if runner is None:
         runner = _local.runner = asyncio.Runner()

@@ -6,7 +6,7 @@ The TypeScript original's camelCase names are accepted: ``run.claimPending``, ``
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import (
     AliasChoices,
@@ -14,7 +14,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
@@ -47,7 +46,8 @@ Count = Annotated[int, Field(ge=1, le=100_000)]
 class CommandModel(BaseModel):
     """What all commands share: frozen, and no field that nobody knows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # A validator is built with the first command of its kind: a process sees few of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class CreateRun(CommandModel):
@@ -139,7 +139,7 @@ class ExecuteJob(CommandModel):
     """
 
     # A deploy may add a field while messages of the newer version are under way.
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
 
     type: Literal["job.execute"] = "job.execute"
     run_id: RunIdText = _run_id()
@@ -198,7 +198,8 @@ Command: TypeAlias = (
     | FlushOutbox
     | ReplayDeadLetters
 )
-COMMAND_ADAPTER: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
+# By wire type. Not one union for pydantic, which would build the validators of all of them at once.
+COMMANDS: Mapping[str, type[Command]] = {model.model_fields["type"].default: model for model in get_args(Command)}
 
 
 class WireNames:
@@ -224,14 +225,21 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
         fields = message if isinstance(message, Mapping) else from_json(message, allow_inf_nan=False)
         if not isinstance(fields, Mapping):
             raise InvalidCommandError(problems=["the message is no JSON object"])
-        wire_type = fields.get("type")
-        if isinstance(wire_type, str):
-            fields = {**fields, "type": WireNames.normalise(wire_type)}
-        return COMMAND_ADAPTER.validate_python(fields)
+        wire_type, model = _model_of(fields.get("type"))
+        return model.model_validate({**fields, "type": wire_type})
     except ValidationError as error:
         raise InvalidCommandError(problems=problems_of(error)) from error
     except (ValueError, RecursionError) as error:
         raise InvalidCommandError(problems=[f"not JSON: {error}"]) from error
+
+
+def _model_of(given: object) -> tuple[str, type[Command]]:
+    wire_type = WireNames.normalise(given) if isinstance(given, str) else ""
+    model = COMMANDS.get(wire_type)
+    if model is None:
+        said = repr(given[:64]) if isinstance(given, str) else "missing"
+        raise InvalidCommandError(problems=[f"type: is {said}, not one of {', '.join(sorted(COMMANDS))}"])
+    return wire_type, model
 
 
 def problems_of(error: ValidationError) -> list[str]:

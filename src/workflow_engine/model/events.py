@@ -20,7 +20,7 @@ PUBLISHED_BY_DEFAULT = (
 class RunEvent(BaseModel):
     """What every event says. Consumers order by ``sequence``, which is dense from 1 within a run."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     type: ClassVar[str] = ""
 
     event_id: str
