@@ -280,7 +280,9 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     due = next_due(after, moment.at, moment.horizon)
     # One that is still ahead is early enough, and to move a key of the index costs two writes more.
     overdue = head.due_at is not None and (due is None or head.due_at <= moment.at < due)
-    counted = after.refusals > head.refusals or told.spilled
+    # The refusal of another event than before may leave the number as it was: it counts all the same.
+    refused = told.refused and after.untold > 0
+    counted = refused or after.refusals != head.refusals or told.spilled
     dropped = drop and after.told > head.told
     if not overdue and not counted and not dropped:
         return None
