@@ -76,6 +76,10 @@ bundle: $(STAMP) $(SAM)/.installed ## build the Lambda bundle with the SAM CLI a
 	@scripts/find_python.sh 3.13 >/dev/null 2>&1 || echo "no Python 3.13 here, which sam build asks for: pip installs what sam would"
 	SAM="$(SAM)/bin/sam" $(BIN)/pytest -m bundle tests/bundle
 
+.PHONY: sam-local
+sam-local: $(STAMP) $(SAM)/.installed ## both functions in containers by `sam local invoke`, with every file of events/
+	@$(BIN)/python scripts/sam_local.py
+
 $(SAM)/.installed: requirements-sam.txt scripts/setup.sh
 	@scripts/setup.sh "$(SAM)" requirements-sam.txt "$(PYTHON)"
 	@touch $@
