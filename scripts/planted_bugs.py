@@ -22,8 +22,8 @@ from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.events import event_of
 from workflow_engine.model.results import RunTransitioned
 from workflow_engine.model.status import Status
+from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation import Scenario, Violation, simulate
-from workflow_engine.testing.simulation.identity import ProcessIds
 from workflow_engine.testing.simulation.reference import DOUBLED, OVERSIZED, REFERENCE, SIBLINGS
 
 
@@ -229,7 +229,7 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
         Patch(create_run, "run_id_for", lambda _: lambda *_parts: RandomIds().new_id()),
     ),
     "an invocation id that is not deterministic": (
-        Patch(ProcessIds, "new_id", lambda _: lambda _self: RandomIds().new_id()),
+        Patch(SequentialIds, "new_id", lambda _: lambda _self: RandomIds().new_id()),
     ),
     "ignore a refused entry": (Patch(telling.Teller, "_emit", _ignore_refusals),),
     "remove an event before it is told": (Patch(transitions, "_after_telling", _drop_untold),),

@@ -16,7 +16,6 @@ from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
-from workflow_engine.testing.simulation.identity import ProcessIds
 from workflow_engine.testing.simulation.reference import chain
 
 
@@ -46,7 +45,6 @@ def test_a_start_time_that_passes_between_two_looks_at_the_clock_is_sent_at_once
         scheduler=MemoryScheduler(clock, jobs),
         clock=clock,
         registry=Registry([chain]),
-        ids=ProcessIds(1),
     )
     for seconds in range(1, 9):
         start_at = time.now() + timedelta(seconds=seconds + 0.5)

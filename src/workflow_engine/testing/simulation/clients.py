@@ -8,6 +8,7 @@ from typing import Any
 
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.model.commands import (
+    AnnotateRun,
     CancelRun,
     ClaimPendingRuns,
     Command,
@@ -165,6 +166,7 @@ class Clients:
             plot, run_id = runs[-1].plot, str(runs[-1].run_id)
             commands += [
                 TransitionRun(run_id=run_id),
+                AnnotateRun(run_id=run_id, key="looked-at", value=True, actor="operator"),
                 ExecuteJob(run_id=run_id, workflow_id=plot.workflow_id, stage_id=self._first_stage(plot)),
             ]
         self._send(commands[world.choices.pick("operator", (1,) * len(commands))])

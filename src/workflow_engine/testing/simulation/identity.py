@@ -1,14 +1,11 @@
-"""Time and ids of one simulated process: its own clock, which may be wrong, and ids that repeat with
-the seed."""
+"""The time of one simulated process: a clock of its own, which may be wrong."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from typing_extensions import override
 
-from workflow_engine.ports.clock import Clock, IdSource
-
-ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+from workflow_engine.ports.clock import Clock
 
 
 class ProcessClock(Clock):
@@ -21,20 +18,3 @@ class ProcessClock(Clock):
     def now(self) -> datetime:
         instant = self._now() + self._skew
         return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
-
-
-class ProcessIds(IdSource):
-    """Ids of process *number*: they differ in their first 13 characters, which name an invocation."""
-
-    def __init__(self, number: int) -> None:
-        self._number, self._count = number, 0
-
-    @override
-    def new_id(self) -> str:
-        self._count += 1
-        value = (self._number << 32) | self._count
-        letters = ""
-        for _ in range(13):
-            value, place = divmod(value, 32)
-            letters = ID_LETTERS[place] + letters
-        return letters.ljust(26, "z")

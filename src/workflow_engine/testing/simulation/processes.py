@@ -15,8 +15,9 @@ from workflow_engine.ports.events import EventSink
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
+from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation.faults import SKEWS
-from workflow_engine.testing.simulation.identity import ProcessClock, ProcessIds
+from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.outside import run_inline
 from workflow_engine.testing.simulation.scenario import Scenario
 from workflow_engine.testing.simulation.world import Interposed, World
@@ -88,7 +89,7 @@ class Deployment:
             scheduler=cast(Scheduler, port("scheduler", world.timers)),
             clock=clock,
             registry=self.scenario.registry(self.deploys),
-            ids=ProcessIds(self.spawned),
+            ids=SequentialIds(self.spawned),
             settings=replace(self.scenario.settings, run_stage=run_inline),
         )
         return Process(self.spawned, clock, kernel, self.deploys)

@@ -207,8 +207,10 @@ approval = Workflow("approval", input=Number).pipe(sleep("rest", timedelta(minut
 
 
 @stage("grow", timeout=timedelta(minutes=1))
-def grow(number: Number) -> Number:
-    """An output that goes to the blob store."""
+def grow(number: Number, ctx: StageContext) -> Number:
+    """An output that goes to the blob store, and events that do not fit into a head."""
+    for place in range(8):
+        ctx.annotate(f"chapter-{place}", "n" * 700)
     return Number(value=number.value, padding="x" * BIG_CHARS)
 
 
@@ -365,6 +367,30 @@ DOUBLED = replace(
     REFERENCE,
     plots=[replace(plot, judge=_without_lost_leases) for plot in PLOTS if plot.workflow_id != "deadly"],
     rates=replace(QUIET, twice=60),
+)
+
+
+def _after_deploy(ended: Ended) -> str | None:
+    """A compatible definition changes nothing that can be seen but the end; another one fails it."""
+    if ended.error == "DefinitionChangedError" and ended.deployed:
+        return None
+    return must_complete(ended)
+
+
+@stage("two-renamed", timeout=timedelta(minutes=2))
+def two_renamed(number: Number) -> Number:
+    """What stage two is called after the second deploy."""
+    return number
+
+
+longer = Workflow("chain", input=Number).pipe(one).pipe(two).pipe(three).pipe(confirm).build()
+other = Workflow("chain", input=Number).pipe(one).pipe(two_renamed).pipe(three).build()
+# Two deploys in the middle: one that a run can follow, and one that it can follow only before stage two.
+DEPLOYED = replace(
+    REFERENCE,
+    plots=[replace(plot, judge=_after_deploy) for plot in PLOTS if plot.workflow_id == "chain"]
+    + [plot for plot in PLOTS if plot.workflow_id in ("fan", "approval")],
+    deploys=[(longer, *WORKFLOWS[1:]), (other, *WORKFLOWS[1:])],
 )
 # Groups alone, on workers that often hang, for what can go wrong between siblings.
 SIBLINGS = replace(

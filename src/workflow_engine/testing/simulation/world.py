@@ -162,6 +162,7 @@ class World:
         finally:
             self._abort_rest()
             self._relay.close()
+            del _local.world
         if self.failure is not None:
             raise self.failure
 
