@@ -8,8 +8,20 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
+from workflow_engine.cli.commands import dead_letters, dev, schedules
+from workflow_engine.cli.commands.cancel import cancel
+from workflow_engine.cli.commands.check import check
 from workflow_engine.cli.commands.cost import cost
+from workflow_engine.cli.commands.events import events
+from workflow_engine.cli.commands.graph import graph
+from workflow_engine.cli.commands.list_runs import list_runs
+from workflow_engine.cli.commands.logs import logs
+from workflow_engine.cli.commands.rerun import rerun
 from workflow_engine.cli.commands.run import run
+from workflow_engine.cli.commands.show import show
+from workflow_engine.cli.commands.signal import signal
+from workflow_engine.cli.commands.watch import watch
+from workflow_engine.cli.commands.worker import worker
 from workflow_engine.cli.errors import exit_code_of, one_line
 from workflow_engine.errors import WorkflowEngineError, facts_of
 
@@ -63,8 +75,23 @@ def options(
     """What comes before a command."""
 
 
-app.command()(run)
-app.command()(cost)
+START, LOOK, ACT, DEVELOP = "Start runs", "Look at runs", "Put right", "Develop and operate"
+app.command(rich_help_panel=START)(run)
+app.add_typer(schedules.app, name="schedules", rich_help_panel=START)
+app.command("list", rich_help_panel=LOOK)(list_runs)
+app.command(rich_help_panel=LOOK)(show)
+app.command(rich_help_panel=LOOK)(watch)
+app.command(rich_help_panel=LOOK)(events)
+app.command(rich_help_panel=LOOK)(logs)
+app.command(rich_help_panel=ACT)(cancel)
+app.command(rich_help_panel=ACT)(signal)
+app.command(rich_help_panel=ACT)(rerun)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ACT)
+app.command(rich_help_panel=DEVELOP)(graph)
+app.command(rich_help_panel=DEVELOP)(check)
+app.add_typer(dev.app, name="dev", rich_help_panel=DEVELOP)
+app.command(rich_help_panel=DEVELOP)(worker)
+app.command(rich_help_panel=DEVELOP)(cost)
 
 
 def main() -> None:

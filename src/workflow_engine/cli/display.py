@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.json import JSON
@@ -19,6 +19,7 @@ from workflow_engine.cli.documents import Shown, refusal_document, run_document
 from workflow_engine.cli.embedded.functions import FunctionRunner
 from workflow_engine.cli.errors import one_line
 from workflow_engine.cli.inputs import RefusedInput
+from workflow_engine.cli.output import console, print_json
 from workflow_engine.cli.target import Stack
 from workflow_engine.cli.texts import took
 from workflow_engine.cli.timeline import status_text, timeline
@@ -29,7 +30,6 @@ from workflow_engine.model.status import Status
 
 REFRESH_PER_SECOND = 8
 SHOWN_LINES = 16
-PIPE_WIDTH = 120
 LIVE_ROWS = 20
 
 
@@ -57,17 +57,8 @@ class Display(Protocol):
         ...
 
 
-def console(out: TextIO) -> Console:
-    """A console on *out*, which keeps to it whatever standard output is redirected to. Where that is
-    no terminal, lines are as long as tables need."""
-    return Console(file=out, highlight=False, width=None if out.isatty() else PIPE_WIDTH)
-
-
 class JsonDisplay(Display):
     """One document at the end, and nothing before it."""
-
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
 
     @override
     def refused(self, refused: Sequence[RefusedInput]) -> None:
@@ -87,7 +78,7 @@ class JsonDisplay(Display):
             "runs": [{"source": source, **run_document(one)} for source, one in shown],
             "refused": [refusal_document(item.source, item.error) for item in refused],
         }
-        print(json.dumps(document, ensure_ascii=False, indent=2), file=self._out)
+        print_json(document)
 
     @override
     def failures(self, runner: FunctionRunner) -> None:

@@ -24,3 +24,16 @@ Parameters: TypeAlias = Annotated[
     typer.Option("--parameter", "-p", help="NAME=VALUE of the template, in local mode.", show_default=False),
 ]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
+StatusName: TypeAlias = Annotated[
+    str | None, typer.Option("--status", "-s", help="Only runs in this status.", show_default=False)
+]
+Attributes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--attribute", metavar="NAME=VALUE", help="Only runs with this attribute.", show_default=False),
+]
+Since: TypeAlias = Annotated[
+    str | None, typer.Option("--since", help="Only runs created since then: a time, or 2h, 7d.", show_default=False)
+]
+Until: TypeAlias = Annotated[
+    str | None, typer.Option("--until", help="Only runs created before then.", show_default=False)
+]

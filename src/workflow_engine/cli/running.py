@@ -76,3 +76,18 @@ def _exit_code(statuses: set[Status], refused: Sequence[RefusedInput], *, wait: 
     if wait and statuses - {Status.COMPLETED}:
         return RUN_FAILED
     return BAD_USAGE if refused else COMPLETED
+
+
+def watch_run(stack: Stack, run_id: str, display: Display) -> int:
+    """Stay with one run until it is over; answers the exit code.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    head = stack.kernel.queries.head(run_id)
+    watch = Watch(stack, [head.run_id])
+    with display.following(watch, {head.run_id: head.workflow_id}):
+        watch.follow()
+    shown = Shown.of(stack.kernel, run_id)
+    display.finished([(head.workflow_id, shown)], [])
+    return _exit_code({shown.view.head.status}, [], wait=True)

@@ -84,9 +84,9 @@ def running_dev(project: Project) -> dict[str, str] | None:
     """The variables of the stack that ``workflow-engine dev`` keeps for *project*, while it runs."""
     try:
         said = json.loads((project.state_folder / DEV_FILE).read_text())
-        address = urlsplit(said["endpoint"])
+        address = urlsplit(said["AWS_ENDPOINT_URL"])
         with socket.create_connection((address.hostname, address.port), timeout=ANSWERS_WITHIN_SECONDS):
-            return {str(name): str(value) for name, value in said["variables"].items()}
+            return {str(name): str(value) for name, value in said.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Not there, half written, or left behind by one that was killed.
         return None

@@ -46,9 +46,9 @@ def cost(
     from workflow_engine.cli import texts
     from workflow_engine.cli.costing.measuring import OwnRun, measure
     from workflow_engine.cli.costing.workloads import reference_workloads
-    from workflow_engine.cli.display import console
     from workflow_engine.cli.errors import InvalidOptionError
     from workflow_engine.cli.inputs import read_inputs
+    from workflow_engine.cli.output import console
     from workflow_engine.cli.project import Project
 
     if workflow is None:

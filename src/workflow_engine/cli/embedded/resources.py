@@ -106,6 +106,13 @@ _CREATORS: Mapping[str, tuple[str, Callable[[Resource, Any], None]]] = {
     "AWS::Scheduler::ScheduleGroup": ("scheduler", _create_schedule_group),
 }
 CREATED = frozenset(_CREATORS)
+# Where the state of a stack is.
+RESOURCE_TYPES = {
+    "tables": "AWS::DynamoDB::Table",
+    "buckets": "AWS::S3::Bucket",
+    "queues": "AWS::SQS::Queue",
+    "groups": "AWS::Scheduler::ScheduleGroup",
+}
 
 
 @contextmanager

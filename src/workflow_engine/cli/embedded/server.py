@@ -96,7 +96,7 @@ class MotoServer:
         with warnings.catch_warnings():
             # moto's dependencies warn of each other; nothing here can mend them.
             warnings.simplefilter("ignore")
-            from moto.moto_api._internal import moto_api_backend
+            from moto.moto_api._internal.models import moto_api_backend
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 

@@ -1,0 +1,155 @@
+"""Changes runs for ``cancel``, ``signal`` and ``rerun``, and says what became of it."""
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rich.text import Text
+
+from workflow_engine.cli import texts
+from workflow_engine.cli.documents import refusal_document, summary_document
+from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, InvalidOptionError, one_line
+from workflow_engine.cli.looking import Wish, runs
+from workflow_engine.cli.output import console, print_json, say
+from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
+from workflow_engine.model.results import RunRerun, dump_result
+from workflow_engine.model.runs import Head
+from workflow_engine.model.status import LIVE
+
+
+def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool) -> None:
+    """End a run; one that is over already stays as it is."""
+    head = kernel.queries.head(run_id)
+    result = kernel.dispatch(CancelRun(run_id=run_id, reason=reason))
+    if as_json:
+        print_json({"run_id": run_id, **dump_result(result)})
+    elif result.cancelled:
+        say(f"{run_id} is cancelled")
+    else:
+        say(f"{run_id} was over already: {head.status.value}")
+
+
+def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, key: str | None, *, as_json: bool) -> None:
+    """Send a signal."""
+    value = texts.json_value("PAYLOAD", payload)
+    result = kernel.dispatch(SignalRun(run_id=run_id, name=name, payload=value, idempotency_key=key))
+    if as_json:
+        print_json({"run_id": run_id, "name": name, **dump_result(result)})
+    elif result.delivered:
+        say(f"signal {name} is kept for {run_id}")
+    else:
+        say(f"{run_id} is over: nobody waits for signal {name} any more")
+
+
+def rerun_one(
+    kernel: Kernel,
+    run_id: str,
+    from_stage: str | None,
+    new_input: Mapping[str, Any] | None,
+    key: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Let one run go again."""
+    result = _rerun(kernel, kernel.queries.head(run_id), from_stage, new_input, key)
+    if as_json:
+        print_json(dump_result(result))
+        return
+    say(f"{run_id} goes again from {result.from_stage_id} (workflow-engine watch {run_id})")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRerun:
+    """Many runs to let go again: at most *limit*, and *rate* a second."""
+
+    wish: Wish
+    from_stage: str | None
+    new_input: Mapping[str, Any] | None
+    limit: int
+    rate: float
+    key: str | None
+    dry_run: bool
+
+
+def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
+    """Let all wanted runs go again, one after another; answers the exit code.
+
+    A run that cannot (the workflow changed, its outputs expired) is reported and holds up none.
+    """
+    if bulk.wish.status in LIVE:
+        raise InvalidOptionError(option="--status", problem="only finished runs can go again")
+    key = bulk.key or f"rerun-{kernel.ids.new_id()}"
+    # Read before the first is sent: a run that goes again is not FAILED any more.
+    heads = list(islice(runs(kernel, bulk.wish), bulk.limit))
+    if bulk.dry_run:
+        _say_which(heads, as_json=as_json)
+        return COMPLETED
+    if not as_json and heads:
+        console(sys.stderr).print(Text(f"if this is interrupted, go on with --key {key}", style="dim"))
+    rerun: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    for head in _at_rate(heads, bulk.rate):
+        try:
+            result = _rerun(kernel, head, bulk.from_stage, bulk.new_input, f"{key}:{head.run_id}")
+            rerun.append(dump_result(result))
+        except WorkflowEngineError as error:
+            if error.retryable:
+                raise
+            refused.append(refusal_document(head.run_id, error))
+    _say_what(key, rerun, refused, as_json=as_json)
+    return BAD_USAGE if refused else COMPLETED
+
+
+def _at_rate(heads: list[Head], rate: float) -> Iterator[Head]:
+    never = threading.Event()
+    for number, head in enumerate(heads):
+        if number:
+            never.wait(1 / rate)
+        yield head
+
+
+def _say_which(heads: list[Head], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"runs": [summary_document(head) for head in heads]})
+        return
+    for head in heads:
+        why = head.failure.error if head.failure else None
+        say(f"{head.run_id}  {head.status.value}  {'' if why is None else one_line(f'{why.type}: {why.message}')}")
+    say(f"{len(heads)} runs would go again")
+
+
+def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"key": key, "rerun": rerun, "refused": refused})
+        return
+    for one in refused:
+        console(sys.stderr).print(Text(f"{one['source']}: {one['error']}: {one_line(one['message'])}", style="red"))
+    say(f"{len(rerun)} runs go again, {len(refused)} cannot")
+
+
+def _rerun(
+    kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, key: str | None
+) -> RunRerun:
+    command = RerunFrom(
+        run_id=head.run_id,
+        from_stage_id=from_stage or _where_it_ended(kernel, head, has_new_input=new_input is not None),
+        idempotency_key=key,
+        input=None if new_input is None else dict(new_input),
+    )
+    return kernel.dispatch(command)
+
+
+def _where_it_ended(kernel: Kernel, head: Head, *, has_new_input: bool) -> str:
+    """The stage that failed, or else the first of the group that the run was in; the first of all with
+    another input."""
+    plan = kernel.registry.get(head.workflow_id).plan
+    if has_new_input:
+        return plan[0][0]
+    if head.failure is not None and head.failure.stage_id is not None:
+        return head.failure.stage_id
+    return plan[min(head.group, len(plan) - 1)][0]

@@ -1,0 +1,129 @@
+"""Compares the workflows of a project with the runs that are in flight."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.cli.errors import COMPLETED, RUN_FAILED
+from workflow_engine.cli.output import print_json, say
+from workflow_engine.cli.project import Project
+from workflow_engine.cli.target import Wanted, open_stack, running_dev
+from workflow_engine.errors import WorkflowNotFoundError
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.runs import Head
+
+# Later than any run lives (a workflow's max_duration and retention are bounded by the table's TTL).
+FAR = datetime(9999, 1, 1, tzinfo=UTC)
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """Runs in flight of one definition, at one group, that cannot go on with the workflow as it is."""
+
+    workflow_id: str
+    fingerprint: str
+    group: int
+    runs: int
+    differences: tuple[str, ...]
+
+
+def check_project(wanted: Wanted, *, as_json: bool) -> int:
+    """Check the project, and the runs of its stack where there is one; answers the exit code.
+
+    Raises:
+        WorkflowEngineError: the template or a workflow cannot be read.
+    """
+    project = Project.find(wanted.template, wanted.parameters)
+    with project.registry() as registry:
+        workflows = sorted(registry, key=lambda definition: (definition.id, definition.version))
+        looked, stranded = 0, list[Stranded]()
+        if wanted.is_deployed or running_dev(project) is not None:
+            with open_stack(wanted) as stack:
+                looked, stranded = stranded_runs(stack.kernel, registry)
+    if as_json:
+        print_json(_document(workflows, looked, stranded))
+    else:
+        _say(workflows, looked, stranded)
+    return RUN_FAILED if stranded else COMPLETED
+
+
+def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Stranded]]:
+    """How many runs are in flight, and which of them could not go on with *registry*."""
+    counts = Counter[tuple[str, str, int]]()
+    examples: dict[tuple[str, str, int], Head] = {}
+    for head in live_runs(kernel):
+        kind = (head.workflow_id, head.fingerprint, head.group)
+        counts[kind] += 1
+        examples[kind] = head
+    found = [
+        Stranded(*kind, counts[kind], differences)
+        for kind, head in examples.items()
+        if (differences := _differences(kernel, registry, head))
+    ]
+    return counts.total(), found
+
+
+def live_runs(kernel: Kernel) -> Iterator[Head]:
+    """Every run that is not over: none of them is missing in the due index (I2)."""
+    for shard in range(kernel.settings.due_shards):
+        cursor: str | None = None
+        while True:
+            page = kernel.persistence.list_due(shard, until=FAR, limit=PAGE, cursor=cursor)
+            heads = kernel.persistence.load_heads([run.run_id for run in page.runs])
+            yield from (head for head in heads.values() if not head.status.is_terminal)
+            cursor = page.cursor
+            if cursor is None:
+                break
+
+
+def _differences(kernel: Kernel, registry: Registry, head: Head) -> tuple[str, ...]:
+    try:
+        definition = registry.resolve(head.workflow_id, head.fingerprint)
+    except WorkflowNotFoundError:
+        return ("the workflow is not there any more",)
+    if definition.fingerprint == head.fingerprint:
+        return ()
+    return kernel.definitions.differences(head, definition)
+
+
+def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[Stranded]) -> dict[str, Any]:
+    return {
+        "workflows": [
+            {
+                "id": one.id,
+                "version": one.version,
+                "fingerprint": one.fingerprint,
+                "groups": [list(g) for g in one.plan],
+            }
+            for one in workflows
+        ],
+        "runs_in_flight": looked,
+        "stranded": [
+            {
+                "workflow_id": one.workflow_id,
+                "fingerprint": one.fingerprint,
+                "group": one.group,
+                "runs": one.runs,
+                "differences": list(one.differences),
+            }
+            for one in stranded
+        ],
+    }
+
+
+def _say(workflows: list[WorkflowDefinition], looked: int, stranded: list[Stranded]) -> None:
+    for one in workflows:
+        stages = sum(len(group) for group in one.plan)
+        say(Text(f"✓ {one.id}  version {one.version}  {one.fingerprint}  {stages} stages", style="green"))
+    for bad in stranded:
+        why = "; ".join(bad.differences)
+        text = f"✗ {bad.runs} runs of {bad.workflow_id} ({bad.fingerprint}, group {bad.group + 1}) cannot go on: {why}"
+        say(Text(text, style="red"))
+    if looked and not stranded:
+        say(Text(f"✓ all {looked} runs in flight can go on", style="green"))

@@ -1,0 +1,27 @@
+"""``workflow-engine cancel``: end a run."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def cancel(
+    run: options.RunId,
+    reason: Annotated[str | None, typer.Option(help="Why, for those who read it later.", show_default=False)] = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """End a run. A stage that is under way finishes, and its outcome is not seen.
+
+    Example: workflow-engine cancel k3v5x2m7p4q6r8s2t4w6y2z4a6 --reason "wrong document"
+    """
+    from workflow_engine.cli.acting import cancel_run
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        cancel_run(opened.kernel, run, reason, as_json=as_json)

@@ -1,0 +1,54 @@
+"""``workflow-engine dead-letters``: what could not be delivered, and how to send it again."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+app = typer.Typer(help="What could not be delivered: events, and messages of the job queue.")
+
+
+@app.callback(invoke_without_command=True)
+def dead_letters(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at the most.")] = 100,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """List events that EventBridge refused too often, and messages that failed too often.
+
+    Example: workflow-engine dead-letters --stack workflow-engine-prod
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from workflow_engine.cli.letters import show_letters
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        show_letters(opened.kernel, limit, as_json=as_json)
+
+
+@app.command()
+def replay(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many of each at the most.")] = 100,
+    events: Annotated[bool, typer.Option(help="Publish events again, in order per run.")] = True,
+    jobs: Annotated[bool, typer.Option(help="Send messages back to the job queue.")] = True,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Send dead letters again: events to the bus, messages to the job queue.
+
+    Example: workflow-engine dead-letters replay --stack workflow-engine-prod --no-jobs
+    """
+    from workflow_engine.cli.letters import replay_letters
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        replay_letters(opened.kernel, limit, events=events, jobs=jobs, as_json=as_json)

@@ -1,0 +1,56 @@
+"""``workflow-engine graph``: a workflow as a picture."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def graph(
+    workflow: Annotated[
+        str | None, typer.Argument(help="The workflow's id; or name a run with --run.", show_default=False)
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="A run: its workflow, with its state on it.", show_default=False)
+    ] = None,
+    kind: Annotated[Literal["mermaid", "svg"], typer.Option("--format", help="Text for Mermaid, or SVG.")] = "mermaid",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write it (default: standard output).", show_default=False),
+    ] = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Draw a workflow, in Mermaid's language or as SVG; with --run, with the state of a run on it.
+
+    Example: workflow-engine graph document-analysis --format svg --output analysis.svg
+    """
+    from workflow_engine.cli.errors import InvalidOptionError
+    from workflow_engine.cli.graphs import Graph, mermaid, svg
+    from workflow_engine.cli.output import print_json
+    from workflow_engine.cli.project import Project
+
+    if run is not None:
+        from workflow_engine.cli.target import Wanted, open_stack
+
+        with open_stack(Wanted(stack, profile, region, template)) as opened:
+            drawn = Graph.of_run(opened.kernel.queries.run(run))
+    elif workflow is not None:
+        with Project.find(template).registry() as registry:
+            drawn = Graph.of_workflow(registry.get(workflow))
+    else:
+        raise InvalidOptionError(option="WORKFLOW", problem="name a workflow, or a run with --run")
+    text = svg(drawn) if kind == "svg" else mermaid(drawn)
+    if output is not None:
+        output.write_text(text)
+    elif as_json:
+        print_json(
+            {"title": drawn.title, "groups": [list(group) for group in drawn.groups], "states": dict(drawn.states)}
+        )
+    else:
+        typer.echo(text, nl=False)

@@ -1,0 +1,35 @@
+"""``workflow-engine list``: runs, newest first."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def list_runs(
+    workflow: Annotated[
+        str | None, typer.Argument(help="Only runs of this workflow (default: of all).", show_default=False)
+    ] = None,
+    status: options.StatusName = None,
+    attribute: options.Attributes = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at the most.")] = 20,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """List runs, newest first.
+
+    Example: workflow-engine list document-analysis --status FAILED --since 24h
+    """
+    from workflow_engine.cli.looking import show_list
+    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.wishes import read_wish
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        wish = read_wish(workflow, status, attribute, since, until, opened.kernel.clock.now())
+        show_list(opened.kernel, wish, limit, as_json=as_json)

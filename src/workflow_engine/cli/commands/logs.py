@@ -1,0 +1,39 @@
+"""``workflow-engine logs``: what the stages of a run logged."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def logs(
+    run: options.RunId,
+    stage: Annotated[str | None, typer.Option(help="Only lines of this stage.", show_default=False)] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is over.")] = False,
+    all_attempts: Annotated[
+        bool, typer.Option("--all", help="Also of attempts that do not count: failed ones, ghosts.")
+    ] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Show what the stages of a run logged with ctx.log. Lines are stored when an attempt ends.
+
+    With --json one document a line.
+
+    Example: workflow-engine logs k3v5x2m7p4q6r8s2t4w6y2z4a6 --follow
+    """
+    import threading
+
+    from workflow_engine.cli.looking import LogReader
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        reader = LogReader(opened.kernel, run, stage, all_attempts, as_json)
+        if follow:
+            reader.follow(threading.Event())
+        else:
+            reader.print(reader.look())

@@ -1,0 +1,61 @@
+"""``workflow-engine rerun``: let finished runs go again, one or many."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def rerun(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run's id; or choose many by filters.", show_default=False)
+    ] = None,
+    from_stage: Annotated[
+        str | None,
+        typer.Option("--from", help="The stage to begin with (default: where it ended).", show_default=False),
+    ] = None,
+    new_input: Annotated[
+        str | None, typer.Option("--input", help="Another input, as JSON; from the first stage.", show_default=False)
+    ] = None,
+    workflow: Annotated[str | None, typer.Option(help="Many: runs of this workflow.", show_default=False)] = None,
+    status: options.StatusName = None,
+    attribute: options.Attributes = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at the most.")] = 1000,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Runs a second at the most.")] = 10,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Go on with what was interrupted: what this key did is not done again.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs there are.")] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Let a finished run go again from a stage, with the workflow as it is now; or many, by filters.
+
+    Outputs of the stages before are kept. Many are sent at a bounded rate; each is sent once under
+    the key that is printed, so that an interrupted rerun can be repeated with --key.
+
+    Example: workflow-engine rerun --workflow document-analysis --status FAILED --since 24h --rate 5
+    """
+    from workflow_engine.cli import texts
+    from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
+    from workflow_engine.cli.errors import InvalidOptionError
+    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.wishes import read_wish
+
+    if (run is None) == (workflow is None):
+        raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")
+    changed = None if new_input is None else texts.json_object("--input", new_input)
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        if run is not None:
+            rerun_one(opened.kernel, run, from_stage, changed, key, as_json=as_json)
+            return
+        wish = read_wish(workflow, status or "FAILED", attribute, since, until, opened.kernel.clock.now())
+        bulk = BulkRerun(wish, from_stage, changed, limit, rate, key, dry_run)
+        raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))

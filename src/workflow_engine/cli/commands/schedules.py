@@ -1,0 +1,120 @@
+"""``workflow-engine schedules``: recurring starts."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+app = typer.Typer(help="Recurring starts of workflows.")
+Name = Annotated[str, typer.Argument(help="The schedule's name.", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def schedules(
+    context: typer.Context,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """List recurring starts, and when they fire next.
+
+    Example: workflow-engine schedules
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from workflow_engine.cli.recurring import show_schedules
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        show_schedules(opened.kernel, as_json=as_json)
+
+
+@app.command()
+def put(
+    name: Name,
+    workflow: Annotated[str, typer.Argument(help="The workflow to start.", show_default=False)],
+    expression: Annotated[str, typer.Argument(help="rate(5 minutes), or cron(0 9 ? * MON-FRI *).", show_default=False)],
+    new_input: Annotated[str, typer.Option("--input", "-i", help="Its input, as `run` takes it.", show_default=False)],
+    config: Annotated[str | None, typer.Option(help="Config by stage id, as JSON.", show_default=False)] = None,
+    timezone: Annotated[str, typer.Option(help="Of a cron expression: an IANA name.")] = "UTC",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Start a workflow again and again, or change when and with what. A rate starts it at once, too.
+
+    Example: workflow-engine schedules put nightly document-analysis "cron(0 3 * * ? *)" --input README.md
+    """
+    from workflow_engine.cli import texts
+    from workflow_engine.cli.recurring import Wish, put_schedule
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    wish = Wish(name, workflow, expression, new_input, texts.json_object("--config", config), timezone)
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        put_schedule(opened.kernel, wish, as_json=as_json)
+
+
+@app.command()
+def pause(
+    name: Name,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Let a schedule fire no more, until it is resumed.
+
+    Example: workflow-engine schedules pause nightly
+    """
+    _change("pause", name, as_json, (stack, profile, region, template))
+
+
+@app.command()
+def resume(
+    name: Name,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Let a paused schedule fire again. What it missed is not made up for.
+
+    Example: workflow-engine schedules resume nightly
+    """
+    _change("resume", name, as_json, (stack, profile, region, template))
+
+
+@app.command()
+def delete(
+    name: Name,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Forget a schedule. Runs that it started go on.
+
+    Example: workflow-engine schedules delete nightly
+    """
+    _change("delete", name, as_json, (stack, profile, region, template))
+
+
+def _change(
+    verb: str,
+    name: str,
+    as_json: bool,
+    where: tuple[options.Stack, options.Profile, options.Region, options.TemplateFile],
+) -> None:
+    from workflow_engine.cli.recurring import change_schedule
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(*where)) as opened:
+        change_schedule(opened.kernel, verb, name, as_json=as_json)

@@ -1,0 +1,31 @@
+"""``workflow-engine signal``: send a run what one of its stages waits for."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def signal(
+    run: options.RunId,
+    name: Annotated[str, typer.Argument(help="The signal's name.", show_default=False)],
+    payload: Annotated[str, typer.Argument(help="Its payload, as JSON.")] = "null",
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same again has no effect.", show_default=False)
+    ] = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Send a signal to a run. One that comes before it is waited for is kept.
+
+    Example: workflow-engine signal k3v5x2m7p4q6r8s2t4w6y2z4a6 approval '{"approved": true, "by": "me"}'
+    """
+    from workflow_engine.cli.acting import signal_run
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        signal_run(opened.kernel, run, name, payload, key, as_json=as_json)

@@ -1,0 +1,32 @@
+"""``workflow-engine worker``: execute jobs in this process, as Lambda would."""
+
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def worker(
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Jobs at the same time.")] = 1,
+    tick_seconds: Annotated[int, typer.Option(min=1, max=3600, help="Seconds between two maintenance ticks.")] = 10,
+    name: Annotated[
+        str | None, typer.Option(help="The worker's name (default: host and process).", show_default=False)
+    ] = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Execute jobs of a stack in this process until SIGTERM or SIGINT, which let the job in hand finish.
+
+    Beside Lambda or instead of it: for stages that run longer than 15 minutes, or on machines of your own.
+
+    Example: workflow-engine worker --stack workflow-engine-prod --concurrency 4
+    """
+    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.working import work
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        work(opened, name, concurrency, tick_seconds, as_json=as_json)

@@ -1,0 +1,63 @@
+"""The functions of a local stack in a process of their own, so that changed code is a new process.
+
+``python -m workflow_engine.cli.embedded.function_process TEMPLATE NAME=VALUE…``, in the environment of the
+stack. Ends, after the job in hand, with SIGTERM, SIGINT, or the end of its standard input: it does
+not outlive a parent that was killed.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from workflow_engine.adapters.system import RandomIds, SystemClock
+from workflow_engine.cli.embedded.driver import Driver
+from workflow_engine.cli.embedded.environment import code_on_path
+from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
+from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.cli.errors import BAD_USAGE, one_line
+from workflow_engine.errors import TransientError, WorkflowEngineError
+
+RETRY_AFTER_SECONDS = 1.0
+
+
+def main(template_path: str, *overrides: str) -> int:
+    """Serve until told to stop; answers the exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+    place = Place(os.environ["AWS_ENDPOINT_URL"])
+    try:
+        template = Template.read(Path(template_path), place, dict(pair.split("=", 1) for pair in overrides))
+        with code_on_path(template.code_folder()):
+            _serve(template, stop)
+    except WorkflowEngineError as error:
+        print(f"{error.code}: {one_line(str(error))}", file=sys.stderr, flush=True)
+        return BAD_USAGE
+    return 0
+
+
+def _serve(template: Template, stop: threading.Event) -> None:
+    clock = SystemClock()
+    runner = FunctionRunner(template.place, RandomIds(), clock, FunctionLog(sys.stderr))
+    driver = Driver(template, runner, clock)
+    print("functions: ready", file=sys.stderr, flush=True)
+    while not stop.is_set():
+        try:
+            driver.drive(lambda: False, stop)
+        except TransientError as error:
+            # The parent is busy, or ends just now: it says so by closing our input.
+            print(f"{error.code}: {one_line(str(error))}", file=sys.stderr, flush=True)
+            stop.wait(RETRY_AFTER_SECONDS)
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    while sys.stdin.read(1):
+        pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,246 @@
+"""Reads runs for ``list``, ``show``, ``events`` and ``logs``, and shows them."""
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.json import JSON
+from rich.text import Text
+
+from workflow_engine.cli.display import failure_text, result_title
+from workflow_engine.cli.documents import (
+    Shown,
+    input_document,
+    moment,
+    run_document,
+    summary_document,
+)
+from workflow_engine.cli.errors import one_line
+from workflow_engine.cli.graphs import text_graph
+from workflow_engine.cli.output import clock_time, console, print_json, print_table
+from workflow_engine.cli.texts import took
+from workflow_engine.cli.timeline import status_text, timeline
+from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries import StageView
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.runs import EntryState, Head, LogLine
+from workflow_engine.model.status import Status
+
+PAGE = 50
+FOLLOW_EVERY = timedelta(milliseconds=500)
+LEVEL_STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which runs are wanted; *workflow_id* ``None`` means those of all workflows known here."""
+
+    workflow_id: str | None = None
+    status: Status | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def runs(kernel: Kernel, wish: Wish) -> Iterator[Head]:
+    """The runs that are wanted, newest first, read as they are asked for.
+
+    Raises:
+        WorkflowNotFoundError: there is no such workflow here, and no run of it either.
+    """
+    ids = [wish.workflow_id] if wish.workflow_id else sorted({definition.id for definition in kernel.registry})
+    listed = [_runs_of(kernel, workflow_id, wish) for workflow_id in ids]
+    yield from merge(*listed, key=lambda head: head.created_at, reverse=True)
+
+
+def _runs_of(kernel: Kernel, workflow_id: str, wish: Wish) -> Iterator[Head]:
+    cursor: str | None = None
+    while True:
+        page = kernel.queries.runs(
+            workflow_id,
+            status=wish.status,
+            attributes=wish.attributes,
+            since=wish.since,
+            until=wish.until,
+            limit=PAGE,
+            cursor=cursor,
+        )
+        yield from page.heads
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def show_list(kernel: Kernel, wish: Wish, limit: int, *, as_json: bool) -> None:
+    """Print the newest *limit* runs that are wanted."""
+    heads = list(islice(runs(kernel, wish), limit + 1))
+    more = len(heads) > limit
+    if as_json:
+        print_json({"runs": [summary_document(head) for head in heads[:limit]], "more": more})
+        return
+    now = kernel.clock.now()
+    print_table(
+        ("run", "workflow", "status", "created", "took", "error"),
+        [_list_row(head, now) for head in heads[:limit]],
+        empty="no such runs",
+    )
+    if more:
+        console(sys.stderr).print(Text(f"there are more than {limit} (--limit)", style="dim"))
+
+
+def _list_row(head: Head, now: datetime) -> tuple[str | Text, ...]:
+    error = head.failure.error if head.failure else None
+    return (
+        head.run_id,
+        head.workflow_id,
+        status_text(head.status),
+        clock_time(head.created_at),
+        took((head.ended_at or now) - head.created_at),
+        "" if error is None else one_line(f"{error.type}: {error.message}")[:80],
+    )
+
+
+def show_run(kernel: Kernel, run_id: str, *, with_input: bool, as_json: bool) -> None:
+    """Print one run, with all that is known of it."""
+    shown = Shown.of(kernel, run_id)
+    head = shown.view.head
+    started_with = input_document(kernel, head)
+    if as_json:
+        print_json({**run_document(shown), **started_with})
+        return
+    out = console(sys.stdout)
+    parts: list[RenderableType] = [result_title(head.workflow_id, head), *_facts(shown, started_with)]
+    parts += [Text(), text_graph(shown.view), Text()]
+    parts.append(timeline(shown.view, head.ended_at or kernel.clock.now(), line_width=out.width))
+    parts += [part for stage in shown.view.stages for part in _troubles(stage)]
+    if with_input:
+        parts += [Text("\ninput", style="bold"), _json(started_with.get("input"))]
+    if head.status is Status.COMPLETED:
+        parts += [Text("\noutput", style="bold"), _json(shown.output)]
+    out.print(Group(*parts))
+
+
+def _facts(shown: Shown, started_with: Mapping[str, Any]) -> Iterator[RenderableType]:
+    head = shown.view.head
+    if (failure := failure_text(head)) is not None:
+        yield failure
+    if head.reason:
+        yield Text(f"reason: {head.reason}")
+    yield Text(f"created {clock_time(head.created_at)}, priority {head.priority}", style="dim")
+    if attributes := started_with.get("attributes"):
+        yield Text(f"attributes: {to_json(attributes).decode()}", style="dim")
+    if head.untold:
+        yield Text(f"{head.untold} events are not published yet", style="yellow")
+    for stage in shown.view.stages:
+        if (said := waiting_text(stage)) is not None:
+            yield Text(said, style="yellow")
+
+
+def waiting_text(stage: StageView) -> str | None:
+    """What a stage waits for, in words."""
+    entry = stage.entry
+    if entry is None or entry.state is not EntryState.WAITING or entry.wait is None or entry.until is None:
+        return None
+    if entry.signal is not None:
+        return f"{stage.stage_id} waits for signal {entry.signal}, until {clock_time(entry.until)} at the latest"
+    return f"{stage.stage_id} waits until {clock_time(entry.until)} ({entry.wait.name.lower()})"
+
+
+def _troubles(stage: StageView) -> Iterator[RenderableType]:
+    for record in stage.attempts:
+        if record.error is not None:
+            title = f"\n{stage.stage_id}, attempt {record.attempt}: {record.error.type}: {record.error.message}"
+            yield Text(title, style="red")
+            if record.error.trace:
+                yield Text(record.error.trace.rstrip(), style="dim")
+
+
+def _json(value: Any) -> RenderableType:
+    return JSON.from_data(value, ensure_ascii=False)
+
+
+def show_events(kernel: Kernel, run_id: str, *, as_json: bool) -> None:
+    """Print what happened to a run. Published events are told by the records that they left; those
+    that are not published yet have their sequence."""
+    events = kernel.queries.events(run_id)
+    if as_json:
+        print_json(
+            [
+                {"at": moment(one.at), "type": one.type, **dict(one.facts), "untold_sequence": one.sequence}
+                for one in events
+            ]
+        )
+        return
+    rows = [
+        (
+            clock_time(one.at),
+            one.type,
+            ", ".join(f"{name}={value}" for name, value in one.facts.items() if value is not None),
+            "" if one.sequence is None else Text(f"not published yet: {one.sequence}", style="yellow"),
+        )
+        for one in events
+    ]
+    print_table(("at", "event", "", ""), rows, empty="nothing yet")
+
+
+@dataclass(slots=True)
+class LogReader:
+    """Prints the log lines of a run, each once, however often it looks."""
+
+    kernel: Kernel
+    run_id: str
+    stage_id: str | None
+    all_attempts: bool
+    as_json: bool
+    _printed: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def look(self) -> list[LogLine]:
+        """The lines that were not there the last time."""
+        found = self.kernel.queries.logs(self.run_id, stage_id=self.stage_id, all_attempts=self.all_attempts)
+        fresh = [line for line in found if (line.key, line.index) not in self._printed]
+        self._printed |= {(line.key, line.index) for line in fresh}
+        return fresh
+
+    def print(self, lines: Sequence[LogLine]) -> None:
+        """Print lines: for programs one JSON document a line."""
+        out = console(sys.stdout)
+        for line in lines:
+            if self.as_json:
+                print(to_json(_log_document(line)).decode())
+                continue
+            fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
+            text = Text.assemble(
+                (f"{line.at.astimezone():%H:%M:%S.%f}"[:12], "dim"),
+                "  ",
+                (f"{line.key.stage_id}#{line.attempt}", "cyan"),
+                "  ",
+                (line.level, LEVEL_STYLES.get(line.level, "")),
+                f"  {line.message}  ",
+                (fields, "dim"),
+            )
+            out.print(text, soft_wrap=True)
+
+    def follow(self, stop: threading.Event) -> None:
+        """Print lines as they are stored (at the end of each attempt), until the run is over."""
+        while True:
+            over = self.kernel.queries.head(self.run_id).status.is_terminal
+            self.print(self.look())
+            if over or stop.wait(FOLLOW_EVERY.total_seconds()):
+                return
+
+
+def _log_document(line: LogLine) -> dict[str, Any]:
+    return {
+        "at": moment(line.at),
+        "stage_id": line.key.stage_id,
+        "attempt": line.attempt,
+        "level": line.level,
+        "message": line.message,
+        "fields": dict(line.fields),
+    }
