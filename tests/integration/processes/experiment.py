@@ -113,9 +113,13 @@ class Experiment:
         while self._listen():
             pass
 
-    def _is_over(self) -> bool:
+    def look(self) -> None:
+        """Read where the runs stand that are not over."""
         wanted = [run.id for run in self.runs if not _is_at_rest(self.heads.get(run.id))]
         self.heads |= self.kernel.persistence.load_heads(wanted)
+
+    def _is_over(self) -> bool:
+        self.look()
         return all(_is_at_rest(self.heads.get(run.id)) for run in self.runs)
 
     def _unfinished(self) -> str:

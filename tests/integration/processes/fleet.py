@@ -12,8 +12,8 @@ from tests.integration.processes.stack import Stack
 
 # A clean process that has imported everything and forks: a replacement is there at once, and inherits no
 # thread, no socket and no lock of the test's.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
     [
         "workflow_engine.wiring.aws",
         "workflow_engine.hosts",
@@ -65,6 +65,6 @@ class Fleet:
     def _start(self, role: Role) -> None:
         name = f"{role}-{next(self._names)}"
         arguments = (role, dict(self.stack.environment), asdict(self.stack.patience), name)
-        process = _PROCESSES.Process(target=be, args=arguments, name=name, daemon=True)
+        process = PROCESSES.Process(target=be, args=arguments, name=name, daemon=True)
         process.start()
         self._running.append((role, process))

@@ -151,12 +151,18 @@ def doomed(number: Number, ctx: StageContext) -> Number:
     raise PermanentError("this one always fails")
 
 
+@stage("touch", timeout=TIMEOUT)
+def touch(number: Number, ctx: StageContext) -> Number:
+    leave_mark(ctx)
+    return number
+
+
 chain = Workflow("chain", input=Number).pipe(first).pipe(flaky).pipe(big).pipe(last).build()
 fan = Workflow("fan", input=Number).pipe(first).parallel(left, middle, right).pipe(total).build()
 batch = Workflow("batch", input=Number).pipe(submit).pipe(last).build()
 nap = Workflow("nap", input=Number).pipe(first).pipe(sleep("nap", timedelta(seconds=1))).pipe(last).build()
 approval = Workflow("approval", input=Number).pipe(ask).pipe(last).build()
 failing = Workflow("failing", input=Number).pipe(first).pipe(doomed).build()
-single = Workflow("single", input=Number).pipe(first).build()
+single = Workflow("single", input=Number).pipe(touch).build()
 
 registry = Registry([chain, fan, batch, nap, approval, failing, single])

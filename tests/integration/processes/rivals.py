@@ -1,0 +1,58 @@
+"""Two processes that want the same thing at the same moment, again and again."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.synchronize import Barrier
+from typing import Any, Literal
+
+from tests.integration.processes.fleet import PROCESSES
+from tests.integration.processes.stack import Stack
+
+What = Literal["first lease", "expired lease", "pending run"]
+SECONDS = 100
+
+
+def compete(
+    environment: Mapping[str, str],
+    what: What,
+    run_ids: Sequence[str],
+    barrier: Barrier,
+    wins: "multiprocessing.Queue[Any]",
+) -> None:
+    """Try to get each of *run_ids* at the same moment as the rival; tell which were got."""
+    os.environ.update(environment)
+    from workflow_engine.settings import Settings
+    from workflow_engine.wiring.aws import build_kernel
+
+    take = _taker(what, build_kernel(Settings.from_environment()))
+    won = []
+    for run_id in run_ids:
+        barrier.wait(SECONDS)
+        won += take(run_id)
+    wins.put(won)
+
+
+def _taker(what: What, kernel: Any) -> Callable[[str], list[str]]:
+    if what == "pending run":
+        return lambda _: list(
+            kernel.dispatch({"type": "run.claim_pending", "worker_id": "rival", "max_claims": 1}).claimed
+        )
+    place = {"workflow_id": "single", "stage_id": "touch", "group": 0, "ordinal": 0, "epoch": 0}
+    job = {"type": "job.execute", "claim": what.partition(" ")[0], **place}
+    return lambda run_id: [] if kernel.dispatch({**job, "run_id": run_id}).ghost else [run_id]
+
+
+def contest(stack: Stack, what: What, run_ids: Sequence[str]) -> list[list[str]]:
+    """What each of two processes got of *run_ids*."""
+    barrier, wins = PROCESSES.Barrier(2), PROCESSES.Queue()
+    rivals = [
+        PROCESSES.Process(target=compete, args=(dict(stack.environment), what, run_ids, barrier, wins), daemon=True)
+        for _ in range(2)
+    ]
+    for rival in rivals:
+        rival.start()
+    won = [wins.get(timeout=SECONDS) for _ in rivals]
+    for rival in rivals:
+        rival.join()
+    return won
