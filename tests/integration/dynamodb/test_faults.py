@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -16,12 +17,20 @@ from botocore.session import get_session
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.connection import OWN_TRIES
 from workflow_engine.adapters.aws.dynamodb.item_codecs import encode_log
-from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError
+from workflow_engine.adapters.aws.dynamodb.wire import instant
+from workflow_engine.errors import (
+    AwsRequestError,
+    CorruptItemError,
+    StaleRunError,
+    TransientError,
+    WorkflowEngineError,
+)
 from workflow_engine.model.commits import Refused, Signal
 from workflow_engine.model.ids import RunId
 from workflow_engine.ports.persistence import Rearm
 from workflow_engine.testing.builders import (
     HORIZON,
+    LIFE,
     claim_first,
     committed,
     create,
@@ -302,3 +311,68 @@ def test_a_shared_commit_that_was_sent_twice_takes_effect_once(
     assert outcome.head is not None
     assert outcome.head.active[0].by == "mine-8"
     assert (outcome.head.version, answers.lost) == (head.version + 1, 1)
+
+
+def test_due_at_that_keeps_moving_across_the_wanted_time_is_told(
+    persistence: DynamoPersistence, client: Any, table_name: str
+) -> None:
+    head = committed(persistence.commit(create(new_head(START))))
+    wanted = START + HORIZON
+    tries = 0
+
+    def move(**_: Any) -> None:
+        # Before each try, a tick moves due_at to the side on which the try does not expect it.
+        nonlocal tries
+        tries += 1
+        side = wanted - HORIZON if tries % 2 else wanted + HORIZON
+        mover.set_due(side)
+
+    mover = DueMover(client, table_name, head.run_id)
+    client.meta.events.register("provide-client-params.dynamodb.UpdateItem", move)
+    try:
+        with pytest.raises(StaleRunError) as caught:
+            persistence.commit(replace(claim_first(head, START), due_at=wanted))
+    finally:
+        client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", move)
+    assert caught.value.retryable
+    assert caught.value.tries == tries
+    stored = persistence.load_head(head.run_id)
+    assert stored is not None
+    assert stored.version == head.version
+
+
+class DueMover:
+    """Moves ``due_at`` with a put, which no hook on updates sees."""
+
+    def __init__(self, client: Any, table_name: str, run_id: str) -> None:
+        self._client, self._table_name = client, table_name
+        key = {"pk": {"S": f"R#{run_id}"}, "sk": {"S": "RUN"}}
+        self._item = client.get_item(TableName=table_name, Key=key, ConsistentRead=True)["Item"]
+
+    def set_due(self, due_at: datetime) -> None:
+        self._client.put_item(TableName=self._table_name, Item={**self._item, "da": instant(due_at)})
+
+
+def test_a_head_that_is_gone_right_after_its_transaction_is_told(
+    persistence: DynamoPersistence, answers: Answers
+) -> None:
+    committed(persistence.commit(create(HEAD)))
+    answers.plan(None, answer(200, {}))
+    with pytest.raises(CorruptItemError, match="gone"):
+        persistence.commit(share(HEAD, Signal(kept_signal(START))))
+
+
+def test_an_item_that_went_while_it_was_to_live_longer_stays_gone(
+    persistence: DynamoPersistence, client: Any, table_name: str
+) -> None:
+    persistence.put_record(new_record(HEAD))
+
+    def delete(params: Mapping[str, Any], **_: Any) -> None:
+        client.delete_item(TableName=table_name, Key=params["Key"])
+
+    client.meta.events.register("provide-client-params.dynamodb.UpdateItem", delete)
+    try:
+        persistence.extend_expiry(HEAD.run_id, START + 99 * LIFE)
+    finally:
+        client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", delete)
+    assert persistence.list_records(HEAD.run_id) == []

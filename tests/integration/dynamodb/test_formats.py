@@ -175,3 +175,17 @@ def test_a_head_is_read_back_whole(persistence: DynamoPersistence) -> None:
     for head in heads:
         committed(persistence.commit(create(head)))
         assert persistence.commit(create(head)) == Refused(head)
+
+
+def test_metrics_that_are_no_object_are_told(client: Any, table_name: str, persistence: DynamoPersistence) -> None:
+    record = new_record(HEAD, metrics={"rows": 1})
+    client.put_item(TableName=table_name, Item={**encode_record(record), "m": {"S": "[1]"}})
+    with pytest.raises(CorruptItemError, match="not a JSON object"):
+        persistence.load_records(HEAD.run_id, [record.key])
+
+
+def test_an_index_entry_that_is_no_runs_is_told(client: Any, table_name: str, persistence: DynamoPersistence) -> None:
+    stray = {"pk": {"S": "X#1"}, "sk": {"S": "RUN"}, "ds": {"S": "0"}, "da": {"N": "1"}}
+    client.put_item(TableName=table_name, Item=stray)
+    with pytest.raises(CorruptItemError, match="no run"):
+        persistence.list_due(0, until=START, limit=10)

@@ -13,6 +13,7 @@ from workflow_engine.adapters.aws.dynamodb.item_size import item_size
 from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.commits import Signal
 from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Head
 from workflow_engine.testing.builders import (
     LIFE,
@@ -21,6 +22,7 @@ from workflow_engine.testing.builders import (
     finish,
     leased_head,
     new_event,
+    new_record,
     rewrite,
     share,
 )
@@ -133,3 +135,23 @@ def test_an_idempotency_record_above_the_limit_is_refused(persistence: DynamoPer
     head = committed(persistence.commit(create(leased_head(START))))
     with pytest.raises(PayloadTooLargeError):
         persistence.commit(replace(rewrite(head), idempotency=large))
+
+
+def test_what_is_listed_may_be_larger_than_an_answer(persistence: DynamoPersistence, wire: Any) -> None:
+    # A Query answers with 1 MB at the most.
+    head = leased_head(START)
+    records = [new_record(head, group=group, output=Payload.of(bytes(100_000))) for group in range(25)]
+    for record in records:
+        persistence.put_record(record)
+    assert list(persistence.list_records(head.run_id)) == records
+    assert wire.counts()["Query"] == 3
+
+
+def test_what_is_read_at_once_may_be_larger_than_an_answer(persistence: DynamoPersistence, wire: Any) -> None:
+    # A BatchGetItem answers with 16 MB at the most, and names the keys that it left over.
+    head = leased_head(START)
+    records = {r.key: r for r in (new_record(head, group=n, output=Payload.of(bytes(400_000))) for n in range(45))}
+    for record in records.values():
+        persistence.put_record(record)
+    assert persistence.load_records(head.run_id, list(records)) == records
+    assert wire.counts()["BatchGetItem"] == 2
