@@ -229,7 +229,8 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
         return model.model_validate({**fields, "type": wire_type})
     except ValidationError as error:
         raise InvalidCommandError(problems=problems_of(error)) from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
+        # TypeError is what a lone surrogate in the text itself makes of the parser.
         raise InvalidCommandError(problems=[f"not JSON: {error}"]) from error
 
 
