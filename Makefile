@@ -15,6 +15,7 @@ SAM := .cache/sam
 DOCUMENTS = $(wildcard README.md CONTRIBUTING.md docs/*.md)
 TESTS ?= tests
 WORKERS ?= auto
+SEEDS ?= 10000
 
 .PHONY: help
 help: ## list the targets
@@ -63,6 +64,10 @@ test: lint ## lint, then every test that needs no AWS account (TESTS=path for so
 .PHONY: unit
 unit: $(STAMP) ## the tests that need no emulator
 	$(BIN)/pytest --numprocesses=$(WORKERS) tests/unit
+
+.PHONY: reliability
+reliability: $(STAMP) ## try to break the engine: 10,000 simulated histories, every crash point, planted bugs (SEEDS=n)
+	$(BIN)/python scripts/reliability.py --seeds $(SEEDS)
 
 # `make test-3.13`, `make unit-3.11`: the same with that interpreter, in an environment of its own.
 test-3.%: scripts/find_python.sh

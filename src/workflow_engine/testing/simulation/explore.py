@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from workflow_engine.testing.simulation.baton import on_one_processor
@@ -67,7 +67,6 @@ class Report:
     runs: int = 0
     fewest_steps: int | None = None
     fewest_faults: int | None = None
-    failures: list[History] = field(default_factory=list)
 
     def add(self, history: History) -> None:
         """Count *history*."""
@@ -75,10 +74,22 @@ class Report:
         self.steps += history.steps
         self.faults += history.faults
         self.runs += history.runs
-        self.fewest_steps = min(self.fewest_steps or history.steps, history.steps)
-        self.fewest_faults = history.faults if self.fewest_faults is None else min(self.fewest_faults, history.faults)
-        if history.violation is not None:
-            self.failures.append(history)
+        self.fewest_steps = _fewest(self.fewest_steps, history.steps)
+        self.fewest_faults = _fewest(self.fewest_faults, history.faults)
+
+    def merge(self, other: "Report") -> None:
+        """Count what *other* tried, too."""
+        self.seeds += other.seeds
+        self.steps += other.steps
+        self.faults += other.faults
+        self.runs += other.runs
+        self.fewest_steps = _fewest(self.fewest_steps, other.fewest_steps)
+        self.fewest_faults = _fewest(self.fewest_faults, other.fewest_faults)
+
+
+def _fewest(one: int | None, other: int | None) -> int | None:
+    known = [number for number in (one, other) if number is not None]
+    return min(known, default=None)
 
 
 def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> History:
@@ -170,8 +181,3 @@ def _same_failure(one: History, other: History) -> bool:
     if one.violation is None or other.violation is None:
         return False
     return one.violation.invariant == other.violation.invariant
-
-
-def calmly(scenario: Scenario) -> Scenario:
-    """*scenario* with one run of each plot, and nothing that goes wrong by itself: for scripts."""
-    return replace(scenario, runs=None)

@@ -392,6 +392,14 @@ DEPLOYED = replace(
     + [plot for plot in PLOTS if plot.workflow_id in ("fan", "approval")],
     deploys=[(longer, *WORKFLOWS[1:]), (other, *WORKFLOWS[1:])],
 )
+# An event bus that refuses most of what it is given: events pile up, leave the head, become dead
+# letters and are replayed.
+REFUSED = replace(
+    REFERENCE,
+    runs=4,
+    operators=12,
+    rates=FaultRates(partial=850, crash=3, fail=3, answer_lost=3, twice=3, stall=2, most_faults=150),
+)
 # Groups alone, on workers that often hang, for what can go wrong between siblings.
 SIBLINGS = replace(
     REFERENCE,
