@@ -184,8 +184,16 @@ def test_metrics_that_are_no_object_are_told(client: Any, table_name: str, persi
         persistence.load_records(HEAD.run_id, [record.key])
 
 
-def test_an_index_entry_that_is_no_runs_is_told(client: Any, table_name: str, persistence: DynamoPersistence) -> None:
-    stray = {"pk": {"S": "X#1"}, "sk": {"S": "RUN"}, "ds": {"S": "0"}, "da": {"N": "1"}}
-    client.put_item(TableName=table_name, Item=stray)
-    with pytest.raises(CorruptItemError, match="no run"):
-        persistence.list_due(0, until=START, limit=10)
+def test_a_stray_item_in_an_index_stops_nobody(
+    client: Any, table_name: str, persistence: DynamoPersistence, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = {"pk": {"S": "X#1"}, "sk": {"S": "OTHER"}, "ds": {"S": "0"}, "da": {"N": "1"}}
+    listed = {"ls": {"S": f"{HEAD.workflow_id}#0"}, "lc": {"S": "9" * 15}}
+    client.put_item(TableName=table_name, Item={**stray, **listed})
+    committed(persistence.commit(create(HEAD)))
+    first = persistence.list_due(0, until=START + HORIZON, limit=1)
+    assert first.runs == ()
+    second = persistence.list_due(0, until=START + HORIZON, limit=1, cursor=first.cursor)
+    assert [run.run_id for run in second.runs] == [HEAD.run_id]
+    assert persistence.list_runs(HEAD.workflow_id).run_ids == (HEAD.run_id,)
+    assert "X#1 is no head" in caplog.text

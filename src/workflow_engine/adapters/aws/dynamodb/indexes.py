@@ -3,8 +3,9 @@
 Listings are spread over shards, so that no one partition takes all writes; a page merges them.
 """
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from pynamodb.expressions.condition import Condition
@@ -17,6 +18,7 @@ from workflow_engine.ports.persistence import DuePage, DueRun, RunPage
 
 # Below and above every index key, which begins with digits. A key may not be compared with empty text.
 _FIRST, _LAST = " ", "\x7f"
+_log = logging.getLogger(__name__)
 _CURSOR = re.compile(r"[0-9]{15}#[A-Za-z0-9_-]+\Z")
 
 
@@ -35,7 +37,7 @@ class Indexes:
             condition=Path(["da"]) <= wire.instant(until),
             after=_due_key(shard, cursor) if cursor else None,
         )
-        runs = tuple(DueRun(table.run_of(key["pk"]["S"]), wire.read_instant(key["da"])) for key in keys)
+        runs = tuple(DueRun(table.run_of(key["pk"]["S"]), wire.read_instant(key["da"])) for key in _of_runs(keys))
         return DuePage(runs, _due_cursor(keys[-1]) if len(keys) == limit else None)
 
     def runs(
@@ -71,7 +73,7 @@ class Indexes:
         found = self._merged(index, shard_name, condition, limit + 1, newest_first=True)
         found.sort(key=lambda key: key[order]["S"], reverse=True)
         page = found[:limit]
-        run_ids = tuple(table.run_of(key["pk"]["S"]) for key in page)
+        run_ids = tuple(table.run_of(key["pk"]["S"]) for key in _of_runs(page))
         return RunPage(run_ids, page[-1][order]["S"] if len(found) > limit else None)
 
     def _merged(
@@ -110,15 +112,25 @@ def _just_before(key: str) -> str:
     return key[:-1] + chr(ord(key[-1]) - 1) + _LAST
 
 
+def _of_runs(keys: Iterable[Item]) -> Iterator[Item]:
+    """Those of *keys* that are heads. Were a stray item to stop the others, its shard would stand still."""
+    for key in keys:
+        if table.is_head(key):
+            yield key
+        else:
+            _log.warning("left out of an index: %s is no head", key["pk"]["S"])
+
+
 def _due_cursor(key: Item) -> str:
-    return f"{key['da']['N']}#{table.run_of(key['pk']['S'])}"
+    return f"{key['da']['N']}#{key['pk']['S']}#{key['sk']['S']}"
 
 
 def _due_key(shard: int, cursor: str) -> Item:
-    due_at, _, run_id = cursor.partition("#")
+    due_at, _, place = cursor.partition("#")
+    partition, _, sort_key = place.rpartition("#")
     return {
         "ds": wire.text(str(shard)),
         "da": wire.number(int(due_at)),
-        "pk": wire.text(table.run_partition(run_id)),
-        "sk": wire.text(table.HEAD),
+        "pk": wire.text(partition),
+        "sk": wire.text(sort_key),
     }

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.errors import CorruptItemError
 from workflow_engine.model.ids import RunId, StageId, digest
 from workflow_engine.model.runs import StageKey
@@ -67,6 +68,12 @@ def run_of(partition: str) -> RunId:
     if not partition.startswith(_RUN):
         raise CorruptItemError(what="an index entry", problem=f"{partition!r} is no run")
     return RunId(partition.removeprefix(_RUN))
+
+
+def is_head(key: Item) -> bool:
+    """Whether *key* is that of a run's head."""
+    partition: str = key["pk"]["S"]
+    return partition.startswith(_RUN) and key["sk"]["S"] == HEAD
 
 
 def record_key(key: StageKey) -> str:
