@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from workflow_engine.authoring.context import StageContext
@@ -29,6 +29,7 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.storage import AttemptStorage
 from workflow_engine.kernel.transitions import Lease
+from workflow_engine.model.commands import problems_of
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
@@ -292,6 +293,9 @@ def _ending(returned: object, stage: StageDefinition) -> Ending:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        # pydantic's own text quotes the values that it found, and this one is published in events.
+        return "; ".join(problems_of(error))
     try:
         return str(error)
     except Exception:

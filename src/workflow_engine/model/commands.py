@@ -24,6 +24,8 @@ from workflow_engine.model.ids import KeyText, Name, RunIdText, SignalName
 from workflow_engine.model.json_values import AnyJson, JsonObject
 
 MAX_REPORTED_PROBLEMS = 10
+# A field that nobody knows is named in its problem, and its name can be as long as the message.
+MAX_PROBLEM_CHARS = 200
 
 
 def _either(*names: str) -> Any:
@@ -247,6 +249,10 @@ def problems_of(error: ValidationError) -> list[str]:
     """One line a problem: where, and what is wrong. The values themselves are left out, since
     these lines reach logs."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = [f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}" for item in found]
+    lines = [f"{_cut('.'.join(map(str, item['loc']))) or 'value'}: {_cut(item['msg'])}" for item in found]
     more = len(lines) - MAX_REPORTED_PROBLEMS
     return lines[:MAX_REPORTED_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_PROBLEM_CHARS else f"{text[:MAX_PROBLEM_CHARS]}…"
