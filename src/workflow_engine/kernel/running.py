@@ -62,12 +62,22 @@ def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, time
 
 def _runner() -> "asyncio.Runner":
     """One event loop a thread, kept: making one costs more than a small stage does."""
-    import asyncio
+    loop: _Loop | None = getattr(_local, "loop", None)
+    if loop is None:
+        loop = _local.loop = _Loop()
+    return loop.runner
 
-    runner: asyncio.Runner | None = getattr(_local, "runner", None)
-    if runner is None:
-        runner = _local.runner = asyncio.Runner()
-    return runner
+
+class _Loop:
+    """Closes its event loop when the thread that it belongs to ends, and its locals with it."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self.runner = asyncio.Runner()
+
+    def __del__(self) -> None:
+        self.runner.close()
 
 
 def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
