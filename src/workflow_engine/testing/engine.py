@@ -42,6 +42,8 @@ from workflow_engine.testing.clock import FakeClock, SequentialIds
 # A workflow of any use comes to rest long before; one that polls for ever must not hang its test.
 MAX_MOVES = 10_000
 A_LONG_TIME = timedelta(days=36_500)
+# The tick comes once a minute; messages and timers come before it.
+TICK_EVERY = timedelta(minutes=1)
 
 
 class KeptEvents(EventSink):
@@ -210,7 +212,7 @@ class VirtualEngine:
         until = self.clock.now() + A_LONG_TIME
         for shard in range(self.settings.due_shards):
             page = self.persistence.list_due(shard, until=until, limit=1)
-            times += [run.due_at for run in page.runs]
+            times += [run.due_at + TICK_EVERY for run in page.runs]
         return min((at for at in times if at is not None), default=None)
 
 

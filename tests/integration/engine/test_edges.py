@@ -35,7 +35,7 @@ from workflow_engine.model.deliveries import Delivery, Recurrence
 from workflow_engine.model.ids import content_hash
 from workflow_engine.model.limits import MAX_ANNOTATION_BYTES, MAX_ATTRIBUTES_BYTES, MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import KeptSignal
-from workflow_engine.testing.engine import VirtualEngine, VirtualRun
+from workflow_engine.testing.engine import TICK_EVERY, VirtualEngine, VirtualRun
 
 Meddle: TypeAlias = Callable[..., None]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -265,7 +265,7 @@ class TestSignal:
         signalled_at = engine.clock.now()
         engine.drive(run)
         assert run.output == {"name": "yes"}
-        assert engine.clock.now() - signalled_at <= engine.settings.horizon
+        assert engine.clock.now() - signalled_at <= engine.settings.horizon + TICK_EVERY
 
     def test_of_a_sibling_that_waits_while_the_others_fail_ends_with_the_run(self, engine: VirtualEngine) -> None:
         @stage("broken", retry=RetryPolicy(max_attempts=2))

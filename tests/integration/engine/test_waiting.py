@@ -272,7 +272,7 @@ class TestSleep:
         self.lose_timers(engine, run)
         assert engine.scheduler.next_fire_at() is None
         engine.drive(run)
-        assert woken_after == [DAY]
+        assert woken_after == [DAY + MINUTE]
 
     def test_a_wake_up_by_hand_that_is_too_early_wakes_nothing(self, engine: VirtualEngine) -> None:
         run, woken_after = self.sleeper(engine, DAY)
