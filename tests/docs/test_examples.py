@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from tests.docs.pages import Page, pages
+from tests.docs.pages import page as page_of
 
 # Code of other products, beside which ours is shown: it must be Python, and cannot run here.
 PEER = "peer"
@@ -53,6 +54,15 @@ def test_the_tests_that_a_page_shows_pass(
     function = vars(_execute(page, monkeypatch, up_to=name))[name]
     wanted = inspect.signature(function).parameters
     function(**{fixture: request.getfixturevalue(fixture) for fixture in wanted})
+
+
+@pytest.mark.parametrize("name", [name for page, name in TESTS if page.name == "docs/tutorial.md"])
+def test_the_tests_of_the_tutorial_still_pass_at_its_end(
+    name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    function = vars(_execute(page_of("docs/tutorial.md"), monkeypatch))[name]
+
+    function(**{fixture: request.getfixturevalue(fixture) for fixture in inspect.signature(function).parameters})
 
 
 def test_code_of_other_products_is_only_where_we_compare() -> None:
