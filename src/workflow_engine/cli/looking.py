@@ -21,7 +21,7 @@ from workflow_engine.cli.documents import (
     run_document,
     summary_document,
 )
-from workflow_engine.cli.errors import one_line
+from workflow_engine.cli.errors import InvalidOptionError, one_line
 from workflow_engine.cli.graphs import text_graph
 from workflow_engine.cli.output import clock_time, console, print_json, print_table
 from workflow_engine.cli.texts import took
@@ -52,9 +52,12 @@ def runs(kernel: Kernel, wish: Wish) -> Iterator[Head]:
     """The runs that are wanted, newest first, read as they are asked for.
 
     Raises:
-        WorkflowNotFoundError: there is no such workflow here, and no run of it either.
+        InvalidOptionError: no workflow is named, and none is known here.
     """
     ids = [wish.workflow_id] if wish.workflow_id else sorted({definition.id for definition in kernel.registry})
+    if not ids:
+        problem = "no workflow can be imported here, so name the one (workflow-engine check says why)"
+        raise InvalidOptionError(option="WORKFLOW", problem=problem)
     listed = [_runs_of(kernel, workflow_id, wish) for workflow_id in ids]
     yield from merge(*listed, key=lambda head: head.created_at, reverse=True)
 

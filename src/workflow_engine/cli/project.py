@@ -9,6 +9,7 @@ from workflow_engine.authoring import Registry
 from workflow_engine.cli.embedded.environment import code_on_path
 from workflow_engine.cli.embedded.template import Place, Template
 from workflow_engine.cli.errors import TemplateError
+from workflow_engine.errors import SettingsError, WorkflowEngineError
 from workflow_engine.wiring.workflows import load_registry
 
 TEMPLATE_NAME = "template.yaml"
@@ -57,6 +58,20 @@ class Project:
             SettingsError: the code has no such registry.
         """
         template = self.template()
-        name = template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS)
         with code_on_path(template.code_folder()):
-            yield load_registry(name)
+            yield workflows_at(template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS))
+
+
+def workflows_at(name: str) -> Registry:
+    """The registry at *name*, ``module:attribute``.
+
+    Raises:
+        SettingsError: there is none, or its code cannot be imported.
+        WorkflowDefinitionError: a workflow in it cannot be built.
+    """
+    try:
+        return load_registry(name)
+    except WorkflowEngineError:
+        raise
+    except Exception as error:  # it is the user's code, and what is wrong with it is for one line
+        raise SettingsError(variable="WORKFLOWS", problem=f"{name!r}: {type(error).__name__}: {error}") from error

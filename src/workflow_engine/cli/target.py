@@ -15,15 +15,14 @@ from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.embedded.driver import Driver
 from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.environment import environment
+from workflow_engine.cli.embedded.environment import code_on_path, environment
 from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
 from workflow_engine.cli.errors import StackNotFoundError
-from workflow_engine.cli.project import Project
-from workflow_engine.errors import SettingsError
+from workflow_engine.cli.project import Project, workflows_at
+from workflow_engine.errors import SettingsError, WorkflowDefinitionError
 from workflow_engine.kernel import Kernel
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, client, forget_clients
-from workflow_engine.wiring.workflows import load_registry
 
 DEV_FILE = "dev.json"
 ANSWERS_WITHIN_SECONDS = 1.0
@@ -103,8 +102,8 @@ def _embedded(project: Project, wanted: Wanted, log: FunctionLog) -> Iterator[St
 
 @contextmanager
 def _dev(project: Project, variables: Mapping[str, str]) -> Iterator[Stack]:
-    with _talking_to(variables), project.registry() as registry:
-        yield _stack("dev", registry)
+    with _talking_to(variables), code_on_path(project.template().code_folder()):
+        yield _stack("dev", _registry())
 
 
 @contextmanager
@@ -151,11 +150,11 @@ def _talking_to(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _registry() -> Registry:
-    """The workflows of the environment; none where their code is not here, which a command that
-    only looks or cancels can do without."""
+    """The workflows of the environment; none where their code is not here or does not work, which a
+    command that only looks or cancels can do without."""
     try:
-        return load_registry(Settings.from_environment().workflows)
-    except SettingsError:
+        return workflows_at(Settings.from_environment().workflows)
+    except (SettingsError, WorkflowDefinitionError):
         return Registry([])
 
 
