@@ -3,6 +3,7 @@ from itertools import count
 
 import boto3
 import pytest
+from botocore.config import Config
 from mypy_boto3_dynamodb import DynamoDBClient
 from typing_extensions import override
 
@@ -18,7 +19,9 @@ NUMBERS = count()
 
 @pytest.fixture(scope="module")
 def client(dynamodb_local_url: str) -> DynamoDBClient:
-    return boto3.client("dynamodb", endpoint_url=dynamodb_local_url)
+    # A busy emulator may keep the last of a hundred threads waiting; a request sent twice would be another test.
+    config = Config(max_pool_connections=100, read_timeout=100, retries={"total_max_attempts": 1})
+    return boto3.client("dynamodb", endpoint_url=dynamodb_local_url, config=config)
 
 
 @pytest.fixture
