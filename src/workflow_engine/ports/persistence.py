@@ -67,6 +67,9 @@ class Persistence(Protocol):
     answer, ``UnsupportedFormatError`` for an item of a newer version, ``CorruptItemError`` for one
     that cannot be read, and ``PayloadTooLargeError`` before a request that would be refused for
     its size.
+
+    Instants are kept to the millisecond at least, cut off; expiries to the second, rounded up. A
+    listing raises ``ValueError`` for a cursor that no page of it gave.
     """
 
     def commit(self, commit: Exclusive | Shared) -> Committed | Refused:
@@ -76,11 +79,13 @@ class Persistence(Protocol):
         there is no head; an expired one that is still there counts). ``Shared`` applies as
         ``apply_shared`` says. An idempotency record, and the item of a ``Signal``, are written in
         the same transaction, only if absent: one that is there refuses the commit
-        (``Refused.replay``). ``Refused.head`` is the head as it stands.
+        (``Refused.replay``). An idempotency record that has expired counts as absent, here and in
+        ``put_idempotency``. ``Refused.head`` is the head as it stands.
 
         Raises:
             PayloadTooLargeError: the head would pass 400 KB; nothing was sent.
             TransientError: the store did not answer; the commit may have happened.
+            StaleRunError: ticks kept moving ``due_at`` across the wanted time; nothing was changed.
         """
         ...
 
