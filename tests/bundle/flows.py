@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from typing_extensions import override
@@ -25,7 +25,6 @@ from workflow_engine.wiring import aws as wiring
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = "tests.bundle.privileged"
 PARAMETERS = {
-    "Workflows": f"{WORKFLOWS}:registry",
     "PublishEvents": "*",
     "DueShards": "2",
     "InvocationSeconds": "30",
@@ -69,7 +68,11 @@ class RecordedStack:
 
     def send(self, **command: Any) -> None:
         """A message of a client's, and all that follows from it at once."""
-        wiring.client("sqs").send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(command))
+        self.send_text(json.dumps(command))
+
+    def send_text(self, body: str) -> None:
+        """A message that may be no command."""
+        wiring.client("sqs").send_message(QueueUrl=self.queue_url, MessageBody=body)
         self.work()
 
     @property
@@ -113,10 +116,13 @@ class RecordedStack:
 
 
 @contextmanager
-def recorded_stack() -> Iterator[RecordedStack]:
-    """A stack of its own, for as long as it is entered."""
-    clock, log = SkippedTime(), FunctionLog()
-    with EmbeddedAws(ROOT / "template.yaml", overrides=PARAMETERS) as aws, pytest.MonkeyPatch.context() as patch:
+def recorded_stack(
+    workflows: str = f"{WORKFLOWS}:registry", *, copy_to: TextIO | None = None
+) -> Iterator[RecordedStack]:
+    """A stack of its own, for as long as it is entered. What the functions print goes to *copy_to*, too."""
+    clock, log = SkippedTime(), FunctionLog(copy_to)
+    parameters = {**PARAMETERS, "Workflows": workflows}
+    with EmbeddedAws(ROOT / "template.yaml", overrides=parameters) as aws, pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "SystemClock", lambda: clock)
         place = aws.template.place
         recorder = Recorder(place)

@@ -233,7 +233,7 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
         raise InvalidCommandError(problems=problems_of(error)) from error
     except (ValueError, TypeError, RecursionError) as error:
         # TypeError is what a lone surrogate in the text itself makes of the parser.
-        raise InvalidCommandError(problems=[f"not JSON: {error}"]) from error
+        raise InvalidCommandError(problems=[f"not JSON: {_plain(str(error))}"]) from error
 
 
 def _model_of(given: object) -> tuple[str, type[Command]]:
@@ -249,10 +249,12 @@ def problems_of(error: ValidationError) -> list[str]:
     """One line a problem: where, and what is wrong. The values themselves are left out, since
     these lines reach logs."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = [f"{_cut('.'.join(map(str, item['loc']))) or 'value'}: {_cut(item['msg'])}" for item in found]
+    lines = [f"{_plain('.'.join(map(str, item['loc']))) or 'value'}: {_plain(item['msg'])}" for item in found]
     more = len(lines) - MAX_REPORTED_PROBLEMS
     return lines[:MAX_REPORTED_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_PROBLEM_CHARS else f"{text[:MAX_PROBLEM_CHARS]}…"
+def _plain(text: str) -> str:
+    """*text* cut to size, on one line whoever shows it: what is not printable is written out."""
+    more = "…" if len(text) > MAX_PROBLEM_CHARS else ""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MAX_PROBLEM_CHARS]) + more
