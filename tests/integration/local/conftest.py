@@ -1,5 +1,8 @@
 """Local mode on templates of the tests' own, and on the project's."""
 
+import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,3 +87,61 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
         runner.load(aws.template.functions()[0])
         yield Recorded(aws, runner, sys.modules["recording_handler"])
     del sys.modules["recording_handler"]
+
+
+# The command line, in a process that does not outlive a test that was killed.
+COMMAND_THAT_ENDS_WITH_US = """
+import os, signal, sys, threading
+
+def end_with_input():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_input, daemon=True).start()
+from workflow_engine.cli import main
+main()
+"""
+
+
+class DevStack:
+    """``workflow-engine dev`` in *folder*, until the end of the block."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder, self._options = folder, options
+
+    def __enter__(self) -> "DevStack":
+        self._errors = (self._folder / "dev.err").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND_THAT_ENDS_WITH_US, "dev", "--json", *self._options],
+            cwd=self._folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if line == "}\n":
+                break
+        self.said: dict[str, Any] = json.loads(said)
+        return self
+
+    @property
+    def errors(self) -> str:
+        """What it and its functions said on standard error."""
+        return (self._folder / "dev.err").read_text()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(60) == 0
+        for pipe in (self.process.stdin, self.process.stdout, self._errors):
+            assert pipe is not None
+            pipe.close()

@@ -17,6 +17,7 @@ from workflow_engine.cli.embedded.environment import code_on_path
 from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
 from workflow_engine.cli.embedded.template import Place, Template
 from workflow_engine.cli.errors import BAD_USAGE, one_line
+from workflow_engine.cli.project import DEFAULT_WORKFLOWS, workflows_at
 from workflow_engine.errors import TransientError, WorkflowEngineError
 
 RETRY_AFTER_SECONDS = 1.0
@@ -40,6 +41,8 @@ def main(template_path: str, *overrides: str) -> int:
 
 
 def _serve(template: Template, stop: threading.Event) -> None:
+    # Before a message is taken: one that fails for broken code would be invisible for 90 minutes.
+    workflows_at(template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS))
     clock = SystemClock()
     runner = FunctionRunner(template.place, RandomIds(), clock, FunctionLog(sys.stderr))
     driver = Driver(template, runner, clock)

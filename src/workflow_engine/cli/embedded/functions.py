@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from time import monotonic
+from traceback import format_exception
 from typing import Any, TextIO
 
 from typing_extensions import override
@@ -133,6 +134,7 @@ class FunctionRunner:
             with self.captured():
                 answer = handler(event, context)
         except Exception as error:  # whatever a handler raises fails its invocation, and nothing else
+            self.log.write("".join(format_exception(error)))
             failure = Invocation(function.logical_id, self.clock.now() - started, error=error)
             self.failures.append(failure)
             return failure
