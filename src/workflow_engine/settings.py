@@ -34,6 +34,7 @@ class Settings:
     invocation: timedelta
     due_shards: int
     retention: timedelta
+    archive: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -59,6 +60,7 @@ class Settings:
             invocation=timedelta(seconds=env.number("INVOCATION_SECONDS", 900)),
             due_shards=env.number("DUE_SHARDS", 8),
             retention=timedelta(days=env.number("RETENTION_DAYS", 30)),
+            archive=env.flag("ARCHIVE_RUNS"),
         )
 
 
@@ -82,6 +84,12 @@ class _Environment:
         if not text.isdecimal() or int(text) < 1:
             raise SettingsError(variable=name, problem=f"must be a whole number from 1, not {text!r}")
         return int(text)
+
+    def flag(self, name: str) -> bool:
+        text = self.optional(name)
+        if text not in (None, "true", "false"):
+            raise SettingsError(variable=name, problem=f"must be true or false, not {text!r}")
+        return text == "true"
 
     def names(self, name: str) -> tuple[str, ...] | None:
         """Comma-separated names; ``none`` stands for no names at all, absence for the default."""

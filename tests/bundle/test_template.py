@@ -139,6 +139,27 @@ def test_payloads_outlive_the_runs_that_name_them(parameters: Json, resources: J
     assert expirations == [{"Ref": "PayloadDays"}]
 
 
+def test_an_archive_is_deleted_by_nothing(resources: Json) -> None:
+    rules = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule] == ["runs/"]
+
+
+def test_the_tick_may_touch_payloads_only_where_runs_are_archived(template: Json, resources: Json) -> None:
+    policy = resources["TickArchivePolicy"]
+    allowed = {one["Action"]: one["Resource"] for one in policy["Properties"]["PolicyDocument"]["Statement"]}
+
+    assert policy["Condition"] == "ArchivesRuns"
+    assert template["Conditions"]["ArchivesRuns"] == {"Fn::Equals": [{"Ref": "ArchiveRuns"}, "true"]}
+    assert template["Parameters"]["ArchiveRuns"]["Default"] == "false"
+    assert allowed == {
+        "dynamodb:Query": arn_of("Table"),
+        "s3:GetObject": {"Fn::Sub": "${Bucket.Arn}/runs/*"},
+        "s3:ListBucket": arn_of("Bucket"),
+        "s3:PutObject": {"Fn::Sub": "${Bucket.Arn}/archive/*"},
+    }
+
+
 @pytest.mark.parametrize("deployment", ["default", "dev", "prod"])
 def test_a_deployment_sets_parameters_that_exist(parameters: Json, deployment: str) -> None:
     """CloudFormation refuses an unknown parameter, after minutes."""
@@ -264,6 +285,7 @@ def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Js
         "INVOCATION_SECONDS": {"Ref": "InvocationSeconds"},
         "DUE_SHARDS": {"Ref": "DueShards"},
         "RETENTION_DAYS": {"Ref": "RetentionDays"},
+        "ARCHIVE_RUNS": {"Ref": "ArchiveRuns"},
     }
     for function in ("JobFunction", "TickFunction"):
         variables = environment(resources, function)

@@ -13,6 +13,7 @@ from workflow_engine.cli.commands.cancel import cancel
 from workflow_engine.cli.commands.check import check
 from workflow_engine.cli.commands.cost import cost
 from workflow_engine.cli.commands.events import events
+from workflow_engine.cli.commands.export import export
 from workflow_engine.cli.commands.graph import graph
 from workflow_engine.cli.commands.list_runs import list_runs
 from workflow_engine.cli.commands.logs import logs
@@ -83,6 +84,7 @@ app.command(rich_help_panel=LOOK)(show)
 app.command(rich_help_panel=LOOK)(watch)
 app.command(rich_help_panel=LOOK)(events)
 app.command(rich_help_panel=LOOK)(logs)
+app.command(rich_help_panel=LOOK)(export)
 app.command(rich_help_panel=ACT)(cancel)
 app.command(rich_help_panel=ACT)(signal)
 app.command(rich_help_panel=ACT)(rerun)

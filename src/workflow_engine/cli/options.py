@@ -37,3 +37,12 @@ Since: TypeAlias = Annotated[
 Until: TypeAlias = Annotated[
     str | None, typer.Option("--until", help="Only runs created before then.", show_default=False)
 ]
+ArchivedOn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--archived-on",
+        metavar="YYYY-MM-DD",
+        help="The day (UTC) on which the run ended, which finds its archive without reading all names.",
+        show_default=False,
+    ),
+]

@@ -17,6 +17,7 @@ from workflow_engine.errors import (
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed, perform
 from workflow_engine.kernel.committing import commit_decided
 from workflow_engine.kernel.definitions import Definitions
@@ -59,6 +60,7 @@ class Advancer:
     definitions: Definitions
     held: HeldLeases
     observer: Observer
+    archiver: Archiver | None = None
 
     def work(
         self,
@@ -156,7 +158,8 @@ class Advancer:
         return max(told.through - head.told, 0)
 
     def rest(self, head: Head, plan: transitions.Plan, told: Told, invocation: Invocation) -> Told:
-        """A run is over: tell its last events, forget its timers, and leave the due index."""
+        """A run is over: tell its last events, forget its timers, archive it where that is wanted,
+        and leave the due index."""
         told = self.teller.tell(head, plan, told)
         if head.status is not Status.COMPLETED and head.due_at is not None:
             self.teller.cancel_timers(head, invocation.clock.now())
@@ -326,11 +329,27 @@ class Advancer:
             if now.version != head.version:
                 return None
             known = self.teller.spill(now, told)
-            return transitions.settle(now, invocation.moment(), told=known, drop=drop)
+            commit = transitions.settle(now, invocation.moment(), told=known, drop=drop)
+            return commit if commit is None or self._archived(commit) else None
 
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:
             self._forget_spilled(head, after)
+
+    def _archived(self, commit: Exclusive) -> bool:
+        """Whether *commit* may happen: one with which a finished run leaves the due index is
+        preceded by its archive. Without an answer of the blob store it stays in there, and a tick
+        tries again."""
+        before, after = commit.before, commit.after
+        leaves = after.status.is_terminal and after.due_at is None and before is not None and before.due_at is not None
+        if self.archiver is None or not leaves:
+            return True
+        try:
+            self.archiver.store(after)
+        except TransientError:
+            self.observer.happened("ArchivesPostponed")
+            return False
+        return True
 
 
 def _chained(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> Lease | None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.errors import InvalidCommandError
 from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.handlers.annotate_run import annotate_run
 from workflow_engine.kernel.handlers.cancel_run import cancel_run
@@ -108,8 +109,9 @@ class Kernel:
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
         self.definitions = Definitions(registry, persistence)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
+        archiver = Archiver(persistence, blob_store, self.definitions) if self.settings.archive else None
         self.advancer = Advancer(
-            persistence, blob_store, self.teller, recorder, self.definitions, self.held, self.observer
+            persistence, blob_store, self.teller, recorder, self.definitions, self.held, self.observer, archiver
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry)

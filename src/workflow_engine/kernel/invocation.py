@@ -27,7 +27,8 @@ class Invocation:
         """Now, for one more write."""
         self._writes += 1
         by = f"{self.id}.{self._writes}"
-        return Moment(self.clock.now(), by, self.settings.horizon, self.settings.published)
+        settings = self.settings
+        return Moment(self.clock.now(), by, settings.horizon, settings.published, settings.archive)
 
     def remaining(self) -> timedelta:
         """What is left until the invocation must end; never negative."""

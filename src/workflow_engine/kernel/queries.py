@@ -173,9 +173,7 @@ class Queries:
         """
         head = self.head(run_id)
         records = self.persistence.list_records(head.run_id)
-        definition = self.definition_of(head)
-        stages = _stages(head, definition, records) if definition else _orphans(records)
-        return RunView(head, tuple(stages), definition)
+        return view_of(head, records, self.definition_of(head))
 
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""
@@ -248,6 +246,12 @@ class Queries:
             if wanted.matches(one) and (seen is None or one.stage is None or seen(one.stage))
         ]
         return found[: wanted.limit]
+
+
+def view_of(head: Head, records: Sequence[StageRecord], definition: WorkflowDefinition | None) -> RunView:
+    """A run with its stages, as *head* and *records* show them."""
+    stages = _stages(head, definition, records) if definition else _orphans(records)
+    return RunView(head, tuple(stages), definition)
 
 
 class _Seen:

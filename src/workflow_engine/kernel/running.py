@@ -6,6 +6,7 @@ elsewhere the caller stops waiting and the code goes on as a ghost, whose lease 
 
 import contextvars
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -18,6 +19,10 @@ from workflow_engine.errors import StageTimeoutError
 if TYPE_CHECKING:
     import asyncio
 
+# A stage that catches whatever is raised in it must not live for ever: the alarm comes again.
+ALARM_AGAIN_SECONDS = 1.0
+# What the thread of an async stage may take beyond the stage's timeout, which its own loop keeps.
+SAFETY = timedelta(seconds=1)
 _local = threading.local()
 
 
@@ -36,6 +41,9 @@ def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         StageTimeoutError: it took longer than *timeout*, in real time.
         BaseException: whatever it raises.
     """
+    if is_async and _in_event_loop():
+        # Called from a coroutine (a notebook, an async test): its loop cannot run another's tasks.
+        return _run_aside(lambda: _run_async(call, stage_id, timeout), stage_id, timeout + SAFETY)
     if is_async:
         return _run_async(call, stage_id, timeout)
     if threading.current_thread() is threading.main_thread():
@@ -60,6 +68,12 @@ def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, time
     return _runner().run(bounded())
 
 
+def _in_event_loop() -> bool:
+    # Where nobody has imported it, nothing of it runs.
+    module = sys.modules.get("asyncio")
+    return module is not None and module._get_running_loop() is not None
+
+
 def _runner() -> "asyncio.Runner":
     """One event loop a thread, kept: making one costs more than a small stage does."""
     loop: _Loop | None = getattr(_local, "loop", None)
@@ -81,13 +95,19 @@ class _Loop:
 
 
 def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+    running = True
+
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
+        if running:
+            raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
 
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(timeout.total_seconds(), 0.001))
+    signal.setitimer(signal.ITIMER_REAL, max(timeout.total_seconds(), 0.001), ALARM_AGAIN_SECONDS)
     try:
-        return call()
+        try:
+            return call()
+        finally:
+            running = False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

@@ -19,13 +19,15 @@ def published_types(patterns: Sequence[str]) -> frozenset[str]:
 class KernelSettings:
     """*invocation* is the function's timeout (Lambda: at most 900 s), *due_shards* the number of
     shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
-    calls the stages' functions: a simulation has them called in simulated time."""
+    calls the stages' functions: a simulation has them called in simulated time. With *archive* a
+    run that is over is stored as JSON lines before it comes to rest."""
 
     invocation: timedelta = timedelta(seconds=900)
     published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
     due_shards: int = 8
     retention: timedelta = timedelta(days=30)
     run_stage: StageRunner = run_within
+    archive: bool = False
 
     @property
     def horizon(self) -> timedelta:

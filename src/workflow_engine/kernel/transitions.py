@@ -43,12 +43,14 @@ ANNOTATED = "annotation:created"
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When and by whom: *by* names the write, *horizon* is the function's timeout + 60 s, and
-    *published* are the event types that are told; others are never stored."""
+    *published* are the event types that are told; others are never stored. With *archives* a run
+    that is over is due until ``settle`` says that it was archived."""
 
     at: datetime
     by: str
     horizon: timedelta
     published: frozenset[str]
+    archives: bool = False
 
     def events(self, *events: PendingEvent) -> tuple[PendingEvent, ...]:
         """Those of *events* that are published."""
@@ -286,7 +288,7 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     dropped = drop and after.told > head.told
     if not overdue and not counted and not dropped:
         return None
-    return _exclusive(head, moment, after=after)
+    return _exclusive(head, moment, after=after, settles=True)
 
 
 def note(head: Head, facts: Mapping[str, Any], moment: Moment) -> Exclusive:
@@ -396,9 +398,14 @@ def _ended(
     )
 
 
-def _exclusive(head: Head, moment: Moment, *, after: Head | None = None, **changes: Any) -> Exclusive:
+def _exclusive(
+    head: Head, moment: Moment, *, after: Head | None = None, settles: bool = False, **changes: Any
+) -> Exclusive:
     changed = replace(after or head, **changes) if changes else after or head
     due = next_due(changed, moment.at, moment.horizon)
+    if due is None and moment.archives and not settles:
+        # Also where there is nothing to tell: a crash before the archive is written is made good by a tick.
+        due = moment.at + moment.horizon
     final = replace(changed, version=head.version + 1, by=moment.by, due_at=due)
     return Exclusive(head, final)
 

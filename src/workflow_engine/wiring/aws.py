@@ -7,6 +7,7 @@ are 40 ms of import that nothing here uses.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, cast
 
@@ -128,7 +129,11 @@ def kernel_of_process(observer: Observer | None = None) -> Kernel:
 
 
 def _kernel_settings(settings: Settings) -> KernelSettings:
+    kept = KernelSettings(
+        settings.invocation,
+        due_shards=settings.due_shards,
+        retention=settings.retention,
+        archive=settings.archive,
+    )
     published = settings.publish_events
-    if published is None:
-        return KernelSettings(settings.invocation, due_shards=settings.due_shards, retention=settings.retention)
-    return KernelSettings(settings.invocation, published_types(published), settings.due_shards, settings.retention)
+    return kept if published is None else replace(kept, published=published_types(published))

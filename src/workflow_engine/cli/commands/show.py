@@ -10,18 +10,21 @@ from workflow_engine.cli import options
 def show(
     run: options.RunId,
     with_input: Annotated[bool, typer.Option("--input", help="Show what it was started with, too.")] = False,
+    archived_on: options.ArchivedOn = None,
     as_json: options.Json = False,
     stack: options.Stack = None,
     profile: options.Profile = None,
     region: options.Region = None,
     template: options.TemplateFile = None,
 ) -> None:
-    """Show a run: how it stands, its stages, attempts and errors, its output.
+    """Show a run: how it stands, its stages, attempts and errors, its output. One that is not
+    kept any more is shown from its archive, if it has one.
 
     Example: workflow-engine show k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
+    from workflow_engine.cli.archives import kernel_with
     from workflow_engine.cli.looking import show_run
     from workflow_engine.cli.target import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        show_run(opened.kernel, run, with_input=with_input, as_json=as_json)
+        show_run(kernel_with(opened.kernel, run, archived_on), run, with_input=with_input, as_json=as_json)

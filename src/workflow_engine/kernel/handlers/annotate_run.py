@@ -52,6 +52,7 @@ def annotate_run(
         expires_at=head.deadline + settings.retention,
     )
     persistence.put_annotations([annotation])
-    if transitions.ANNOTATED in settings.published:
+    # A note on a run that is over belongs into its archive, which is written again after it.
+    if transitions.ANNOTATED in settings.published or (settings.archive and head.status.is_terminal):
         advancer.note(head, annotation, invocation)
     return RunAnnotated(annotation_id=annotation_id)

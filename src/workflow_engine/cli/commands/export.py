@@ -1,0 +1,34 @@
+"""``workflow-engine export``: one run as JSON lines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workflow_engine.cli import options
+
+
+def export(
+    run: options.RunId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file instead of standard output.", show_default=False),
+    ] = None,
+    with_logs: Annotated[bool, typer.Option("--logs", help="With what the stages logged, of all attempts.")] = False,
+    archived_on: options.ArchivedOn = None,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Write a run as JSON lines: the run, then a line an attempt with its output, then annotations.
+
+    One that is not kept any more is written from its archive, if it has one.
+
+    Example: workflow-engine export k3v5x2m7p4q6r8s2t4w6y2z4a6 --output run.jsonl
+    """
+    from workflow_engine.cli.archives import export_run
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        export_run(opened.kernel, run, output=output, with_logs=with_logs, archived_on=archived_on)
