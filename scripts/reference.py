@@ -314,7 +314,9 @@ def _variables() -> Iterator[tuple[str, str]]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     for node in sorted(calls, key=lambda node: node.lineno):
         kind = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        if kind not in ("required", "optional", "number", "names") or not isinstance(node.args[0], ast.Constant):
+        if kind not in ("required", "optional", "number", "names", "flag") or not isinstance(
+            node.args[0], ast.Constant
+        ):
             continue
         name = str(node.args[0].value)
         default = node.args[1] if len(node.args) > 1 else alternatives.get(id(node))

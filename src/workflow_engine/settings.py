@@ -60,7 +60,7 @@ class Settings:
             invocation=timedelta(seconds=env.number("INVOCATION_SECONDS", 900)),
             due_shards=env.number("DUE_SHARDS", 8),
             retention=timedelta(days=env.number("RETENTION_DAYS", 30)),
-            archive=env.flag("ARCHIVE_RUNS"),
+            archive=env.flag("ARCHIVE_RUNS", "false"),
         )
 
 
@@ -85,9 +85,9 @@ class _Environment:
             raise SettingsError(variable=name, problem=f"must be a whole number from 1, not {text!r}")
         return int(text)
 
-    def flag(self, name: str) -> bool:
-        text = self.optional(name)
-        if text not in (None, "true", "false"):
+    def flag(self, name: str, default: str) -> bool:
+        text = self.optional(name) or default
+        if text not in ("true", "false"):
             raise SettingsError(variable=name, problem=f"must be true or false, not {text!r}")
         return text == "true"
 
