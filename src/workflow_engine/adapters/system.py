@@ -1,16 +1,13 @@
-"""The machine's own clock and randomness. The one place that reads either."""
+"""The machine's own clock, and its randomness under one roof with it. The one place that reads time."""
 
-import base64
-import os
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
-from workflow_engine.ports.clock import Clock, IdSource
+from workflow_engine.ports.clock import Clock
+from workflow_engine.ports.identity import RandomIds
 
-ID_LENGTH = 26
-# 26 characters of base32 are 130 bits; 17 bytes are the first whole number of bytes above that.
-RANDOM_BYTES = 17
+__all__ = ["RandomIds", "SystemClock"]
 
 
 class SystemClock(Clock):
@@ -23,11 +20,3 @@ class SystemClock(Clock):
     def now(self) -> datetime:
         instant = datetime.now(UTC)
         return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
-
-
-class RandomIds(IdSource):
-    """Ids of 130 random bits from the operating system."""
-
-    @override
-    def new_id(self) -> str:
-        return base64.b32encode(os.urandom(RANDOM_BYTES)).decode().lower()[:ID_LENGTH]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from workflow_engine.kernel.agenda import next_due
+from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
     Cancel,
     Claim,
@@ -128,7 +129,7 @@ def create(run: NewRun, plan: Plan, moment: Moment) -> Exclusive:
         input_inline=run.input_inline,
         input_hash=run.input_hash,
     )
-    return Exclusive(None, replace(head, due_at=next_due(head, moment.at, moment.horizon)))
+    return Exclusive(None, altered(head, due_at=next_due(head, moment.at, moment.horizon)))
 
 
 def start(head: Head, moment: Moment) -> Exclusive:
@@ -194,7 +195,7 @@ def hold(
         return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due)
     active = _with(head.active, lease.ordinal, entry)
     base = _after_telling(head, told)
-    after = replace(
+    after = altered(
         base,
         active=active,
         events=base.events + tuple(notes),
@@ -222,7 +223,7 @@ def fail(
     if len(head.active) > 1:
         change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at)
         return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon)
-    ended = replace(lease.entry, state=EntryState.FAILED, until=None)
+    ended = altered(lease.entry, state=EntryState.FAILED, until=None)
     return _ended(head, failure, moment, told=told, active=(ended,), events=events)
 
 
@@ -251,7 +252,7 @@ def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: Idempote
     that nothing an older attempt still writes lands where anybody looks."""
     kept_bases = tuple(base for base in head.bases if base[0] < facts.group)
     winners = {at: epoch for at, epoch in head.winners.items() if at[0] < facts.group}
-    after = replace(
+    after = altered(
         head,
         status=Status.RUNNING,
         fingerprint=facts.fingerprint,
@@ -308,7 +309,7 @@ def _moved_on(
 ) -> Exclusive:
     base = _after_telling(head, told)
     used = {entry.signal for entry in active if entry.signal is not None}
-    after = replace(
+    after = altered(
         base,
         winners=_winners(head, active),
         signals=tuple(s for s in base.signals if s not in used) if used else base.signals,
@@ -361,7 +362,7 @@ def _kept_due(commit: Exclusive, moment: Moment, lease_end: datetime | None) -> 
     if head is None or head.due_at is None or after.due_at is None:
         return commit
     covers = (lease_end or moment.at) <= head.due_at <= after.due_at
-    return replace(commit, after=replace(after, due_at=head.due_at)) if covers else commit
+    return replace(commit, after=altered(after, due_at=head.due_at)) if covers else commit
 
 
 def _kept_early_due(commit: Exclusive) -> Exclusive:
@@ -370,7 +371,7 @@ def _kept_early_due(commit: Exclusive) -> Exclusive:
     head, after = commit.before, commit.after
     if head is None or head.due_at is None or after.due_at is None or after.due_at < head.due_at:
         return commit
-    return replace(commit, after=replace(after, due_at=head.due_at))
+    return replace(commit, after=altered(after, due_at=head.due_at))
 
 
 def _ended(
@@ -401,12 +402,12 @@ def _ended(
 def _exclusive(
     head: Head, moment: Moment, *, after: Head | None = None, settles: bool = False, **changes: Any
 ) -> Exclusive:
-    changed = replace(after or head, **changes) if changes else after or head
+    changed = altered(after or head, **changes) if changes else after or head
     due = next_due(changed, moment.at, moment.horizon)
     if due is None and moment.archives and not settles:
         # Also where there is nothing to tell: a crash before the archive is written is made good by a tick.
         due = moment.at + moment.horizon
-    final = replace(changed, version=head.version + 1, by=moment.by, due_at=due)
+    final = altered(changed, version=head.version + 1, by=moment.by, due_at=due)
     return Exclusive(head, final)
 
 
@@ -419,7 +420,7 @@ def _after_telling(head: Head, told: Told) -> Head:
     from_items = min(dropped, head.spilled)
     events = head.events[dropped - from_items :]
     refusals = 0 if dropped else head.refusals
-    return replace(
+    return altered(
         head,
         told=head.told + dropped,
         spilled=head.spilled - from_items + told.spilled,
@@ -439,7 +440,7 @@ def _suspended(head: Head, stage_id: str | None, *, first: bool, moment: Moment)
     }
     event = PendingEvent("workflow:suspended", moment.at, facts)
     events = moment.events(event) if first else ()
-    return replace(head, status=Status.SUSPENDED, events=head.events + events)
+    return altered(head, status=Status.SUSPENDED, events=head.events + events)
 
 
 def _failed_event(failure: RunFailure, at: datetime) -> PendingEvent:

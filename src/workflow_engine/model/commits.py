@@ -4,10 +4,11 @@
 database says the same in the database's own conditions, and the contract suite compares the two.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import (
@@ -175,7 +176,7 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
     changed = _changed(head, commit.change)
     if changed is None:
         return None
-    return replace(
+    return altered(
         changed,
         version=head.version + 1,
         events=head.events + commit.events,
@@ -207,7 +208,7 @@ def _changed(head: Head, change: Change) -> Head | None:
     if entry.state is not EntryState.LEASED or entry.epoch != change.epoch:
         return None
     if isinstance(change, Extend):
-        return _with_entry(head, change.ordinal, replace(entry, until=change.until))
+        return _with_entry(head, change.ordinal, altered(entry, until=change.until))
     if isinstance(change, Fail):
         return _failed(head, entry, change)
     return _with_entry(head, change.ordinal, change.entry)
@@ -217,7 +218,7 @@ def _claimed(head: Head, entry: Entry, claim: Claim) -> Head | None:
     if not _claimable(head, entry, claim):
         return None
     first = isinstance(claim, ClaimFirst)
-    leased = replace(
+    leased = altered(
         entry,
         state=EntryState.LEASED,
         epoch=claim.base if isinstance(claim, ClaimFirst) else head.epochs,
@@ -226,7 +227,7 @@ def _claimed(head: Head, entry: Entry, claim: Claim) -> Head | None:
         lost=entry.lost + isinstance(claim, ClaimExpired),
     )
     epochs = head.epochs if first else head.epochs + 1
-    return replace(_with_entry(head, claim.ordinal, leased), status=Status.RUNNING, epochs=epochs)
+    return altered(_with_entry(head, claim.ordinal, leased), status=Status.RUNNING, epochs=epochs)
 
 
 def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
@@ -246,8 +247,8 @@ def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
 
 
 def _failed(head: Head, entry: Entry, change: Fail) -> Head:
-    ended = replace(entry, state=EntryState.FAILED, until=None)
-    return replace(
+    ended = altered(entry, state=EntryState.FAILED, until=None)
+    return altered(
         _with_entry(head, change.ordinal, ended),
         status=Status.FAILED,
         failure=change.failure,
@@ -259,7 +260,7 @@ def _failed(head: Head, entry: Entry, change: Fail) -> Head:
 def _cancelled(head: Head, change: Cancel) -> Head | None:
     if newest_base(head) != change.base:
         return None
-    return replace(
+    return altered(
         head,
         status=Status.CANCELLED,
         reason=change.reason,
@@ -271,9 +272,9 @@ def _cancelled(head: Head, change: Cancel) -> Head | None:
 def _signalled(head: Head, change: Signal) -> Head | None:
     if change.kept.element in head.signals or len(head.signals) >= MAX_KEPT_SIGNALS:
         return None
-    return replace(head, signals=(*head.signals, change.kept.element))
+    return altered(head, signals=(*head.signals, change.kept.element))
 
 
 def _with_entry(head: Head, ordinal: int, entry: Entry) -> Head:
     active = (*head.active[:ordinal], entry, *head.active[ordinal + 1 :])
-    return replace(head, active=active)
+    return altered(head, active=active)

@@ -41,7 +41,9 @@ def is_name(text: str) -> bool:
 def digest(*parts: str, length: int = 26) -> str:
     """A lower-case base32 digest (5 bits a character) of *parts*, unambiguous in their borders."""
     framed = json.dumps(parts, ensure_ascii=True).encode()
-    return base64.b32encode(hashlib.sha256(framed).digest()).decode().lower()[:length]
+    # Whole groups of 5 bytes are 8 characters: no more of them are written than are wanted.
+    wanted = -(-length // 8) * 5
+    return base64.b32encode(hashlib.sha256(framed).digest()[:wanted]).decode().lower()[:length]
 
 
 def run_id_for(workflow_id: str, idempotency_key: str) -> RunId:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, JsonValue
 
 MAX_DEPTH = 100
+# One encoder, since json.dumps makes a new one at each call with other options than its own.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def to_json(value: object) -> bytes:
@@ -17,8 +19,7 @@ def to_json(value: object) -> bytes:
     """
     _check_depth(value, MAX_DEPTH)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return _encode(value).encode()
     except UnicodeEncodeError as error:
         raise ValueError("text holds a lone surrogate, which is not UTF-8") from error
     except (TypeError, RecursionError) as error:

@@ -34,9 +34,9 @@ class WaitKind(StrEnum):
     SIGNAL = "s"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
-    """One stage of the current execution group.
+    """One stage of the current execution group. Without slots, as the head (see ``altering``).
 
     *epoch* fences: the lease held (LEASED), the last one held (WAITING) or the one that won (DONE).
     *until* is the end of a lease, or when a wait is over. *by* names the write that took the lease.
@@ -75,9 +75,9 @@ class RunFailure:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
-    """The one item that says where a run stands.
+    """The one item that says where a run stands. Without slots, so that ``altered`` copies it fast.
 
     *bases* are the epochs of first leases: ``(from_group, epoch)``, ascending, one more a rerun.
     *winners* are the epochs of finished stages, by ``(group, ordinal)``, where they are not their
@@ -128,6 +128,8 @@ class Head:
 
     def base_of(self, group: int) -> int:
         """The epoch of first leases in *group*."""
+        if len(self.bases) == 1:
+            return self.bases[0][1]
         return next(epoch for start, epoch in reversed(self.bases) if start <= group)
 
     def winner(self, group: int, ordinal: int) -> int:
