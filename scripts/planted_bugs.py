@@ -16,12 +16,12 @@ from workflow_engine.adapters.memory.persistence import MemoryPersistence
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import advance, claiming, committing, endings, payloads, records, telling, transitions
 from workflow_engine.kernel.handlers import create_run
-from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.model import commits, runs
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.events import event_of
 from workflow_engine.model.results import RunTransitioned
 from workflow_engine.model.status import Status
+from workflow_engine.ports.identity import RandomIds
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation import Scenario, Violation, simulate
 from workflow_engine.testing.simulation.reference import DOUBLED, OVERSIZED, REFERENCE, SIBLINGS

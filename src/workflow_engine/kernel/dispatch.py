@@ -27,7 +27,6 @@ from workflow_engine.kernel.handlers.replay_dead_letters import replay_dead_lett
 from workflow_engine.kernel.handlers.rerun_from import rerun_from
 from workflow_engine.kernel.handlers.signal_run import signal_run
 from workflow_engine.kernel.handlers.transition_run import transition_run
-from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
@@ -44,6 +43,7 @@ from workflow_engine.model.results import Result
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.events import EventSink
+from workflow_engine.ports.identity import RandomIds
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.observer import NoObserver, Observer
 from workflow_engine.ports.persistence import Persistence

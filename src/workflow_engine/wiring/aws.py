@@ -17,9 +17,9 @@ from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import SystemClock
 from workflow_engine.authoring import Registry
 from workflow_engine.kernel import Kernel, KernelSettings, published_types
-from workflow_engine.kernel.identity import RandomIds
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
+from workflow_engine.ports.identity import RandomIds
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.scheduler import Scheduler
 from workflow_engine.settings import Settings
