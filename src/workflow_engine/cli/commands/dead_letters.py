@@ -6,7 +6,7 @@ import typer
 
 from workflow_engine.cli import options
 
-app = typer.Typer(help="What could not be delivered: events, and messages of the job queue.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ import typer
 
 from workflow_engine.cli import options
 
-app = typer.Typer(help="A local stack that stays, for the other commands and a second terminal.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)

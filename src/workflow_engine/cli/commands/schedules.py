@@ -6,7 +6,7 @@ import typer
 
 from workflow_engine.cli import options
 
-app = typer.Typer(help="Recurring starts of workflows.")
+app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="The schedule's name.", show_default=False)]
 
 

@@ -14,7 +14,9 @@ NOT_NEEDED = frozenset(
     {
         "AWS::CloudWatch::Alarm",
         "AWS::CloudWatch::Dashboard",
+        "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Role",
+        "AWS::IAM::RolePolicy",
         "AWS::Logs::LogGroup",
         "AWS::Logs::MetricFilter",
         "AWS::Logs::QueryDefinition",

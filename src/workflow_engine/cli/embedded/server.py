@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 POLL_EVERY = timedelta(milliseconds=50)
+SHUTDOWN_HEARD_WITHIN_SECONDS = 0.05
 _RECEIVE = "AmazonSQS.ReceiveMessage"
 # Reads by which nothing of the state to be saved changes: by the operation of X-Amz-Target.
 _READS = ("Get", "BatchGet", "Query", "Scan", "List", "Describe", "ReceiveMessage")
@@ -108,7 +109,7 @@ class MotoServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._application = SerialApplication(DomainDispatcherApplication(create_backend_app))
         self._server = make_server(self._host, self._port, self._application, threaded=True, request_handler=KeepAlive)
-        threading.Thread(target=self._server.serve_forever, name="embedded-aws", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(SHUTDOWN_HEARD_WITHIN_SECONDS,), name="embedded-aws", daemon=True).start()
         return self
 
     def __exit__(

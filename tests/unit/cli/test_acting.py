@@ -1,0 +1,109 @@
+"""Letting runs go again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import create, work
+from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
+from workflow_engine.cli.errors import InvalidOptionError
+from workflow_engine.cli.looking import Wish
+from workflow_engine.model.commands import CancelRun
+from workflow_engine.model.status import Status
+from workflow_engine.wiring.memory import MemoryEngine
+
+
+def bulk(**changes: Any) -> BulkRerun:
+    facts: dict[str, Any] = {
+        "wish": Wish("asking", Status.FAILED),
+        "from_stage": None,
+        "new_input": None,
+        "limit": 100,
+        "rate": 1000.0,
+        "key": "again",
+        "dry_run": False,
+    }
+    return BulkRerun(**(facts | changes))
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_goes_again_from_the_stage_that_failed(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = create(engine, -1)
+    work(engine)
+    rerun_one(engine.kernel, run_id, None, None, None, as_json=True)
+
+    assert printed(capsys)["from_stage_id"] == "left"
+
+
+def test_a_cancelled_run_goes_again_from_the_group_it_was_in(
+    engine: MemoryEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = create(engine, 1)
+    work(engine)
+    engine.kernel.dispatch(CancelRun(run_id=run_id))
+    rerun_one(engine.kernel, run_id, None, None, None, as_json=True)
+
+    assert printed(capsys)["from_stage_id"] == "ask"
+
+
+def test_another_input_begins_with_the_first_stage(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = create(engine, -1)
+    work(engine)
+    rerun_one(engine.kernel, run_id, None, {"value": 3}, None, as_json=True)
+
+    assert printed(capsys)["from_stage_id"] == "double"
+
+
+def test_many_go_again_and_one_that_cannot_holds_up_none(
+    engine: MemoryEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {create(engine, -value) for value in (1, 2, 3)}
+    work(engine)
+    code = rerun_many(engine.kernel, bulk(from_stage="ask"), as_json=True)
+    said = printed(capsys)
+
+    # The stages before it never finished, so that none of them can begin there.
+    assert (code, said["rerun"]) == (2, [])
+    assert {one["source"] for one in said["refused"]} == runs
+    assert rerun_many(engine.kernel, bulk(), as_json=True) == 0
+    assert {one["run_id"] for one in printed(capsys)["rerun"]} == runs
+
+
+def test_no_more_go_again_than_are_asked_for(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    for value in (1, 2, 3):
+        create(engine, -value)
+    work(engine)
+    rerun_many(engine.kernel, bulk(limit=2), as_json=True)
+
+    assert len(printed(capsys)["rerun"]) == 2
+
+
+def test_a_rerun_that_was_interrupted_is_repeated_without_a_second_effect(
+    engine: MemoryEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = create(engine, -1)
+    work(engine)
+    rerun_many(engine.kernel, bulk(), as_json=True)
+    first = engine.kernel.queries.head(run_id)
+    rerun_many(engine.kernel, bulk(wish=Wish("asking")), as_json=True)
+
+    assert engine.kernel.queries.head(run_id).bases == first.bases
+
+
+def test_a_dry_run_changes_nothing(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = create(engine, -1)
+    work(engine)
+    before = engine.kernel.queries.head(run_id)
+    rerun_many(engine.kernel, bulk(dry_run=True), as_json=True)
+
+    assert [run["run_id"] for run in printed(capsys)["runs"]] == [run_id]
+    assert engine.kernel.queries.head(run_id) == before
+
+
+def test_live_runs_are_not_what_can_go_again(engine: MemoryEngine) -> None:
+    with pytest.raises(InvalidOptionError, match="finished"):
+        rerun_many(engine.kernel, bulk(wish=Wish("asking", Status.RUNNING)), as_json=True)

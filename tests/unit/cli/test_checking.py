@@ -1,0 +1,55 @@
+"""Which runs in flight could not go on with the workflows as they are here."""
+
+from datetime import timedelta
+
+from tests.unit.cli.conftest import ASKING, Number, create, double, right, work
+from workflow_engine import Registry, Workflow
+from workflow_engine.cli.checking import live_runs, stranded_runs
+from workflow_engine.model.commands import CancelRun
+from workflow_engine.wiring.memory import MemoryEngine
+
+SHORTER = Workflow("asking", input=Number).pipe(double).pipe(right).build()
+
+
+def test_all_live_runs_are_looked_at_and_no_other(engine: MemoryEngine) -> None:
+    live = {create(engine, value) for value in range(30)}
+    over = create(engine, -1)
+    engine.kernel.dispatch(CancelRun(run_id=over))
+    work(engine)
+
+    assert {head.run_id for head in live_runs(engine.kernel)} == live
+
+
+def test_the_same_workflows_strand_nobody(engine: MemoryEngine) -> None:
+    create(engine, 1)
+    work(engine)
+
+    assert stranded_runs(engine.kernel, Registry([ASKING])) == (1, [])
+
+
+def test_runs_at_a_stage_that_is_gone_are_stranded(engine: MemoryEngine) -> None:
+    create(engine, 1)
+    create(engine, 2)
+    work(engine)
+    looked, (stranded,) = stranded_runs(engine.kernel, Registry([SHORTER]))
+
+    assert (looked, stranded.runs, stranded.workflow_id, stranded.group) == (2, 2, "asking", 2)
+    assert stranded.differences
+
+
+def test_runs_of_a_workflow_that_is_gone_are_stranded(engine: MemoryEngine) -> None:
+    create(engine, 1)
+    _, (stranded,) = stranded_runs(engine.kernel, Registry([]))
+
+    assert stranded.differences == ("the workflow is not there any more",)
+
+
+def test_a_run_that_waits_for_long_is_not_forgotten(engine: MemoryEngine) -> None:
+    """Its place in the due index is the end of its wait, a day ahead."""
+    run_id = create(engine, 1)
+    work(engine)
+    due_at = engine.kernel.queries.head(run_id).due_at
+
+    assert due_at is not None
+    assert due_at > engine.clock.now() + timedelta(hours=1)
+    assert [head.run_id for head in live_runs(engine.kernel)] == [run_id]
