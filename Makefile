@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SAM := .cache/sam
+CHECKOV := .cache/checkov
 
 # What `make run` analyses unless INPUT says something else.
 DOCUMENTS = $(wildcard README.md CONTRIBUTING.md docs/*.md)
@@ -47,6 +48,10 @@ cost: $(STAMP) ## what AWS would bill for the reference workloads, beside what t
 .PHONY: coldstart
 coldstart: $(STAMP) ## from a bare interpreter to a handled first message, beside boto3 and pydantic alone
 	@$(BIN)/python benchmarks/coldstart/measure.py
+
+.PHONY: bench
+bench: $(STAMP) ## this engine beside durable functions and DBOS, in turns, with environments of their own
+	@$(BIN)/python benchmarks/engines/compare.py
 
 .PHONY: lint
 lint: $(STAMP) ## everything that can be said without running the code
@@ -87,6 +92,14 @@ sam-local: $(STAMP) $(SAM)/.installed ## both functions in containers by `sam lo
 
 $(SAM)/.installed: requirements-sam.txt scripts/setup.sh
 	@scripts/setup.sh "$(SAM)" requirements-sam.txt "$(PYTHON)"
+	@touch $@
+
+.PHONY: checkov
+checkov: $(CHECKOV)/.installed ## look for weaknesses in the template (an exception is justified beside its resource)
+	$(CHECKOV)/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
+
+$(CHECKOV)/.installed: requirements-checkov.txt scripts/setup.sh
+	@scripts/setup.sh "$(CHECKOV)" requirements-checkov.txt "$(PYTHON)"
 	@touch $@
 
 .PHONY: format

@@ -2,13 +2,12 @@
 
 import importlib
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import sqlite3
 
 if sqlite3.sqlite_version_info < (3, 42):
     # DBOS asks SQLite for unixepoch('subsec'), which that of Debian 12 does not know.

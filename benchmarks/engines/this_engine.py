@@ -64,7 +64,8 @@ def _fan(width: int) -> WorkflowDefinition:
 
     def gather(parcels: BaseModel) -> Parcel:
         found = [getattr(parcels, name) for name in fields]
-        return found[0].model_copy(update={"number": sum(parcel.number for parcel in found)})
+        first: Parcel = found[0]
+        return first.model_copy(update={"number": sum(parcel.number for parcel in found)})
 
     gather.__annotations__["parcels"] = joined
     branches = [_step(f"branch-{number}") for number in range(width)]

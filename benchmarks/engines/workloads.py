@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-PARCEL = {"number": 0, "text": "x" * 130, "sender": "benchmark", "flags": [True, False, True]}
+PARCEL: dict[str, Any] = {"number": 0, "text": "x" * 130, "sender": "benchmark", "flags": [True, False, True]}
 
 
 @dataclass(frozen=True)
