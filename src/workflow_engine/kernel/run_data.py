@@ -16,6 +16,7 @@ from workflow_engine.errors import CorruptItemError
 from workflow_engine.kernel import payloads
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import to_json
+from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
@@ -31,6 +32,7 @@ class RunData:
     blobs: BlobStore
     _started_with: dict[str, Any] | None = None
     _outputs: dict[StageKey, bytes] = field(default_factory=dict)
+    _large: list[StageKey] = field(default_factory=list)
 
     def started_with(self) -> dict[str, Any]:
         """The run's ``input``, ``config`` and ``attributes``."""
@@ -44,9 +46,15 @@ class RunData:
         return StageKey(group, stage_id, self.head.winner(group, ordinal))
 
     def remember(self, key: StageKey, output: bytes) -> None:
-        """Keep an output that was just stored. Only the last group's can be a next stage's input,
-        the rest is read again if asked for."""
+        """Keep an output for the stages that are chained after it. Of large ones only the newest
+        group's: a long chain of them is more than a function has memory for, and who asks for an
+        older one reads it again."""
         self._outputs[key] = output
+        if len(output) > MAX_INLINE_BYTES:
+            for older in [large for large in self._large if large.group < key.group]:
+                self._large.remove(older)
+                self._outputs.pop(older, None)
+            self._large.append(key)
 
     def outputs(self, keys: Sequence[StageKey]) -> list[bytes]:
         """The outputs under *keys*, read in one go where they are not at hand.
