@@ -1,5 +1,6 @@
 """Violations that the simulator found in the kernel, each with the history that showed it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from typing_extensions import override
@@ -11,12 +12,15 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.authoring import Registry
-from workflow_engine.kernel import Kernel
-from workflow_engine.model.commands import CreateRun
+from workflow_engine.authoring import Registry, RetryPolicy, Workflow, stage
+from workflow_engine.kernel import Kernel, KernelSettings
+from workflow_engine.model.commands import CancelRun, CreateRun, ExecuteJob, parse_command
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import Head
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
-from workflow_engine.testing.simulation.reference import chain
+from workflow_engine.testing.engine import VirtualEngine
+from workflow_engine.testing.simulation.reference import Number, chain
 
 
 class RunningClock(Clock):
@@ -51,3 +55,55 @@ def test_a_start_time_that_passes_between_two_looks_at_the_clock_is_sent_at_once
         kernel.dispatch(CreateRun(workflow_id="chain", input={"value": 1}, start_at=start_at))
 
     assert jobs.pending() == 8
+
+
+@stage("stumble", retry=RetryPolicy(first_delay=timedelta(minutes=40), max_delay=timedelta(hours=1)))
+def stumble(number: Number) -> Number:
+    raise ConnectionError(number.value)
+
+
+def test_what_a_run_waits_for_is_kept_in_the_milliseconds_that_a_store_keeps() -> None:
+    """A pause with jitter had microseconds, which DynamoDB's head does not keep. The schedule was
+    named after the instant as it was decided, and looked for under the instant as it was read: a
+    cancelled run left its schedule behind (the reference's seeds 0 and 1, on moto)."""
+    engine = VirtualEngine()
+    early = engine.clock.now() + timedelta(hours=3, microseconds=1)
+    run = engine.start(Workflow("stumbling", input=Number).pipe(stumble).build(), {"value": 1}, start_at=early)
+    starts = run.head.active[0].until
+    engine.advance(timedelta(hours=3, seconds=1))
+    retries = run.head.active[0].until
+
+    assert starts is not None
+    assert retries is not None
+    assert [instant.microsecond % 1000 for instant in (starts, retries, run.head.deadline)] == [0, 0, 0]
+    assert engine.scheduler.next_fire_at() is not None
+    engine.kernel.dispatch(CancelRun(run_id=run.id))
+    assert engine.scheduler.next_fire_at() is None
+
+
+class AnyOrder(MemoryPersistence):
+    """Answers a batch read in an order of its own, as DynamoDB does."""
+
+    @override
+    def load_heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, Head]:
+        return dict(sorted(super().load_heads(run_ids).items(), reverse=True))
+
+
+def test_a_tick_looks_at_the_oldest_first_in_whatever_order_heads_are_read() -> None:
+    """The tick went through the heads in the order in which a batch read answered them, so that the
+    oldest run of a page could be the last one (the reference's seed 100, on DynamoDB Local)."""
+    clock = FakeClock()
+    engine = VirtualEngine(clock=clock, persistence=AnyOrder(clock), settings=KernelSettings(due_shards=1))
+    runs = []
+    for _ in range(8):
+        runs.append(engine.start(chain, {"value": 1}))
+        clock.advance(timedelta(seconds=1))
+    while engine.job_transport.pending():
+        delivery = engine.job_transport.dequeue()
+        assert delivery is not None
+        engine.job_transport.complete(delivery)
+    clock.advance(engine.settings.horizon)
+    engine.host.run_maintenance_tick()
+    sent = [parse_command(delivery.body) for _ in runs if (delivery := engine.job_transport.dequeue())]
+
+    assert [command.run_id for command in sent if isinstance(command, ExecuteJob)] == [run.id for run in runs]

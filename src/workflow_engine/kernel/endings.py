@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.transitions import Lease, Moment, Told
 from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.instants import whole
 from workflow_engine.model.results import JobExecuted
 from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, WaitKind
 
@@ -101,7 +103,7 @@ def decide_ending(
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         notes = (*notes, *_failed(moment, lease, ending, None))
         return transitions.fail(head, lease, failure, moment, told=told, notes=notes)
-    entry = _waiting(attempt, lease, stage, head, moment.at)
+    entry = _in_milliseconds(_waiting(attempt, lease, stage, head, moment.at))
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
@@ -175,6 +177,12 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
     if isinstance(ending, StillWaits) and ending.next_check_in is not None:
         every = ending.next_check_in
     return _for_check(epoch, before.suspended_epoch, at + every, before.give_up_at, limit)
+
+
+def _in_milliseconds(entry: Entry) -> Entry:
+    """*entry* as it will be read back: pauses with jitter, and a user's intervals, have microseconds."""
+    until, give_up_at = entry.until, entry.give_up_at
+    return replace(entry, until=until and whole(until), give_up_at=give_up_at and whole(give_up_at))
 
 
 def _for_signal(epoch: int, name: str, until: datetime) -> Entry:

@@ -97,7 +97,9 @@ class Sweeper:
         moved keeps none behind it waiting."""
         page = self.persistence.list_due(shard, until=at, limit=PAGE, cursor=cursor)
         heads = self.persistence.load_heads([run.run_id for run in page.runs])
-        due = [head for head in heads.values() if head.due_at is not None and head.due_at <= at]
+        # In the page's order, oldest first: a batch read answers in any order.
+        found = [heads[run.run_id] for run in page.runs if run.run_id in heads]
+        due = [head for head in found if head.due_at is not None and head.due_at <= at]
         wishes = {head.run_id: self._wish(head, at) for head in due}
         won = set(self.persistence.rearm(list(wishes.values()))) if wishes else set()
         jobs: list[Command] = []

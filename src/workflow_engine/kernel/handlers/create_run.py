@@ -15,6 +15,7 @@ from workflow_engine.kernel.transitions import NewRun, Told
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
+from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.results import RunCreated
 from workflow_engine.model.runs import Head
@@ -53,8 +54,9 @@ def create_run(
     moment = invocation.moment()
     _check_start(command, definition, moment.at)
     definitions.keep(definition)
-    begin = max(command.start_at or moment.at, moment.at)
-    deadline = begin + definition.max_duration
+    start_at = command.start_at and whole(command.start_at)
+    begin = max(start_at or moment.at, moment.at)
+    deadline = whole(begin + definition.max_duration)
     expires_at = deadline + settings.retention
     inline, input_hash = payloads.keep_input(
         run_id,
@@ -76,7 +78,7 @@ def create_run(
         priority=command.priority,
         input_inline=inline,
         input_hash=input_hash,
-        start_at=command.start_at,
+        start_at=start_at,
     )
     outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
     if isinstance(outcome, Committed):

@@ -22,6 +22,7 @@ from workflow_engine.kernel.transitions import Moment, Rerun, Told
 from workflow_engine.model.commands import RerunFrom
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.results import RunRerun
 from workflow_engine.model.runs import Head, StageRecord
@@ -112,7 +113,7 @@ class _Rerunning:
             raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
 
     def facts(self, head: Head, definition: WorkflowDefinition, group: int, moment: Moment) -> Rerun:
-        deadline = moment.at + definition.max_duration
+        deadline = whole(moment.at + definition.max_duration)
         expires_at = deadline + self.settings.retention
         self.persistence.extend_expiry(head.run_id, expires_at)
         inline, input_hash = head.input_inline, head.input_hash

@@ -25,6 +25,7 @@ from workflow_engine.errors import TransientError
 from workflow_engine.kernel import KernelSettings
 from workflow_engine.model.commands import Command
 from workflow_engine.model.events import RunEvent
+from workflow_engine.model.instants import whole
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.events import NOT_TRIED, Refusal
@@ -184,7 +185,7 @@ class World:
     def sleep(self, span: timedelta) -> None:
         """The current task waits."""
         if self.current is not None:
-            self.current.wake_at = _whole(self.now + span)
+            self.current.wake_at = whole(self.now + span)
             self.turn()
 
     def fail(self, failure: BaseException) -> None:
@@ -283,7 +284,7 @@ class World:
                 if self.refill():
                     continue
                 return None
-            self.now = max(self.now, _whole(min(times)))
+            self.now = max(self.now, whole(min(times)))
 
     def _happen(self) -> None:
         while self._agenda and self._agenda[0][0] <= self.now:
@@ -450,11 +451,6 @@ _EFFECTS: Mapping[str, Callable[..., Any]] = {
     "enqueue_parallel": World._enqueue_parallel,
     "schedule": World._schedule,
 }
-
-
-def _whole(instant: datetime) -> datetime:
-    """The next whole millisecond: what the clocks of processes can show."""
-    return instant + timedelta(microseconds=-instant.microsecond % 1000)
 
 
 class _Firing:
