@@ -94,6 +94,16 @@ def test_a_document_goes_through_all_stages(project: Path) -> None:
     assert result.stderr == ""
 
 
+def test_the_table_may_be_on_dynamodb_local(
+    project: Path, dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "page.md").write_text(TEXT)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_url)
+    (document,) = documents(run("document-analysis", "--input", "page.md", "--json"))
+
+    assert document["status"] == "COMPLETED"
+
+
 def test_people_are_shown_the_output_and_a_timeline(project: Path) -> None:
     (project / "page.md").write_text(TEXT)
     result = run("document-analysis", "--input", "page.md")

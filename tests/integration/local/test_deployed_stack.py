@@ -1,0 +1,146 @@
+"""Commands with ``--stack``: found through CloudFormation's outputs and the function's own environment."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.session import get_session
+from typer.testing import CliRunner, Result
+
+from tests.integration.local.conftest import ROOT
+from workflow_engine.cli.app import app
+from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
+from workflow_engine.cli.target import Stack, Wanted, open_stack
+from workflow_engine.cli.watching import Watch
+from workflow_engine.hosts import ServerlessHost
+from workflow_engine.model.ids import RunId
+from workflow_engine.wiring.aws import client
+
+NAME = "workflow-engine-test"
+FUNCTION = "deployed-job-function"
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[None]:
+    """An AWS with a stack that has the outputs of ours, and its function. What a shell of a user's would
+    have is in the environment, and none of the functions' own variables."""
+    with EmbeddedAws(ROOT / "template.yaml") as aws:
+        create_function(dict(aws.template.variables()))
+        create_stack(NAME, {"JobFunctionName": FUNCTION})
+        create_stack("another", {"Something": "else"})
+        with pytest.MonkeyPatch.context() as patch:
+            for name in aws.template.variables():
+                patch.delenv(name)
+            yield
+
+
+def create_function(variables: dict[str, str]) -> None:
+    role = client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("code.py", "")
+    client("lambda").create_function(
+        FunctionName=FUNCTION,
+        Runtime="python3.13",
+        Role=role,
+        Handler="code.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Environment={"Variables": variables},
+    )
+
+
+def create_stack(name: str, outputs: dict[str, str]) -> None:
+    template = {
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    # With botocore's own timeouts: moto loads all its services for the first stack, and ours would ask twice.
+    cloudformation: Any = get_session().create_client("cloudformation")
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def said(*arguments: str) -> Any:
+    result = call(*arguments, "--stack", NAME, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def work_as_lambda_would(stack: Stack, run_id: str) -> None:
+    host = ServerlessHost(stack.kernel, stack.kernel.job_transport, "lambda")
+    while Watch(stack, [RunId(run_id)]).done() is False:
+        host.process_available_jobs()
+
+
+def test_a_run_is_started_listed_and_shown_on_a_deployed_stack(deployed: None) -> None:
+    before = dict(os.environ)
+    (run,) = said("run", "document-analysis", "--input", '{"text": "Some words."}', "--no-wait")["runs"]
+    assert run["status"] == "PENDING"
+    with open_stack(Wanted(stack=NAME)) as stack:
+        work_as_lambda_would(stack, run["run_id"])
+
+    listed = {one["run_id"]: one["status"] for one in said("list", "document-analysis")["runs"]}
+    assert listed[run["run_id"]] == "COMPLETED"
+    assert said("show", run["run_id"])["output"]["paragraphs"] == 1
+    assert dict(os.environ) == before
+
+
+def test_a_run_that_ends_while_it_is_watched_is_shown(deployed: None) -> None:
+    (run,) = said("run", "document-analysis", "--input", '{"text": "More words."}', "--no-wait")["runs"]
+    with open_stack(Wanted(stack=NAME)) as stack:
+        work_as_lambda_would(stack, run["run_id"])
+
+    assert said("watch", run["run_id"])["runs"][0]["status"] == "COMPLETED"
+
+
+def test_runs_in_flight_are_checked_against_the_code_that_is_here(deployed: None) -> None:
+    said("run", "publish-report", "--input", '{"text": "Some words."}', "--no-wait")
+    document = said("check")
+
+    assert document["runs_in_flight"] == 1
+    assert document["stranded"] == []
+    assert {workflow["id"] for workflow in document["workflows"]} >= {"document-analysis", "publish-report"}
+
+
+def test_the_region_of_the_command_line_is_the_one_that_is_asked(deployed: None) -> None:
+    result = call("list", "document-analysis", "--stack", NAME, "--region", "eu-north-1")
+
+    assert (result.exit_code, result.stdout) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("stack", "error"),
+    [
+        ("no-such-stack", "AwsRequestError: CloudFormation DescribeStacks: ValidationError"),
+        ("another", "StackNotFoundError: stack 'another' has no output JobFunctionName"),
+    ],
+)
+def test_a_stack_that_is_none_of_ours_is_said_in_one_line(deployed: None, stack: str, error: str) -> None:
+    result = call("list", "document-analysis", "--stack", stack)
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(error)
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["list", "document-analysis"], ["show", "abc"], ["dead-letters"]])
+def test_an_aws_that_cannot_be_reached_is_3(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    result = call(*command, "--stack", NAME)
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_profile_that_is_not_there_is_said_in_one_line() -> None:
+    result = call("list", "document-analysis", "--stack", NAME, "--profile", "nobody")
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "nobody" in result.stderr
