@@ -1,6 +1,7 @@
 """A deployed stack as it is used: the real handlers, on the resources of template.yaml, in an embedded AWS."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from tests.bundle.privileged import BIG, GO
-from tests.bundle.recording import Recorder, recording
+from tests.bundle.recording import CrashError, Recorder, recording
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
 from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner, Invocation
@@ -62,9 +63,12 @@ class RecordedStack:
     def invoke(self, name: str, event: Any) -> Invocation:
         self.recorder.function = name
         try:
-            return self.runner.invoke(self.function(name), event)
+            invocation = self.runner.invoke(self.function(name), event)
         finally:
             self.recorder.function = None
+        # A planned crash is an error of a record, not of the handler, or of a tick.
+        assert invocation.error is None or isinstance(invocation.error, CrashError), invocation.error
+        return invocation
 
     def send(self, **command: Any) -> None:
         """A message of a client's, and all that follows from it at once."""
@@ -117,11 +121,12 @@ class RecordedStack:
 
 @contextmanager
 def recorded_stack(
-    workflows: str = f"{WORKFLOWS}:registry", *, copy_to: TextIO | None = None
+    workflows: str = f"{WORKFLOWS}:registry", *, copy_to: TextIO | None = None, **parameters: str
 ) -> Iterator[RecordedStack]:
-    """A stack of its own, for as long as it is entered. What the functions print goes to *copy_to*, too."""
+    """A stack of its own, for as long as it is entered. What the functions print goes to *copy_to*, too; *parameters* are
+    the template's."""
     clock, log = SkippedTime(), FunctionLog(copy_to)
-    parameters = {**PARAMETERS, "Workflows": workflows}
+    parameters = {**PARAMETERS, **parameters, "Workflows": workflows}
     with EmbeddedAws(ROOT / "template.yaml", overrides=parameters) as aws, pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "SystemClock", lambda: clock)
         place = aws.template.place
@@ -129,8 +134,19 @@ def recorded_stack(
         runner = FunctionRunner(place, RandomIds(), clock, log)
         for function in aws.template.functions():
             runner.load(function)
-        with recording(recorder):
+        _speak_as_deployed(aws, log, patch)
+        with recording(recorder), warnings.catch_warnings():
+            # Powertools warns of an invocation that counted nothing, which would be an error here.
+            warnings.filterwarnings("ignore", message="No application metrics")
             yield RecordedStack(aws, recorder, clock, log, runner, patch)
+
+
+def _speak_as_deployed(aws: EmbeddedAws, log: FunctionLog, patch: pytest.MonkeyPatch) -> None:
+    """Powertools keeps the stream and the namespace that it found when its module was imported, maybe by another test."""
+    from workflow_engine.adapters.aws.powertools import logger, metrics
+
+    patch.setattr(logger.registered_handler, "stream", log)
+    patch.setattr(metrics.provider, "namespace", aws.template.variables()["POWERTOOLS_METRICS_NAMESPACE"])
 
 
 def use_everything(stack: RecordedStack) -> None:
@@ -190,6 +206,11 @@ def _ticks(stack: RecordedStack) -> None:
     cancelled = stack.create("approval")
     stack.recorder.crash_at = "PutEvents"
     stack.send(type="run.cancel", run_id=cancelled)
+    stack.tick()
+    # One dies before it has archived a run, if runs are archived: the tick does it.
+    stack.recorder.crash_at = "PutObject archive/"
+    stack.create("chain")
+    stack.recorder.crash_at = None
     stack.tick()
     # Jobs that were lost: one, and several at once.
     stack.recorder.crash_at = "SendMessage"

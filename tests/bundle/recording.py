@@ -40,7 +40,8 @@ class Grant:
 class Recorder:
     """Hears of every request that this process sends. *function* is who runs now (``None``: nobody of the stack).
 
-    With *refuse_events* the bus refuses what is put; *crash_at* names the operation at which an invocation dies.
+    With *refuse_events* the bus refuses what is put; *crash_at* is the operation, and what the object's key begins with,
+    at which an invocation dies.
     """
 
     place: Place
@@ -54,7 +55,7 @@ class Recorder:
         """Note what the request needs; answers it where it is to be refused."""
         if self.function is None:
             return None
-        if operation == self.crash_at:
+        if self.crash_at and f"{operation} {parameters.get('Key', '')}".startswith(self.crash_at):
             self.crash_at = None
             raise CrashError(operation)
         self.requests += 1
@@ -125,9 +126,10 @@ def recording(recorder: Recorder) -> Iterator[None]:
 def grants(template: Template, role: str) -> set[Grant]:
     """What the policies of *role* allow, one action on one resource each."""
     (found,) = [one for one in template.resources({"AWS::IAM::Role"}) if one.logical_id == role]
-    statements: list[Json] = [
-        statement for policy in found.properties["Policies"] for statement in policy["PolicyDocument"]["Statement"]
-    ]
+    # A policy on its own is there only under its condition.
+    added = [one.properties for one in template.resources({"AWS::IAM::RolePolicy"})]
+    policies = [*found.properties["Policies"], *(one for one in added if one["RoleName"] == found.identity.name)]
+    statements: list[Json] = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     return {
         Grant(action, resource)
         for statement in statements

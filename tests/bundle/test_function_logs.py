@@ -8,7 +8,6 @@ import pytest
 
 from tests.bundle.flows import RecordedStack, recorded_stack
 from tests.bundle.secretive import MARKER, registry
-from workflow_engine.adapters.aws.powertools import logger
 from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.status import Status
 from workflow_engine.settings import Settings
@@ -23,10 +22,7 @@ def printed() -> io.StringIO:
 @pytest.fixture
 def stack(printed: io.StringIO) -> Iterator[RecordedStack]:
     with recorded_stack("tests.bundle.secretive:registry", copy_to=printed) as stack:
-        # Powertools keeps the stream that it found when its module was imported, maybe by another test.
-        before = logger.registered_handler.setStream(stack.log)  # type: ignore[attr-defined]
         yield stack
-        logger.registered_handler.setStream(before)  # type: ignore[attr-defined]
 
 
 def entries(printed: io.StringIO) -> list[dict[str, object]]:

@@ -36,9 +36,9 @@ class Used:
     recorder: Recorder
 
 
-@pytest.fixture(scope="module")
-def used() -> Iterator[Used]:
-    with recorded_stack() as stack:
+@pytest.fixture(scope="module", params=["false", "true"], ids=["without-archive", "with-archive"])
+def used(request: pytest.FixtureRequest) -> Iterator[Used]:
+    with recorded_stack(ArchiveRuns=request.param) as stack:
         use_everything(stack)
         yield Used(stack.aws.template, stack.recorder)
 
@@ -57,6 +57,8 @@ def test_nothing_is_granted_that_is_not_used(used: Used, function: str) -> None:
         if grant.action not in BY_THE_RUNTIME
     }
 
+    # Another has no object to miss: it is what lets S3 answer that one is gone.
+    idle = {grant for grant in idle if grant.action != "s3:ListBucket" or role != "TickRole"}
     assert {grant.action for grant in idle} == BY_AWS_ITSELF[role]
     queue = "TickDeadLetterQueue" if role == "TickRole" else "JobQueue"
     assert {grant.resource for grant in idle} == {used.template.identities[queue].arn}
