@@ -23,7 +23,7 @@ from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
 from workflow_engine.cli.commands.watch import watch
 from workflow_engine.cli.commands.worker import worker
-from workflow_engine.cli.errors import exit_code_of, one_line
+from workflow_engine.cli.errors import INTERRUPTED, exit_code_of, one_line
 from workflow_engine.errors import WorkflowEngineError, facts_of
 
 
@@ -38,6 +38,9 @@ class OneLineErrors(TyperGroup):
         except WorkflowEngineError as error:
             report(error, as_json=as_json)
             raise typer.Exit(exit_code_of(error)) from error
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def report(error: WorkflowEngineError, *, as_json: bool) -> None:

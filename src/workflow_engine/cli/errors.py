@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from workflow_engine.errors import AwsRequestError, SettingsError, TransientError, WorkflowEngineError
 
 COMPLETED, RUN_FAILED, BAD_USAGE, AWS_NOT_REACHABLE = 0, 1, 2, 3
+# 128 + SIGINT, as shells have it.
+INTERRUPTED = 130
 
 
 class TemplateError(WorkflowEngineError):
@@ -64,6 +66,7 @@ __all__ = [
     "AWS_NOT_REACHABLE",
     "BAD_USAGE",
     "COMPLETED",
+    "INTERRUPTED",
     "RUN_FAILED",
     "InvalidOptionError",
     "SettingsError",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def talk(number: Number) -> Number:
 registry = Registry([
     Workflow("doubling", input=Number).pipe(double).pipe(talk).build(),
     Workflow("retrying", input=Number).pipe(shaky).build(),
+    Workflow("waiting", input=Number).pipe(double).pipe(sleep("wait", timedelta(hours=1))).pipe(talk).build(),
     Workflow("failing", input=Number).pipe(refuse).build(),
 ])
 """
@@ -212,6 +214,20 @@ def test_the_functions_logs_are_shown_where_they_are_asked_for(own_workflows: Pa
 
     assert "this is not for standard output" in result.stderr
     assert "this is not for standard output" not in result.stdout
+
+
+def test_an_interrupted_run_ends_at_once(own_workflows: Path) -> None:
+    command = [sys.executable, "-m", "workflow_engine.cli", "run", "waiting", "-i", '{"value": 1}', "--verbose"]
+    process = subprocess.Popen(command, cwd=own_workflows.parent, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "stage ended" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
 
 
 def test_nothing_is_left_of_it_in_a_shell(project: Path) -> None:

@@ -1,4 +1,7 @@
-"""``workflow-engine graph``: a workflow as a picture."""
+"""``workflow-engine graph``: a workflow as a picture.
+
+The function is long for its signature alone: each parameter is an option.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal

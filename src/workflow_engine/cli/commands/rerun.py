@@ -1,4 +1,7 @@
-"""``workflow-engine rerun``: let finished runs go again, one or many."""
+"""``workflow-engine rerun``: let finished runs go again, one or many.
+
+The function is long for its signature alone: each parameter is an option.
+"""
 
 from typing import Annotated
 

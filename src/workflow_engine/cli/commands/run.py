@@ -1,4 +1,7 @@
-"""``workflow-engine run``: start runs of a workflow and see them through."""
+"""``workflow-engine run``: start runs of a workflow and see them through.
+
+The function is long for its signature alone: each parameter is an option.
+"""
 
 from typing import Annotated
 

@@ -109,7 +109,9 @@ class MotoServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._application = SerialApplication(DomainDispatcherApplication(create_backend_app))
         self._server = make_server(self._host, self._port, self._application, threaded=True, request_handler=KeepAlive)
-        threading.Thread(target=self._server.serve_forever, args=(SHUTDOWN_HEARD_WITHIN_SECONDS,), name="embedded-aws", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(SHUTDOWN_HEARD_WITHIN_SECONDS,), name="embedded-aws", daemon=True
+        ).start()
         return self
 
     def __exit__(
