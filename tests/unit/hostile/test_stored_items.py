@@ -55,7 +55,9 @@ ITEMS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
 }
 
 ATTRIBUTES = st.one_of(
-    st.builds(lambda text: {"S": text}, TEXTS | st.sampled_from(["{", "[1]", "null", "1.2", "a#b", "9" * 30])),
+    st.builds(
+        lambda text: {"S": text}, TEXTS | st.sampled_from(["{", "[1]", "null", "1.2", "a#b", "9" * 30, "[" * 200_000])
+    ),
     st.builds(lambda number: {"N": number}, st.sampled_from(["0", "-1", "1.5", "1e400", "9" * 38, "NaN", "", "x"])),
     st.builds(lambda data: {"B": data}, st.binary(max_size=8)),
     st.just({"NULL": True}),
@@ -99,3 +101,11 @@ def test_what_was_written_is_read(kind: str) -> None:
     item, decode = ITEMS[kind]
 
     assert decode(item) is not None
+
+
+@pytest.mark.parametrize(("kind", "name"), [("log", "d"), ("annotation", "o"), ("definition", "d"), ("record", "m")])
+def test_json_that_is_too_deep_to_be_read_is_corrupt(kind: str, name: str) -> None:
+    item, decode = ITEMS[kind]
+
+    with pytest.raises(CorruptItemError):
+        decode({**item, name: {"S": '{"a":' * 200_000 + "1" + "}" * 200_000}})

@@ -18,6 +18,17 @@ _T = TypeVar("_T")
 # Every item carries it; a version that finds a higher one leaves the item alone.
 FORMAT = 1
 
+# What reading raises of values that are not what the codec takes them for; too deep for JSON is one of them.
+_UNREADABLE = (
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
@@ -134,5 +145,5 @@ def reading(what: str, item: Mapping[str, Value]) -> Iterator[None]:
         yield
     except KeyError as error:
         raise CorruptItemError(what=what, problem=f"no {error}") from error
-    except (TypeError, ValueError, IndexError, AttributeError, OverflowError, StopIteration) as error:
+    except _UNREADABLE as error:
         raise CorruptItemError(what=what, problem=str(error)) from error
