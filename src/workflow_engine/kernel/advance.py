@@ -216,7 +216,8 @@ class Advancer:
                 return None
             data.head = head
             known = self.teller.spill(head, told)
-            return decide_ending(attempt, lease, data, known, invocation)
+            commit = decide_ending(attempt, lease, data, known, invocation)
+            return self._adopting(commit, data.definition) if isinstance(commit, Exclusive) else commit
 
         before = data.head
         head, ours = commit_decided(self.persistence, before, decide)
@@ -226,6 +227,15 @@ class Advancer:
         else:
             self.observer.happened("Ghosts")
         return head, ours
+
+    def _adopting(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
+        """A run that enters its next group under a compatible definition goes on as a run of that
+        definition: compared with the old one, the group it has just entered might not be there."""
+        entered = commit.before is not None and commit.after.group > commit.before.group
+        if not entered or commit.after.fingerprint == definition.fingerprint:
+            return commit
+        self.definitions.keep(definition)
+        return replace(commit, after=replace(commit.after, fingerprint=definition.fingerprint))
 
     def _observe_end(self, head: Head) -> None:
         fact = _ENDS.get(head.status)
@@ -313,7 +323,8 @@ class Advancer:
             until = next_lease_end(now, definition, invocation) if goes_on else None
             known = self.teller.spill(now, told)
             moment = invocation.moment()
-            return transitions.join(now, definition.plan, moment, told=known, next_until=until)
+            commit = transitions.join(now, definition.plan, moment, told=known, next_until=until)
+            return self._adopting(commit, definition)
 
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:

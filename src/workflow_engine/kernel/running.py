@@ -91,7 +91,9 @@ class _Loop:
         self.runner = asyncio.Runner()
 
     def __del__(self) -> None:
-        self.runner.close()
+        # At the end of the process asyncio may be taken apart already, and the loop goes with it.
+        if not sys.is_finalizing():
+            self.runner.close()
 
 
 def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
