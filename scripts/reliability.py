@@ -1,16 +1,21 @@
 """Tries to break the engine, and prints what was tried: ``make reliability`` (docs/reliability.md).
 
-Everything here runs in memory and in this process's children; the same promises are checked
-against DynamoDB by tests/simulation.
+Histories, crash points and planted bugs run in memory, in this process's children. Requests to AWS
+fail on moto, in tests/simulation/test_aws_requests.py, which counts them.
 """
 
 import argparse
 import os
+import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import planted_bugs
 from workflow_engine.testing.simulation import Report, SimulationError, explore
@@ -19,6 +24,7 @@ from workflow_engine.testing.simulation.crash_points import CrashReport, survive
 from workflow_engine.testing.simulation.reference import DEPLOYED, DOUBLED, PLOTS, REFERENCE, REFUSED, SIBLINGS
 
 BLOCK = 50
+REQUESTS = Path(__file__).parent.parent / "tests/simulation/test_aws_requests.py"
 # Of ten seeds, six are the reference's; the others look where it seldom comes.
 SHARES = (
     ("reference", REFERENCE, 6),
@@ -86,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     chosen = parser.parse_args(arguments)
     with ProcessPoolExecutor(chosen.processes) as pool:
-        parts = (_seeds(pool, chosen.seeds), _crashes(pool, chosen.pairs), _bugs(pool))
+        parts = (_seeds(pool, chosen.seeds), _crashes(pool, chosen.pairs), _bugs(pool), _requests())
     print(f"{'violations found on the way and mended':45} {len(MENDED):>12,}")
     return 0 if all(parts) else 1
 
@@ -134,6 +140,22 @@ def _bugs(pool: ProcessPoolExecutor) -> bool:
         print(f"  planted: {bug:52} {by}")
     _line("planted bugs caught", caught)
     return caught == len(planted_bugs.BUGS)
+
+
+def _requests() -> bool:
+    """Every request to AWS of a run failed before it was sent, after it took effect, or sent twice."""
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "--no-header", f"--junitxml={report}", str(REQUESTS)]
+        failed = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        found = ElementTree.parse(report).iter("property")
+        counts = Counter[str]()
+        for record in found:
+            counts[record.attrib["name"]] += int(record.attrib["value"])
+    _line("AWS requests failed before they were sent", counts["before"])
+    _line("AWS requests failed after they took effect", counts["after"])
+    _line("AWS requests sent twice by botocore", counts["twice"])
+    return not failed
 
 
 def _line(what: str, number: int) -> None:
