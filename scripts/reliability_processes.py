@@ -79,9 +79,14 @@ def privileges() -> Mapping[str, object]:
         return figures
 
 
-def inputs_tried() -> Mapping[str, object]:
+def inputs_tried(*, quick: bool = False) -> Mapping[str, object]:
     """How many inputs hypothesis made up for the property tests, as its own statistics count them."""
-    command = [sys.executable, "-m", "pytest", "-q", "--hypothesis-show-statistics", str(ROOT / "tests/unit/hostile")]
+    options = [
+        "--hypothesis-show-statistics",
+        f"--hypothesis-profile={'project' if quick else 'thorough'}",
+        "--timeout=1200",
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", *options, str(ROOT / "tests/unit/hostile")]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if said.returncode:
         raise AssertionError(said.stdout)
@@ -98,7 +103,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    print("inputs tried:", dict(inputs_tried()), flush=True)
+    print("inputs tried:", dict(inputs_tried(quick=asked.quick)), flush=True)
     print("actions:", dict(privileges()), flush=True)
     figures = kills_survived(runs=asked.runs, kills=asked.kills, quick=asked.quick)
     print("kills survived:", dict(figures), flush=True)

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 # A test's time is the machine's, and the machine may be busy: pytest-timeout bounds it instead.
 settings.register_profile("project", deadline=None)
+# For `--hypothesis-profile=thorough`, as scripts/reliability_processes.py has it.
+settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("project")
 
 
