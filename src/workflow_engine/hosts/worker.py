@@ -29,7 +29,7 @@ class WorkerHost:
     """Polls jobs in *concurrency* threads and ticks in another.
 
     Leases are short (*lease*) and renewed every third of that, together with the visibility of the
-    messages in hand; so what a killed worker held is taken over after about a minute, not after
+    messages in hand; so what a killed worker held is taken over after about two leases, not after
     the longest stage. Several workers share a queue and a table.
     """
 
@@ -116,6 +116,10 @@ class WorkerHost:
         with self._lock:
             self._in_hand[delivery.receipt] = delivery
         try:
+            with self._reported():
+                # The queue's own visibility is made for functions (90 minutes): for so long would the
+                # message be hidden, were we to die before the first renewal.
+                self.job_transport.touch(delivery, visibility=self._lease * 2)
             self._host.process(delivery)
         finally:
             with self._lock:
