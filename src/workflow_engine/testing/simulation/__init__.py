@@ -1,7 +1,7 @@
 """A whole deployment on simulated time, where everything goes wrong that can, driven by one seed."""
 
 from workflow_engine.testing.simulation.explore import History, Report, SimulationError, explore, shrink, simulate
-from workflow_engine.testing.simulation.faults import QUIET, FaultRates
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
@@ -11,6 +11,7 @@ __all__ = [
     "Ended",
     "FaultRates",
     "History",
+    "Outage",
     "Plot",
     "Report",
     "Scenario",

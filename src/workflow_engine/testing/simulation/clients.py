@@ -29,7 +29,8 @@ from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment, Process
 from workflow_engine.testing.simulation.scenario import Plot, Signalling
 
-MOST_TRIES = 9
+# Each try waits twice as long as the one before, so that a client outlasts an outage of an hour.
+MOST_TRIES = 13
 MOST_REFILLS = 30
 CRASHED_CLIENT_RETURNS_AFTER = timedelta(seconds=15)
 # When a client cancels, reruns: from the run's creation.
@@ -80,8 +81,13 @@ class Clients:
         if place:
             story = Story(self.deployment.scenario.plots[place - 1], self._drawn)
             self.stories.append(story)
-            begin = world.now + timedelta(seconds=(0, 1, 30, 400)[world.choices.pick("begin", (3, 3, 1, 1))])
-            world.at(begin, lambda: self._start(story))
+            world.at(world.now + self._begin(), lambda: self._start(story))
+
+    def _begin(self) -> timedelta:
+        world, every = self.deployment.world, self.deployment.scenario.every
+        if every is not None:
+            return every * self._drawn
+        return timedelta(seconds=(0, 1, 30, 400)[world.choices.pick("begin", (3, 3, 1, 1))])
 
     def _refill(self) -> bool:
         """One more story for a history that would end before it has seen enough."""

@@ -1,8 +1,8 @@
 """Runs histories: one, many, or the shortest one that still fails."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from workflow_engine.testing.simulation.baton import on_one_processor
@@ -22,7 +22,9 @@ DEPLOYS = (timedelta(seconds=2), timedelta(minutes=10), timedelta(hours=1))
 @dataclass(frozen=True, slots=True)
 class History:
     """One simulated history. *taken* are the decisions that were not the ordinary ones: with them
-    as the script, the history repeats."""
+    as the script, the history repeats. *largest_head* is in bytes of events, *unanswered* counts
+    the calls that met an outage, *facts* is what an observer heard.
+    """
 
     seed: int
     steps: int
@@ -32,6 +34,10 @@ class History:
     calls: Sequence[tuple[str, int]]
     lines: Sequence[Step]
     violation: Violation | None = None
+    dead_letters: int = 0
+    largest_head: int = 0
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +102,7 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
     """One history of *scenario*: the seed's, or the one that *script* tells."""
     choices = Choices(seed, script)
     stores = scenario.stores
-    world = World(choices, rates=scenario.rates, settings=scenario.settings, stores=stores)
+    world = World(choices, rates=scenario.rates, settings=scenario.settings, stores=stores, outages=scenario.outages)
     deployment = Deployment(world, scenario)
     clients = Clients(deployment)
     violation: Violation | None = None
@@ -113,6 +119,10 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
         steps=world.steps,
         faults=world.faults,
         runs=len(world.observer.heads),
+        dead_letters=len(world.observer.dead),
+        largest_head=world.observer.largest_head,
+        unanswered=dict(world.unanswered),
+        facts={**deployment.facts.counts, "ErrorsReported": deployment.reported},
         taken=dict(choices.taken),
         calls=world.calls,
         lines=world.history,

@@ -75,6 +75,16 @@ class FaultRates:
         return (1000 - sum(faults), *faults)
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A service that does not answer: *port* is ``persistence``, ``blobs``, ``jobs``, ``events`` or
+    ``scheduler``, *begin* counts from the start of the history."""
+
+    port: str
+    begin: timedelta
+    length: timedelta
+
+
 QUIET = FaultRates(
     crash=0, fail=0, answer_lost=0, twice=0, stall=0, partial=0, skewed_clocks=False, unruly_messages=False
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from workflow_engine.adapters.memory.sizes import events_size
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.events import RunEvent
@@ -43,6 +44,8 @@ class Observer:
         self.finished: Counter[tuple[RunId, int, int, int]] = Counter()
         self.lost_leases: Counter[RunId] = Counter()
         self.signalled: dict[tuple[RunId, str], datetime] = {}
+        self.largest_head = 0
+        self._due: dict[RunId, datetime] = {}
         self._leases: dict[tuple[RunId, int, int, int], str] = {}
 
     def committed(
@@ -57,12 +60,20 @@ class Observer:
             return
         if after is None or not _is_same(answer.head, after):
             raise Violation("I1: the head that was answered is not the one that is stored")
-        self.heads[run_id] = after
+        self._note(after)
+        self.largest_head = max(self.largest_head, events_size(after.events))
         for problem in check_commit(before, commit, after, at=at, bounds=self._bounds):
             raise Violation(problem)
         for problem in (*self._check_events(before, after), *self._check_leases(before, after)):
             raise Violation(problem)
         self._note_signals(before, after, at)
+
+    def _note(self, head: Head) -> None:
+        self.heads[head.run_id] = head
+        if head.due_at is None:
+            self._due.pop(head.run_id, None)
+        else:
+            self._due[head.run_id] = head.due_at
 
     def rearmed(
         self, before: Mapping[RunId, Head], wishes: Sequence[Rearm], won: Sequence[RunId], at: datetime
@@ -73,7 +84,7 @@ class Observer:
             old, new = before.get(wish.run_id), self._persistence.load_head(wish.run_id)
             if new is None or old is None:
                 raise Violation("I1: a run without a head was re-armed")
-            self.heads[wish.run_id] = new
+            self._note(new)
             if wish.run_id not in moved and new != old:
                 raise Violation("I1: a refused re-arm changed the head")
             if wish.run_id in moved:
@@ -196,7 +207,7 @@ class Observer:
 
     def next_due(self) -> datetime | None:
         """When the due index has something to look at."""
-        return min((head.due_at for head in self.heads.values() if head.due_at is not None), default=None)
+        return min(self._due.values(), default=None)
 
 
 def _is_same(answered: Head, stored: Head) -> bool:

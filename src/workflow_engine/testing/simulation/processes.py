@@ -1,9 +1,12 @@
 """The processes of a simulated deployment: functions that are invoked, killed and started anew."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
+
+from typing_extensions import override
 
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.hosts.serverless import ServerlessHost
@@ -13,6 +16,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.events import EventSink
 from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.observer import NoObserver
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
 from workflow_engine.testing.clock import SequentialIds
@@ -25,6 +29,17 @@ from workflow_engine.testing.simulation.world import Interposed, World
 TICK_EVERY = timedelta(seconds=60)
 # How long after its deadline an invocation is killed: never before it could have ended by itself.
 KILL_MARGIN = timedelta(seconds=1)
+
+
+class Counted(NoObserver):
+    """Counts what the engine tells to whoever watches."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    @override
+    def happened(self, fact: str, count: int = 1) -> None:
+        self.counts[fact] += count
 
 
 @dataclass(slots=True)
@@ -62,6 +77,8 @@ class Deployment:
     jobs_begun: int = 0
     ticks_begun: int = 0
     lost_messages: int = 0
+    reported: int = 0
+    facts: Counted = field(default_factory=Counted)
     _slots: list[Slot] = field(default_factory=list)
     _tick_slots: list[Slot] = field(default_factory=list)
     _last_tick: datetime | None = None
@@ -90,13 +107,23 @@ class Deployment:
             clock=clock,
             registry=self.scenario.registry(self.deploys),
             ids=SequentialIds(self.spawned),
+            observer=self.facts,
             settings=replace(self.scenario.settings, run_stage=run_inline),
         )
         return Process(self.spawned, clock, kernel, self.deploys)
 
     def happen(self) -> datetime | None:
         """Invoke what is to be invoked now; answers when there will be more."""
+        times = [self._jobs(), self._tick()]
+        return min((at for at in times if at is not None), default=None)
+
+    def _jobs(self) -> datetime | None:
+        """Deliver messages and let timers fire, unless the queue does not answer: Lambda polls on,
+        and Scheduler tries again for a day."""
         world = self.world
+        answers_at = world.outage_end("jobs")
+        if answers_at is not None:
+            return answers_at
         times: list[datetime] = []
         fires = world.timers.next_fire_at()
         if fires is not None and fires <= world.now:
@@ -112,8 +139,6 @@ class Deployment:
         visible = world.jobs.next_visible_at()
         if visible is not None and free:
             times.append(visible)
-        tick = self._tick()
-        times += [tick] if tick is not None else []
         return min(times, default=None)
 
     def _tick(self) -> datetime | None:
@@ -144,7 +169,7 @@ class Deployment:
                 process.host.run_maintenance_tick(deadline=deadline)
             except WorkflowEngineError:
                 # Lambda reports it; the next tick comes anyway.
-                return
+                self.reported += 1
 
         self._invoke(slot, f"tick-{self.ticks_begun}", tick)
 
@@ -163,6 +188,9 @@ class Deployment:
 
         def handle(process: Process, deadline: datetime) -> None:
             result = process.host.handle_job(delivery, deadline=deadline)
+            self.reported += not result.acknowledge
+            if world.outage_end("jobs") is not None:
+                return
             if not result.acknowledge:
                 world.jobs.fail(delivery)
             elif odd != 4:

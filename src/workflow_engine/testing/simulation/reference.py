@@ -20,7 +20,7 @@ from workflow_engine.authoring import (
 from workflow_engine.errors import PermanentError
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 from workflow_engine.model.status import Status
-from workflow_engine.testing.simulation.faults import QUIET, FaultRates
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
 from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
 
@@ -407,3 +407,31 @@ SIBLINGS = replace(
     runs=4,
     rates=FaultRates(stall=25),
 )
+
+
+def out_of_order(*ports: str, runs: int = 120) -> Scenario:
+    """A run a minute, of all kinds but the deadly one, while *ports* do not answer for an hour."""
+    kinds = [plot for plot in PLOTS if plot.workflow_id != "deadly"]
+    return replace(
+        REFERENCE,
+        plots=[replace(plot, cancel=False, rerun_from=None) for plot in kinds],
+        runs=runs,
+        every=timedelta(minutes=1),
+        operators=0,
+        outages=[Outage(port, begin=timedelta(minutes=20), length=timedelta(hours=1)) for port in ports],
+        rates=QUIET,
+        least_faults=0,
+    )
+
+
+def soak(runs: int) -> Scenario:
+    """*runs* runs of all kinds within an hour, everything going wrong now and then, all the time."""
+    return replace(
+        REFERENCE,
+        runs=runs,
+        workers=20,
+        every=timedelta(hours=1) / runs,
+        rates=FaultRates(
+            crash=1, fail=2, answer_lost=1, twice=1, stall=1, partial=10, most_faults=10**9, most_steps=10**9
+        ),
+    )

@@ -11,7 +11,7 @@ from workflow_engine.kernel import KernelSettings, published_types
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
-from workflow_engine.testing.simulation.faults import FaultRates
+from workflow_engine.testing.simulation.faults import FaultRates, Outage
 from workflow_engine.testing.simulation.world import Stores
 
 
@@ -82,13 +82,15 @@ class Plot:
 class Scenario:
     """*runs* runs of *plots* (each drawn by the seed; ``None``: one of each), on *workers* job
     functions at once; more runs follow until a history has *least_steps* port calls and
-    *least_faults*. *deploys* replace the workflows one after another, in the middle."""
+    *least_faults*. Runs begin at odd moments, or one *every* so often. *deploys* replace the workflows one after another, in the middle."""
 
     workflows: Sequence[WorkflowDefinition]
     plots: Sequence[Plot]
     runs: int | None = 6
     workers: int = 3
     deploys: Sequence[Sequence[WorkflowDefinition]] = ()
+    outages: Sequence[Outage] = ()
+    every: timedelta | None = None
     operators: int = 4
     least_steps: int = 200
     least_faults: int = 5

@@ -7,6 +7,7 @@ again, how a queue delivers, how a timer fires.
 
 import heapq
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.simulation.baton import Aborted, Carrier, Relay
 from workflow_engine.testing.simulation.choices import Choices
-from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates
+from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates, Outage
 from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.invariants import Bounds
 from workflow_engine.testing.simulation.observer import Observer, Violation, describe
@@ -44,8 +45,8 @@ LATENCY = timedelta(milliseconds=7)
 # SQS: six times the function's timeout (Lambda developer guide, "Using Lambda with Amazon SQS").
 VISIBILITY = timedelta(seconds=5400)
 MAX_RECEIVES = 5
-# A history that does not come to rest in so many steps never does.
-MAX_STEPS = 20_000
+# A history that does not come to rest in so many steps, and so many more a run, never does.
+MAX_STEPS, MAX_STEPS_A_RUN = 20_000, 400
 
 _local = threading.local()
 
@@ -107,7 +108,10 @@ class World:
         rates: FaultRates,
         settings: KernelSettings,
         stores: Callable[[Clock], Stores] | None = None,
+        outages: Sequence[Outage] = (),
     ) -> None:
+        self.outages = outages
+        self.unanswered: Counter[str] = Counter()
         self.choices, self.rates, self.settings = choices, rates, settings
         self.now = START
         self.clock = ProcessClock(lambda: self.now)
@@ -269,8 +273,8 @@ class World:
 
     def _next(self, current: Task | None) -> Task | None:
         """Who goes on: the current task, another one that can, or whoever can first."""
-        if self.steps > MAX_STEPS:
-            raise Violation(f"liveness: no rest after {MAX_STEPS} steps")
+        if self.steps > MAX_STEPS + MAX_STEPS_A_RUN * len(self.observer.heads):
+            raise Violation(f"liveness: no rest after {self.steps} steps")
         while True:
             self._happen()
             ready = [task for task in self._tasks if task.wake_at <= self.now]
@@ -317,6 +321,7 @@ class World:
         if fault is Fault.CRASH_BEFORE:
             self._told(task, port, name, args, None, fault)
             raise Crash
+        fault = self._met_outage(port, fault)
         if fault is Fault.FAIL_BEFORE:
             return self._told(task, port, name, args, self._unanswered(port, name, args), fault)
         answer = self._effect(port, name, method, args, kwargs, label if fault is Fault.PARTIAL else None)
@@ -330,6 +335,21 @@ class World:
         if fault is Fault.CRASH_AFTER:
             raise Crash
         return self._unanswered(port, name, args) if fault is Fault.ANSWER_LOST else answer
+
+    def _met_outage(self, port: str, fault: Fault) -> Fault:
+        if self.outage_end(port) is None:
+            return fault
+        self.unanswered[port] += 1
+        return Fault.FAIL_BEFORE
+
+    def outage_end(self, port: str) -> datetime | None:
+        """When *port* answers again; ``None`` where it does now."""
+        ends = [
+            START + outage.begin + outage.length
+            for outage in self.outages
+            if outage.port == port and START + outage.begin <= self.now < START + outage.begin + outage.length
+        ]
+        return max(ends, default=None)
 
     @property
     def calm(self) -> bool:
