@@ -55,7 +55,7 @@ def kills_survived(*, runs: int, kills: int, quick: bool = False) -> Mapping[str
     ):
         experiment, begun = Experiment(made, kernel), monotonic()
         experiment.create(runs)
-        experiment.go(fleet, kills=kills, every=(0.1, 0.9), within=60 * 30)
+        experiment.go(fleet, kills=kills, every=(0.1, 0.9), within=60 * 60)
         experiment.check()
         return asdict(experiment.figures(fleet, monotonic() - begun))
 

@@ -12,10 +12,12 @@ from tests.integration.processes.chance import Chance
 from tests.integration.processes.fleet import Fleet
 from tests.integration.processes.stack import Stack
 from tests.integration.processes.workflows import BIG, GO
+from workflow_engine.errors import TransientError
 from workflow_engine.hosts import outcome_of
 from workflow_engine.kernel import Kernel
-from workflow_engine.model.commands import CancelRun, CreateRun, SignalRun
+from workflow_engine.model.commands import CancelRun, Command, CreateRun, SignalRun
 from workflow_engine.model.ids import RunId, digest
+from workflow_engine.model.results import Result, RunCreated
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 
@@ -80,7 +82,9 @@ class Experiment:
             kind = KINDS[index % len(KINDS)]
             workflow_id = "approval" if kind == "cancelled" else kind
             command = CreateRun(workflow_id=workflow_id, input={"value": index}, idempotency_key=f"run-{index}")
-            self.runs.append(Run(RunId(self.kernel.dispatch(command).run_id), kind, index))
+            created = self._insist(command)
+            assert isinstance(created, RunCreated)
+            self.runs.append(Run(RunId(created.run_id), kind, index))
 
     def push(self) -> None:
         """Signal or cancel what waits for it; twice, as a client does who has not got his answer."""
@@ -88,9 +92,18 @@ class Experiment:
             for _ in range(2):
                 if run.kind == "approval":
                     signal = SignalRun(run_id=run.id, name=GO, payload={"value": run.number}, idempotency_key="once")
-                    self.kernel.dispatch(signal)
+                    self._insist(signal)
                 if run.kind == "cancelled":
-                    self.kernel.dispatch(CancelRun(run_id=run.id, reason="not wanted", idempotency_key=f"c{run.id}"))
+                    self._insist(CancelRun(run_id=run.id, reason="not wanted", idempotency_key=f"c{run.id}"))
+
+    def _insist(self, command: Command) -> Result:
+        """What a client does that gets no answer: it says the same again, under the same key."""
+        for _ in range(20):
+            try:
+                return self.kernel.dispatch(command)
+            except TransientError:
+                continue
+        raise AssertionError(f"nobody answered {command}")
 
     def go(self, fleet: Fleet, *, kills: int, every: tuple[float, float], within: float) -> None:
         """Kill *kills* processes one after another, then wait until everything is over and told."""

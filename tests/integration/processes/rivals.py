@@ -19,9 +19,12 @@ def compete(
     run_ids: Sequence[str],
     barrier: Barrier,
     wins: "multiprocessing.Queue[Any]",
+    plant: Callable[[], None] | None,
 ) -> None:
     """Try to get each of *run_ids* at the same moment as the rival; tell which were got."""
     os.environ.update(environment)
+    if plant:
+        plant()
     from workflow_engine.settings import Settings
     from workflow_engine.wiring.aws import build_kernel
 
@@ -31,6 +34,21 @@ def compete(
         barrier.wait(SECONDS)
         won += take(run_id)
     wins.put(won)
+
+
+def let_everybody_claim() -> None:
+    """A planted bug: a claim that somebody else's does not refuse."""
+    from workflow_engine.adapters.aws.dynamodb import heads
+
+    honest: Callable[[Any, Any], Any] = getattr(heads, "shared_update")  # noqa: B009
+
+    def careless(commit: Any, form: Any) -> Any:
+        update = honest(commit, form)
+        if type(commit.change).__name__ == "ClaimFirst":
+            update.conditions = [f"({' AND '.join(update.conditions)}) OR f = :f"]
+        return update
+
+    setattr(heads, "shared_update", careless)  # noqa: B010
 
 
 def _taker(what: What, kernel: Any) -> Callable[[str], list[str]]:
@@ -43,13 +61,13 @@ def _taker(what: What, kernel: Any) -> Callable[[str], list[str]]:
     return lambda run_id: [] if kernel.dispatch({**job, "run_id": run_id}).ghost else [run_id]
 
 
-def contest(stack: Stack, what: What, run_ids: Sequence[str]) -> list[list[str]]:
-    """What each of two processes got of *run_ids*."""
+def contest(
+    stack: Stack, what: What, run_ids: Sequence[str], *, plant: Callable[[], None] | None = None
+) -> list[list[str]]:
+    """What each of two processes got of *run_ids*; each begins with *plant*, where one is given."""
     barrier, wins = PROCESSES.Barrier(2), PROCESSES.Queue()
-    rivals = [
-        PROCESSES.Process(target=compete, args=(dict(stack.environment), what, run_ids, barrier, wins), daemon=True)
-        for _ in range(2)
-    ]
+    arguments = (dict(stack.environment), what, run_ids, barrier, wins, plant)
+    rivals = [PROCESSES.Process(target=compete, args=arguments, daemon=True) for _ in range(2)]
     for rival in rivals:
         rival.start()
     won = [wins.get(timeout=SECONDS) for _ in rivals]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.processes.conftest import kernel_on
 from tests.integration.processes.experiment import Experiment
-from tests.integration.processes.rivals import contest
+from tests.integration.processes.rivals import contest, let_everybody_claim
 from tests.integration.processes.stack import Stack
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CreateRun
@@ -26,8 +26,8 @@ def kernel(on_dynamodb_local: Stack) -> Iterator[Kernel]:
         yield kernel
 
 
-def created(kernel: Kernel) -> list[RunId]:
-    commands = [CreateRun(workflow_id="single", input={"value": number}) for number in range(TIMES)]
+def created(kernel: Kernel, times: int = TIMES) -> list[RunId]:
+    commands = [CreateRun(workflow_id="single", input={"value": number}) for number in range(times)]
     return [RunId(kernel.dispatch(command).run_id) for command in commands]
 
 
@@ -66,3 +66,13 @@ def test_a_pending_run_is_claimed_once(on_dynamodb_local: Stack, kernel: Kernel)
     # Both were at it, or there was no contest.
     assert won[0]
     assert won[1]
+
+
+def test_a_claim_that_refuses_nobody_is_seen(on_dynamodb_local: Stack, kernel: Kernel) -> None:
+    """A planted bug: the effects happen twice."""
+    run_ids = created(kernel, times=20)
+
+    contest(on_dynamodb_local, "first lease", run_ids, plant=let_everybody_claim)
+
+    marks = Experiment(on_dynamodb_local, kernel).marks()
+    assert max(Counter(mark["run"] for mark in marks).values()) == 2
