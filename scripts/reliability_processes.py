@@ -51,13 +51,13 @@ def kills_survived(*, runs: int, kills: int, quick: bool = False) -> Mapping[str
         _dynamodb_local() as dynamodb_url,
         stack(moto.url, dynamodb_url, Path(folder), patience) as made,
         kernel_on(made) as kernel,
-        Fleet(made) as fleet,
     ):
         experiment, begun = Experiment(made, kernel), monotonic()
         experiment.create(runs)
-        experiment.go(fleet, kills=kills, every=(0.1, 0.9), within=60 * 60)
-        experiment.check()
-        return asdict(experiment.figures(fleet, monotonic() - begun))
+        with Fleet(made) as fleet:
+            experiment.go(fleet, kills=kills, every=(0.1, 0.9), within=60 * 60)
+            experiment.check()
+            return asdict(experiment.figures(fleet, monotonic() - begun))
 
 
 def privileges() -> Mapping[str, object]:

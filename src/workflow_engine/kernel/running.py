@@ -1,29 +1,26 @@
 """Runs a stage's function: within its time, sync or async, and never lets anything but a result out.
 
-A sync stage on the main thread is interrupted by a signal, an ``async def`` is cancelled, and
-elsewhere the caller stops waiting and the code goes on as a ghost, whose lease is given up.
+A sync stage on the main thread is interrupted by a signal, an ``async def`` is cancelled (and, where
+it blocks its loop, interrupted), and elsewhere the caller stops waiting and the code goes on as a
+ghost, whose lease is given up.
 """
 
 import contextvars
 import signal
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import timedelta
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from workflow_engine.errors import StageTimeoutError
-
-if TYPE_CHECKING:
-    import asyncio
+from workflow_engine.kernel import event_loops
 
 # A stage that catches whatever is raised in it must not live for ever: the alarm comes again.
 ALARM_AGAIN_SECONDS = 1.0
-# What the thread of an async stage may take beyond the stage's timeout, which its own loop keeps.
+# What an async stage may take beyond its timeout, in which its own loop stops it.
 SAFETY = timedelta(seconds=1)
-_local = threading.local()
 
 
 class StageRunner(Protocol):
@@ -41,21 +38,22 @@ def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         StageTimeoutError: it took longer than *timeout*, in real time.
         BaseException: whatever it raises.
     """
-    if is_async and _in_event_loop():
-        # Called from a coroutine (a notebook, an async test): its loop cannot run another's tasks.
-        return _run_aside(lambda: _run_async(call, stage_id, timeout), stage_id, timeout + SAFETY)
-    if is_async:
-        return _run_async(call, stage_id, timeout)
-    if threading.current_thread() is threading.main_thread():
-        return _run_with_alarm(call, stage_id, timeout)
-    return _run_aside(call, stage_id, timeout)
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_async:
+        run = _run_with_alarm if on_main_thread else _run_aside
+        return run(call, stage_id, timeout)
+    bounded = _bounded(call, stage_id, timeout)
+    if not on_main_thread or event_loops.is_running():
+        return _run_async_aside(bounded, stage_id, timeout)
+    return _run_async(bounded, stage_id, timeout)
 
 
-def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta) -> Any:
-    # Only where a stage is async: a cold start without one does not wait for its import.
-    import asyncio
-
+def _bounded(
+    call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta
+) -> Callable[[], Coroutine[Any, Any, Any]]:
     async def bounded() -> Any:
+        import asyncio
+
         scope = asyncio.timeout(timeout.total_seconds())
         try:
             async with scope:
@@ -65,38 +63,35 @@ def _run_async(call: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, time
                 raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
             raise
 
-    return _runner().run(bounded())
+    return bounded
 
 
-def _in_event_loop() -> bool:
-    # Where nobody has imported it, nothing of it runs.
-    module = sys.modules.get("asyncio")
-    return module is not None and module._get_running_loop() is not None
+def _run_async(bounded: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta) -> Any:
+    """In this thread's loop; what blocks the loop cannot be cancelled, and is interrupted."""
+
+    def run() -> Any:
+        try:
+            return event_loops.run_here(bounded)
+        except StageTimeoutError:
+            event_loops.forget_here()
+            raise
+
+    return _run_with_alarm(run, stage_id, timeout, grace=SAFETY)
 
 
-def _runner() -> "asyncio.Runner":
-    """One event loop a thread, kept: making one costs more than a small stage does."""
-    loop: _Loop | None = getattr(_local, "loop", None)
-    if loop is None:
-        loop = _local.loop = _Loop()
-    return loop.runner
+def _run_async_aside(bounded: Callable[[], Coroutine[Any, Any, Any]], stage_id: str, timeout: timedelta) -> Any:
+    try:
+        answer, error = event_loops.run_aside(bounded, timeout + SAFETY)
+    except TimeoutError:
+        raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
+    if error is not None:
+        raise error
+    return answer
 
 
-class _Loop:
-    """Closes its event loop when the thread that it belongs to ends, and its locals with it."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        self.runner = asyncio.Runner()
-
-    def __del__(self) -> None:
-        # At the end of the process asyncio may be taken apart already, and the loop goes with it.
-        if not sys.is_finalizing():
-            self.runner.close()
-
-
-def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+def _run_with_alarm(
+    call: Callable[[], Any], stage_id: str, timeout: timedelta, *, grace: timedelta = timedelta(0)
+) -> Any:
     running = True
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -104,7 +99,7 @@ def _run_with_alarm(call: Callable[[], Any], stage_id: str, timeout: timedelta) 
             raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
 
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(timeout.total_seconds(), 0.001), ALARM_AGAIN_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, max((timeout + grace).total_seconds(), 0.001), ALARM_AGAIN_SECONDS)
     try:
         try:
             return call()

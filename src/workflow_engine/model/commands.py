@@ -224,7 +224,7 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
         InvalidCommandError: it is not JSON, no object, of an unknown type, or a field is wrong.
     """
     try:
-        fields = message if isinstance(message, Mapping) else from_json(message, allow_inf_nan=False)
+        fields = message if isinstance(message, Mapping) else _from_json(message)
         if not isinstance(fields, Mapping):
             raise InvalidCommandError(problems=["the message is no JSON object"])
         wire_type, model = _model_of(fields.get("type"))
@@ -234,6 +234,11 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
     except (ValueError, TypeError, RecursionError) as error:
         # TypeError is what a lone surrogate in the text itself makes of the parser.
         raise InvalidCommandError(problems=[f"not JSON: {_plain(str(error))}"]) from error
+
+
+def _from_json(message: str | bytes) -> Any:
+    # Only names are worth remembering: ids are never seen twice, and would fill the parser's cache.
+    return from_json(message, allow_inf_nan=False, cache_strings="keys")
 
 
 def _model_of(given: object) -> tuple[str, type[Command]]:

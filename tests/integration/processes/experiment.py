@@ -111,7 +111,11 @@ class Experiment:
         pushed = False
         for number in range(kills):
             threading.Event().wait(chance.between(*every))
-            fleet.kill_one(chance)
+            if number % 4 == 2:
+                fleet.kill_one(chance, "ticker")
+            else:
+                # Every other one falls on who is in the middle of a stage, however idle the machine.
+                fleet.kill_one(chance, "worker", self._at_work() if number % 2 else None)
             self._listen()
             if number >= kills // 3 and not pushed:
                 self.push()
@@ -125,6 +129,18 @@ class Experiment:
             self._listen()
         while self._listen():
             pass
+
+    def _at_work(self) -> int | None:
+        """Who has just left a mark, and will be in that stage a moment longer; ``None`` where all
+        rest."""
+        seen = len(self.marks())
+        for _ in range(300):
+            marks = self.marks()
+            if len(marks) > seen:
+                pid: int = marks[-1]["pid"]
+                return pid
+            threading.Event().wait(0.01)
+        return None
 
     def look(self) -> None:
         """Read where the runs stand that are not over."""

@@ -47,9 +47,11 @@ class Fleet:
         for _, process in self._running:
             process.join()
 
-    def kill_one(self, chance: Chance) -> None:
-        """SIGKILL one of them, wherever it is, and start another in its place."""
-        victim = chance.one_of(self._running)
+    def kill_one(self, chance: Chance, role: Role, pid: int | None = None) -> None:
+        """SIGKILL one of that *role*, wherever it is, and start another in its place; if it still
+        runs, the one of *pid*."""
+        chosen = chance.one_of([running for running in self._running if running[0] == role])
+        victim = next((running for running in self._running if running[1].pid == pid), chosen)
         self._running.remove(victim)
         role, process = victim
         process.kill()

@@ -17,12 +17,14 @@ from workflow_engine.model.status import Status
 
 @pytest.mark.timeout(300)
 def test_runs_survive_the_death_of_any_process(on_dynamodb_local: Stack) -> None:
-    with kernel_on(on_dynamodb_local) as kernel, Fleet(on_dynamodb_local) as fleet:
+    with kernel_on(on_dynamodb_local) as kernel:
         experiment, begun = Experiment(on_dynamodb_local, kernel), monotonic()
+        # First, or quick workers would be done with the one before the next is created, and die idle.
         experiment.create(28)
-        experiment.go(fleet, kills=16, every=(0.1, 0.6), within=180)
-        figures = experiment.figures(fleet, monotonic() - begun)
-        experiment.check()
+        with Fleet(on_dynamodb_local) as fleet:
+            experiment.go(fleet, kills=16, every=(0.1, 0.6), within=180)
+            figures = experiment.figures(fleet, monotonic() - begun)
+            experiment.check()
 
     print(figures)  # noqa: T201
     # Otherwise the kills met nobody at work, and nothing was shown.
@@ -33,11 +35,12 @@ def test_runs_survive_the_death_of_any_process(on_dynamodb_local: Stack) -> None
 
 @pytest.mark.timeout(300)
 def test_they_do_on_moto_alone(on_moto: Stack) -> None:
-    with kernel_on(on_moto) as kernel, Fleet(on_moto, workers=3, tickers=1) as fleet:
+    with kernel_on(on_moto) as kernel:
         experiment = Experiment(on_moto, kernel, seed=2)
         experiment.create(14)
-        experiment.go(fleet, kills=8, every=(0.1, 0.8), within=180)
-        experiment.check()
+        with Fleet(on_moto, workers=3, tickers=1) as fleet:
+            experiment.go(fleet, kills=8, every=(0.1, 0.8), within=180)
+            experiment.check()
         for spoil in SPOILT:
             assert_is_seen(experiment, spoil)
 

@@ -1,6 +1,7 @@
 """How a stage's function is called: within its time, whatever it does. In real time, since that is its promise."""
 
 import asyncio
+import contextlib
 import contextvars
 import signal
 import threading
@@ -29,6 +30,18 @@ async def wait_async() -> None:
     await asyncio.sleep(30)
 
 
+async def block() -> None:
+    """Holds its loop up, so that nothing can cancel it."""
+    wait()
+
+
+async def cling() -> None:
+    """Takes a cancellation for somebody else's."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(30)
+    wait()
+
+
 def elsewhere(call: Callable[[], Any]) -> Any:
     """What *call* answers or raises in a thread that is not the main one."""
     result: list[Any] = []
@@ -45,6 +58,10 @@ def elsewhere(call: Callable[[], Any]) -> Any:
     return result[0]
 
 
+async def name_async() -> str:
+    return name.get()
+
+
 async def answer() -> int:
     return 3
 
@@ -53,14 +70,14 @@ def test_it_answers_what_the_function_returns() -> None:
     assert run(lambda: 3) == run(answer, is_async=True) == elsewhere(lambda: run(lambda: 3)) == 3
 
 
-@pytest.mark.parametrize(("call", "is_async"), [(wait, False), (wait_async, True)])
+@pytest.mark.parametrize(("call", "is_async"), [(wait, False), (wait_async, True), (block, True), (cling, True)])
 def test_it_stops_what_takes_too_long(call: Callable[[], Any], is_async: bool) -> None:
     with pytest.raises(StageTimeoutError) as caught:
         run(call, SOON, is_async=is_async)
     assert (caught.value.stage_id, caught.value.timeout) == ("s", SOON)
 
 
-@pytest.mark.parametrize(("call", "is_async"), [(wait, False), (wait_async, True)])
+@pytest.mark.parametrize(("call", "is_async"), [(wait, False), (wait_async, True), (block, True), (cling, True)])
 def test_it_stops_waiting_off_the_main_thread(call: Callable[[], Any], is_async: bool) -> None:
     assert isinstance(elsewhere(lambda: run(call, SOON, is_async=is_async)), StageTimeoutError)
 
@@ -104,6 +121,20 @@ def test_what_the_function_raises_comes_out(error: BaseException) -> None:
     with pytest.raises(type(error)):
         run(fail_async, is_async=True)
     assert elsewhere(lambda: run(fail)) is error
+    assert elsewhere(lambda: run(fail_async, is_async=True)) is error
+
+
+def test_a_stage_after_one_that_was_stopped_runs_as_usual() -> None:
+    async def name_of_loop() -> int:
+        return id(asyncio.get_running_loop())
+
+    def twice() -> list[int]:
+        with pytest.raises(StageTimeoutError):
+            run(block, SOON, is_async=True)
+        return [run(name_of_loop, is_async=True) for _ in range(2)]
+
+    for loops in (twice(), elsewhere(twice)):
+        assert len(set(loops)) == 1
 
 
 def test_context_variables_reach_the_function() -> None:
@@ -112,6 +143,8 @@ def test_context_variables_reach_the_function() -> None:
         context = contextvars.copy_context()
         assert run(name.get) == "ada"
         assert elsewhere(lambda: context.run(run, name.get)) == "ada"
+        assert run(name_async, is_async=True) == "ada"
+        assert elsewhere(lambda: context.run(run, name_async, is_async=True)) == "ada"
     finally:
         name.reset(token)
 
