@@ -35,6 +35,7 @@ PROCESSES = ("WorkerHost", "WorkerStats", "run_and_wait", "RunOutcome", "Schedul
 QUERIES = ("Queries", "RunList", "RunView", "StageView", "HistoryEvent", "AnnotationFilter")
 PORTS = ("Persistence", "BlobStore", "JobTransport", "EventSink", "Refusal", "Scheduler", "Recurrence")
 TIME = ("Clock", "IdSource")
+COMMITS = ("Exclusive", "Shared", "Committed", "Refused")
 TESTING = {
     "workflow_engine.testing.plugin": ("workflow_engine", "workflow_clock"),
     "workflow_engine.testing.engine": ("VirtualEngine", "VirtualRun"),
@@ -59,7 +60,7 @@ def pages() -> dict[str, str]:
             "Ports",
             "What the engine needs from outside. The docstring is the contract, and `workflow_engine.testing.contracts` "
             "has a test suite for each.",
-            *(described(getattr(workflow_engine, name), name) for name in (*PORTS, *TIME)),
+            *(described(getattr(workflow_engine, name), name) for name in (*PORTS, *TIME, *COMMITS)),
         ),
         "testing.md": _testing(),
         "command-line.md": _command_line(),

@@ -38,6 +38,11 @@ SAM = ROOT / ".cache" / "sam" / "bin"
 RUNTIME = "python3.11"
 ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 IMAGE = f"public.ecr.aws/lambda/python:3.11-{ARCHITECTURE}"
+# What the functions say, for whoever looks for the reason of a failure.
+LOG = CACHE / "functions.log"
+# The name under which a container sees this machine, whatever its network is called.
+HOST = "host.docker.internal"
+HOST_OF_CONTAINERS = f"{HOST}:host-gateway"
 OVERRIDES = ("--parameter-overrides", f"Architecture={ARCHITECTURE}")
 ANALYSIS = run_id_for("document-analysis", "example-document")
 REPORT = run_id_for("publish-report", "example-report")
@@ -133,10 +138,12 @@ class Containers:
     def invoke(self, function: str, event: Any) -> Any:
         """Give *event* to *function* in a container of its own."""
         options = ("--skip-pull-image", "--env-vars", str(self.variables), "-t", str(self.template), *OVERRIDES)
-        said = quiet(
-            "sam", "local", "invoke", function, "-e", "-", *options, input=json.dumps(event), env=dict(self.environment)
-        )
-        lines = [line for line in said.splitlines() if line.strip()]
+        command = ["sam", "local", "invoke", function, "-e", "-", "--add-host", HOST_OF_CONTAINERS, *options]
+        with LOG.open("a") as log:
+            done = subprocess.run(
+                command, input=json.dumps(event), env=self.environment, text=True, stdout=subprocess.PIPE, stderr=log
+            )
+        lines = [line for line in done.stdout.splitlines() if line.strip()]
         return checked(json.loads(lines[-1]) if lines else None)
 
 
@@ -178,8 +185,8 @@ class Emulator:
             env=environment,
             cwd=self.code[function],
             start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=LOG.open("a"),
+            stderr=subprocess.STDOUT,
         )
         self.processes.append(process)
         wait_for(port)
@@ -219,11 +226,13 @@ class Story:
     template: Template
     invoked: int = 0
 
-    def event(self, name: str, function: str = "JobFunction") -> Any:
-        """Invoke *function* with the file *name* of events/."""
+    def event(self, name: str, function: str = "JobFunction", *, bad_records: int = 0) -> None:
+        """Invoke *function* with the file *name* of events/, of whose records some are bad."""
         answer = self._count(function, json.loads((ROOT / "events" / name).read_text()))
         print(f"  {name:34} {json.dumps(answer)[:90]}", flush=True)
-        return answer
+        failed = len(answer.get("batchItemFailures", ()))
+        if failed != bad_records:
+            raise InvocationFailedError(f"{failed} records failed, not {bad_records}")
 
     def invoke(self, function: Function, event: Any) -> Invocation:
         """What the job source calls with the messages that it took from the queue."""
@@ -271,9 +280,7 @@ def tell(story: Story) -> None:
     expect(ANALYSIS, Status.CANCELLED)
     story.event("run-transition.json")
     story.event("maintenance-tick.json", "TickFunction")
-    answer = story.event("jobs-one-bad-record.json")
-    if len(answer["batchItemFailures"]) != 1:
-        raise InvocationFailedError("exactly the bad record must fail")
+    story.event("jobs-one-bad-record.json", bad_records=1)
     story.event("run-create-publish-report.json")
     story.drain(REPORT, Status.SUSPENDED)
     story.event("run-signal.json")
@@ -301,10 +308,9 @@ def run(address: str | None) -> int:
                 emulator.stop()
         os.environ["DOCKER_HOST"] = address
         quiet(str(ROOT / "scripts" / "lambda_image.sh"), IMAGE, sys.executable, "-m", "pip")
-        gateway = quiet("docker", "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}").strip()
         text = json.dumps({one.logical_id: dict(aws.variables) for one in aws.template.functions()})
         variables = CACHE / "variables.json"
-        variables.write_text(text.replace("127.0.0.1", gateway))
+        variables.write_text(text.replace("127.0.0.1", HOST))
         return finish(Story(Containers(built, environment, variables), place, aws.template))
 
 
@@ -317,12 +323,14 @@ def finish(story: Story) -> int:
 
 
 def main() -> int:
-    """Run it; one line says what went wrong."""
+    """Run it; what went wrong is said, with the end of the functions' logs."""
+    LOG.unlink(missing_ok=True)
     try:
         with docker() as address:
             return run(None if "--emulator" in sys.argv else address)
     except InvocationFailedError as error:
-        print(f"sam-local: {error}", file=sys.stderr)
+        print(f"sam-local: {error}; the functions said last:", file=sys.stderr)
+        print(LOG.read_text()[-4000:] if LOG.exists() else "nothing", file=sys.stderr)
         return 1
 
 

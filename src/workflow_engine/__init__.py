@@ -80,6 +80,12 @@ if TYPE_CHECKING:
         SignalRun,
         TransitionRun,
     )
+    from workflow_engine.model.commits import (
+        Committed,
+        Exclusive,
+        Refused,
+        Shared,
+    )
     from workflow_engine.model.deliveries import (
         Recurrence,
     )
@@ -157,6 +163,12 @@ _LAZY = {
         "SignalRun",
         "TransitionRun",
     ),
+    "workflow_engine.model.commits": (
+        "Committed",
+        "Exclusive",
+        "Refused",
+        "Shared",
+    ),
     "workflow_engine.model.deliveries": ("Recurrence",),
     "workflow_engine.model.events": (
         "AnnotationCreated",
@@ -222,11 +234,13 @@ __all__ = [
     "CancelRun",
     "ClaimPendingRuns",
     "Clock",
+    "Committed",
     "CorruptItemError",
     "CreateRun",
     "DeadLettersReplayed",
     "DefinitionChangedError",
     "EventSink",
+    "Exclusive",
     "ExecuteJob",
     "FlushOutbox",
     "IdSource",
@@ -257,6 +271,7 @@ __all__ = [
     "ReapStuckRuns",
     "Recurrence",
     "Refusal",
+    "Refused",
     "Registry",
     "ReplayDeadLetters",
     "RerunFrom",
@@ -274,6 +289,7 @@ __all__ = [
     "Schedule",
     "Scheduler",
     "ServerlessHost",
+    "Shared",
     "SignalRun",
     "Stage",
     "StageCompleted",

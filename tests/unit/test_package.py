@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import workflow_engine
+from workflow_engine import testing
 
 HEAVY = ("boto3", "botocore", "pynamodb", "aws_lambda_powertools", "moto", "typer", "rich")
 PACKAGE = Path(workflow_engine.__file__)
@@ -32,6 +33,17 @@ def test_what_type_checkers_see_is_what_is_loaded() -> None:
         if isinstance(node, ast.ImportFrom)
     }
     assert seen == workflow_engine._LAZY
+
+
+def test_the_testing_package_offers_what_it_says() -> None:
+    block = next(node for node in ast.parse(Path(testing.__file__).read_text()).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: (node.module or "").rpartition(".")[2] for node in imports for alias in node.names}
+    assert seen == testing._LAZY
+    assert sorted(seen) == sorted(testing.__all__)
+    assert [getattr(testing, name).__name__ for name in testing.__all__] == testing.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'Missing'"):
+        testing.Missing  # noqa: B018
 
 
 def test_importing_it_loads_no_aws_no_kernel_and_no_command_line() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import FrameType
 
-from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.deliveries import Delivery
@@ -150,7 +149,8 @@ class WorkerHost:
 
 @dataclass(frozen=True, slots=True)
 class _Reported:
-    """Keeps a loop alive through errors that may pass: reports each and pauses a second."""
+    """Keeps a loop alive through whatever is raised in it: reports each error and pauses a second.
+    A thread that ended would leave a worker that looks alive and does nothing."""
 
     on_error: Callable[[Exception], None]
     stopping: threading.Event
@@ -159,7 +159,7 @@ class _Reported:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if not isinstance(error, WorkflowEngineError | OSError):
+        if not isinstance(error, Exception):
             return False
         self.on_error(error)
         self.stopping.wait(1.0)

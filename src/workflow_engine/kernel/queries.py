@@ -111,14 +111,19 @@ class Queries:
         self,
         workflow_id: str,
         *,
-        status: Status | None = None,
+        status: Status | str | None = None,
         attributes: Mapping[str, Any] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunList:
-        """Runs of a workflow, newest first. FAILED ones are read through the index of failures."""
+        """Runs of a workflow, newest first. FAILED ones are read through the index of failures.
+
+        Raises:
+            ValueError: *status* is none.
+        """
+        status = None if status is None else Status(status)
         found: list[Head] = []
         while len(found) < limit:
             wanted = min(PAGE, limit - len(found)) if status is None and not attributes else PAGE

@@ -1,6 +1,7 @@
 """What is wrong from outside is said with a typed error, and takes nothing else along."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +110,15 @@ def test_a_run_whose_workflow_is_gone_fails_with_the_reason(engine: VirtualEngin
     assert (result.acknowledge, (result.error or "").partition(":")[0]) == (False, "WorkflowNotFoundError")
     assert run.head.failure is not None
     assert (run.status, run.head.failure.error.type) == (Status.FAILED, "WorkflowNotFoundError")
+
+
+def test_its_message_reaches_the_dead_letter_queue(engine: VirtualEngine) -> None:
+    run = engine.start(copying, Text(text=""))
+    other = engine.start(copying, Text(text=""))
+    engine.deploy()
+    engine.advance(timedelta(hours=2))
+    assert {json.loads(dead.body)["run_id"] for dead in engine.job_transport.list_dead()} == {run.id, other.id}
+    assert engine.job_transport.pending() == 0
 
 
 @pytest.mark.parametrize(

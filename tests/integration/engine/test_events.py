@@ -21,7 +21,7 @@ from workflow_engine import (
     stage,
 )
 from workflow_engine.model.limits import MAX_REFUSALS
-from workflow_engine.ports.events import EventSink, Refusal
+from workflow_engine.ports.events import NOT_TRIED, EventSink, Refusal
 from workflow_engine.testing.engine import KeptEvents, VirtualEngine, VirtualRun
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -49,19 +49,23 @@ breaking = Workflow("breaking", input=Item).pipe(broken).build()
 
 
 class Moody(EventSink):
-    """Refuses while it is in a *mood* to; *counts* says whether the events are to blame."""
+    """Refuses while it is in a *mood* to, and from the first event of the run *never* on; *counts*
+    says whether the events are to blame."""
 
     def __init__(self, sink: EventSink) -> None:
         self.mood = True
         self.counts = True
         self.asked = 0
+        self.never: str | None = None
         self._sink = sink
 
     @override
     def emit(self, events: Sequence[RunEvent]) -> Sequence[Refusal | None]:
         self.asked += 1
         if not self.mood:
-            return self._sink.emit(events)
+            until = next((i for i, event in enumerate(events) if event.run_id == self.never), len(events))
+            refused = [Refusal("never", counts=True), *[NOT_TRIED] * len(events)][: len(events) - until]
+            return [*(self._sink.emit(events[:until]) if until else ()), *refused]
         return [Refusal("not now", counts=self.counts)] * len(events)
 
 
@@ -138,6 +142,15 @@ def test_dead_letters_are_replayed_in_order_under_their_own_ids(engine: VirtualE
     assert engine.kernel.dispatch(ReplayDeadLetters()).replayed == 1
     assert [event.event_id for event in run.events] == [f"{run.id}:{number}" for number in (1, 2, 3, 4)]
     assert dead_letters(engine) == []
+
+
+def test_a_dead_letter_that_is_refused_for_ever_holds_up_no_other_run(engine: VirtualEngine, moody: Moody) -> None:
+    first, second = sorted((finished(engine), finished(engine)), key=lambda run: run.id)
+    engine.advance(2 * (MAX_REFUSALS + 1) * LOOK)
+    moody.mood, moody.never = False, first.id
+    assert engine.kernel.dispatch(ReplayDeadLetters()).replayed == 1
+    assert [letter.run_id for letter in engine.persistence.list_dead_letters(limit=10)] == [first.id]
+    assert [event.sequence for event in second.events] == [1]
 
 
 def test_the_outbox_is_flushed_at_once_where_somebody_asks_for_it(engine: VirtualEngine, moody: Moody) -> None:

@@ -3,7 +3,9 @@
 A stage's input and output never reach a log from here.
 """
 
+import logging
 import os
+import warnings
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -14,6 +16,11 @@ from workflow_engine.ports.observer import Observer
 
 logger = Logger()
 metrics = Metrics()
+# Most ticks have nothing to count, and a line that says so is billed like any other.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
+# What the libraries say of where they found their settings is the same at each cold start.
+for library in ("botocore", "pynamodb"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class PowertoolsObserver(Observer):

@@ -50,7 +50,7 @@ def execute_job(
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
     if lease is None:
-        return _unclaimed(head, command, invocation, advancer, teller)
+        return _unclaimed(head, command, invocation, advancer, definitions, teller)
     try:
         definition = advancer.definition_of(head, invocation)
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
@@ -111,7 +111,12 @@ def _place(head: Head, command: ExecuteJob, definitions: Definitions) -> tuple[i
 
 
 def _unclaimed(
-    head: Head, command: ExecuteJob, invocation: Invocation, advancer: Advancer, teller: Teller
+    head: Head,
+    command: ExecuteJob,
+    invocation: Invocation,
+    advancer: Advancer,
+    definitions: Definitions,
+    teller: Teller,
 ) -> JobExecuted:
     """Nothing could be claimed. Woken early: wait out the rest. Leased by another: the due index
     watches it. Moved on: do what a wake-up does, but send only what lies behind this message, for
@@ -128,7 +133,15 @@ def _unclaimed(
             return JobExecuted(outcome="completed", ghost=True)
     behind = command.group is not None and command.group < head.group
     advancer.wake(head, invocation, send_jobs=behind)
+    _refuse_unknown(head, definitions)
     return _past(head)
+
+
+def _refuse_unknown(head: Head, definitions: Definitions) -> None:
+    """A message of a run that failed for its workflow is no more use the second time: acknowledged
+    as "moved on", it would not reach the dead-letter queue, where somebody sees it."""
+    if head.failure is not None and head.failure.error.type == WorkflowNotFoundError.__name__:
+        definitions.registry.get(head.workflow_id)
 
 
 def _past(head: Head) -> JobExecuted:

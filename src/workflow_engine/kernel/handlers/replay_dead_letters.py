@@ -1,9 +1,13 @@
 """``plugin.replay_dlq``: publishes dead letters again, in order per run."""
 
+from collections.abc import Sequence
+
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.model.commands import ReplayDeadLetters
 from workflow_engine.model.events import build_event
+from workflow_engine.model.ids import RunId
 from workflow_engine.model.results import DeadLettersReplayed
+from workflow_engine.model.runs import DeadLetter
 from workflow_engine.ports.events import EventSink
 from workflow_engine.ports.persistence import Persistence
 
@@ -16,18 +20,30 @@ def replay_dead_letters(
     event_sink: EventSink,
 ) -> DeadLettersReplayed:
     """Publish dead letters under their old ids and sequences; one that is accepted is removed.
-    A crash between the two publishes it twice, and loses nothing."""
-    letters = sorted(
+    A crash between the two publishes it twice, and loses nothing.
+
+    An event that is refused again holds back the later ones of its run, and no other run's.
+    """
+    left = sorted(
         persistence.list_dead_letters(limit=command.max_events),
         key=lambda letter: (letter.run_id, letter.sequence),
     )
-    events = [build_event(letter.run_id, letter.workflow_id, letter.event, letter.sequence) for letter in letters]
     replayed = 0
-    refused_runs: set[str] = set()
-    for letter, answer in zip(letters, event_sink.emit(events) if events else [], strict=True):
-        if answer is not None or letter.run_id in refused_runs:
-            refused_runs.add(letter.run_id)
-            continue
-        persistence.delete_dead_letter(letter.run_id, letter.sequence)
-        replayed += 1
+    while left:
+        accepted, at_fault = _published(left, event_sink)
+        for letter in accepted:
+            persistence.delete_dead_letter(letter.run_id, letter.sequence)
+        replayed += len(accepted)
+        if not at_fault:
+            # All are told, or the service does not answer: whoever comes next would not be heard either.
+            break
+        left = [letter for letter in left if letter not in accepted and letter.run_id not in at_fault]
     return DeadLettersReplayed(replayed=replayed)
+
+
+def _published(letters: Sequence[DeadLetter], event_sink: EventSink) -> tuple[list[DeadLetter], set[RunId]]:
+    """Which of *letters* were accepted, and the runs one of whose events is itself at fault."""
+    events = [build_event(letter.run_id, letter.workflow_id, letter.event, letter.sequence) for letter in letters]
+    answers = list(zip(letters, event_sink.emit(events), strict=True))
+    accepted = [letter for letter, answer in answers if answer is None]
+    return accepted, {letter.run_id for letter, answer in answers if answer is not None and answer.counts}
