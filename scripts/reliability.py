@@ -1,7 +1,8 @@
 """Tries to break the engine, and prints what was tried: ``make reliability`` (docs/reliability.md).
 
-Histories, crash points and planted bugs run in memory, in this process's children. Requests to AWS
-fail on moto, in tests/simulation/test_aws_requests.py, which counts them.
+Histories, crash points, planted bugs, outages and the soak run in memory, in this process's children.
+Requests to AWS fail on moto, in tests/simulation/test_aws_requests.py, which counts them; real
+processes, hostile input and privileges are in ``reliability_processes``.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,21 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import planted_bugs
-from workflow_engine.testing.simulation import Report, SimulationError, explore
+import reliability_processes
+from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
+from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate
 from workflow_engine.testing.simulation.baton import on_one_processor
 from workflow_engine.testing.simulation.crash_points import CrashReport, survive_crashes
-from workflow_engine.testing.simulation.reference import DEPLOYED, DOUBLED, PLOTS, REFERENCE, REFUSED, SIBLINGS
+from workflow_engine.testing.simulation.reference import (
+    DEPLOYED,
+    DOUBLED,
+    PLOTS,
+    REFERENCE,
+    REFUSED,
+    SIBLINGS,
+    out_of_order,
+    soak,
+)
 
 BLOCK = 50
 REQUESTS = Path(__file__).parent.parent / "tests/simulation/test_aws_requests.py"
@@ -40,6 +52,7 @@ MENDED = (
     "waits had microseconds, which a store does not keep: a cancelled run left its schedule behind",
     "a tick looked at the runs of a page in the order of a batch read, which is any order",
 )
+OUTAGES = ("events", "jobs", "blobs", "persistence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,29 @@ def plant(bug: str) -> tuple[str, planted_bugs.Catch | None, float]:
     return bug, found, time.perf_counter() - begun
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One long history, without its lines, and its busiest second."""
+
+    history: History
+    most_calls: int
+
+    @classmethod
+    def of(cls, history: History) -> "Trial":
+        """What is left of *history* when it comes back from a child process."""
+        return cls(replace(history, lines=(), calls=()), history.busiest_second)
+
+
+def outage(port: str) -> Trial:
+    """An hour without *port*, a run every ten seconds."""
+    return Trial.of(simulate(out_of_order(port, runs=720), 1))
+
+
+def soaked(runs: int) -> Trial:
+    """An hour of *runs* runs of all kinds, with every fault now and then."""
+    return Trial.of(simulate(soak(runs), 1))
+
+
 def blocks(seeds: int) -> Iterable[Block]:
     """*seeds* seeds, shared out."""
     whole = sum(share for _, _, share in SHARES)
@@ -89,12 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="histories to run (default: 10,000)")
     parser.add_argument("--pairs", type=int, default=2_000, help="pairs of crashes (default: 2,000)")
+    parser.add_argument("--soak", type=int, default=5_000, help="runs of the soak (default: 5,000)")
+    parser.add_argument("--runs", type=int, default=500, help="runs on real processes (default: 500)")
+    parser.add_argument("--kills", type=int, default=200, help="processes killed (default: 200)")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     chosen = parser.parse_args(arguments)
     with ProcessPoolExecutor(chosen.processes) as pool:
-        parts = (_seeds(pool, chosen.seeds), _crashes(pool, chosen.pairs), _bugs(pool), _requests())
+        soaking = pool.submit(soaked, chosen.soak)
+        held = [_seeds(pool, chosen.seeds), _crashes(pool, chosen.pairs), _bugs(pool), _requests()]
+        held += [_outages(pool), _soak(soaking.result())]
+    held.append(_processes(chosen.runs, chosen.kills))
     print(f"{'violations found on the way and mended':45} {len(MENDED):>12,}")
-    return 0 if all(parts) else 1
+    return 0 if all(held) else 1
 
 
 def _seeds(pool: ProcessPoolExecutor, seeds: int) -> bool:
@@ -156,6 +198,44 @@ def _requests() -> bool:
     _line("AWS requests failed after they took effect", counts["after"])
     _line("AWS requests sent twice by botocore", counts["twice"])
     return not failed
+
+
+def _outages(pool: ProcessPoolExecutor) -> bool:
+    """Each service away for an hour under load: nothing is lost, and all of it drains."""
+    held = True
+    for port, trial in zip(OUTAGES, pool.map(outage, OUTAGES), strict=True):
+        history = trial.history
+        drained = history.violation is None and history.dead_letters == 0
+        held = held and drained
+        print(
+            f"  an hour without {port:12} {'drained' if drained else f'FAILED: {history.violation}'}: "
+            f"{history.unanswered[port]:,} calls unanswered, {history.dead_letters} dead letters, "
+            f"largest head +{history.largest_head:,} bytes of events (spilled above {MAX_HEAD_EVENTS_BYTES:,}), "
+            f"at most {trial.most_calls:,} calls a second"
+        )
+    _line("outages of an hour drained", len(OUTAGES) if held else 0)
+    return held
+
+
+def _soak(trial: Trial) -> bool:
+    history = trial.history
+    if history.violation is not None:
+        print(history.violation)
+    _line("runs of the soak, an hour of virtual time", history.runs)
+    _line("faults in it", history.faults)
+    return history.violation is None
+
+
+def _processes(runs: int, kills: int) -> bool:
+    """Figures of the trials that the tests hold; each raises where something does not hold."""
+    _figures("inputs tried", reliability_processes.inputs_tried())
+    _figures("actions recorded against actions granted", reliability_processes.privileges())
+    _figures("kills survived", reliability_processes.kills_survived(runs=runs, kills=kills))
+    return True
+
+
+def _figures(what: str, figures: Mapping[str, object]) -> None:
+    print(f"{what}:", *(f"{name} {value}," for name, value in figures.items()), flush=True)
 
 
 def _line(what: str, number: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import (
+    AnnotateRun,
     CancelRun,
     Command,
     CreateRun,
@@ -19,7 +20,7 @@ from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.results import JobExecuted, Result
 from workflow_engine.ports.jobs import JobTransport
 
-_KEYED = (CreateRun, CancelRun, RerunFrom, SignalRun)
+_KEYED = (CreateRun, CancelRun, RerunFrom, SignalRun, AnnotateRun)
 
 
 @dataclass(frozen=True, slots=True)

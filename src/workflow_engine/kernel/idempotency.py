@@ -52,4 +52,5 @@ def record_of(
 
 
 def _hash(command: CancelRun | RerunFrom) -> str:
-    return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}))
+    # Before defaults: a deploy that adds a field with one changes no content.
+    return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))

@@ -29,6 +29,16 @@ class Order(BaseModel):
     number: str
 
 
+class StrictOrder(BaseModel):
+    number: int
+    customer: str
+
+
+@stage("pack")
+def pack(order: StrictOrder) -> StrictOrder:
+    return order
+
+
 @stage("ship")
 def ship(order: Order) -> Order:
     calls.append(order.number)
@@ -62,6 +72,23 @@ def test_every_field_is_content(engine: VirtualEngine, other: dict[str, object])
     engine.start(shipping, Order(number="17"), idempotency_key="order-17")
     with pytest.raises(IdempotencyConflictError):
         engine.start(shipping, Order(number="17"), idempotency_key="order-17", **other)
+
+
+def test_what_is_said_and_what_is_left_to_its_default_is_the_same_content(engine: VirtualEngine) -> None:
+    first = engine.start(shipping, Order(number="17"), idempotency_key="order-17")
+    again = engine.start(shipping, Order(number="17"), idempotency_key="order-17", priority=5, config={}, attributes={})
+    assert first.id == again.id
+
+
+def test_a_stricter_deploy_does_not_change_the_first_result(engine: VirtualEngine) -> None:
+    first = engine.start(shipping, Order(number="17"), idempotency_key="order-17")
+    stricter = Workflow("shipping", input=StrictOrder).pipe(pack).build()
+    engine.deploy(stricter)
+    again = engine.start(stricter, {"number": "17"}, idempotency_key="order-17")
+    assert again.id == first.id
+    for number, key in (("18", "order-17"), ("17", "order-18")):
+        with pytest.raises(InvalidInputError):
+            engine.start(stricter, {"number": number}, idempotency_key=key)
 
 
 def test_without_a_key_each_create_starts_a_run(engine: VirtualEngine) -> None:

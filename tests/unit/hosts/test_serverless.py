@@ -6,7 +6,17 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
-from workflow_engine import CancelRun, CreateRun, JobExecuted, RetryPolicy, Status, Suspended, Workflow, stage
+from workflow_engine import (
+    AnnotateRun,
+    CancelRun,
+    CreateRun,
+    JobExecuted,
+    RetryPolicy,
+    Status,
+    Suspended,
+    Workflow,
+    stage,
+)
 from workflow_engine.hosts import JobResult, ProcessedJobs
 from workflow_engine.model.deliveries import Delivery, body_of
 from workflow_engine.model.ids import RunId
@@ -88,6 +98,14 @@ def test_a_message_without_a_key_takes_its_own_id(engine: MemoryEngine) -> None:
     assert len(answers) == 1
     other = Delivery("m-2", delivery.body, receipt="r")
     assert repr(engine.host.handle_job(other).result) not in answers
+
+
+def test_a_note_that_is_delivered_twice_is_kept_once(engine: MemoryEngine) -> None:
+    run_id = create(engine, "copying")
+    note = AnnotateRun(run_id=run_id, key="source", value="mail")
+    for _ in range(2):
+        assert engine.host.handle_job(Delivery("m-1", body_of(note), "receipt")).acknowledge
+    assert len(engine.persistence.list_annotations(run_id)) == 1
 
 
 def test_a_messages_own_key_is_kept(engine: MemoryEngine) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
-from workflow_engine.errors import IdempotencyConflictError, InvalidInputError
+from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
 from workflow_engine.kernel import agenda, payloads, transitions
 from workflow_engine.kernel.committing import commit_once
 from workflow_engine.kernel.definitions import Definitions
@@ -48,11 +48,15 @@ def create_run(
         IdempotencyConflictError: the key was used for other content.
     """
     definition = registry.get(command.workflow_id)
-    definition.validate_input(command.input)
-    definition.validate_config(command.config)
     run_id = _run_id(command, ids)
     moment = invocation.moment()
-    _check_start(command, definition, moment.at)
+    try:
+        _check(command, definition, moment.at)
+    except (InvalidInputError, InvalidConfigError):
+        # A deploy may have made the rules stricter since the first time; the first result stands.
+        if not _was_created(run_id, command, persistence):
+            raise
+        return RunCreated(run_id=run_id)
     definitions.keep(definition)
     start_at = command.start_at and whole(command.start_at)
     begin = max(start_at or moment.at, moment.at)
@@ -95,15 +99,22 @@ def _run_id(command: CreateRun, ids: IdSource) -> RunId:
     return run_id_for(command.workflow_id, command.idempotency_key)
 
 
-def _check_start(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> None:
+def _check(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> None:
+    definition.validate_input(command.input)
+    definition.validate_config(command.config)
     if command.start_at is not None and command.start_at - at > definition.max_duration:
         problem = f"is more than {definition.max_duration} ahead, the workflow's max_duration"
         raise InvalidInputError(what="start_at", problems=[problem])
 
 
+def _was_created(run_id: RunId, command: CreateRun, persistence: Persistence) -> bool:
+    head = persistence.load_head(run_id) if command.idempotency_key is not None else None
+    return head is not None and head.content_hash == _content(command)
+
+
 def _content(command: CreateRun) -> str:
-    """Hashed as sent, before defaults: a deploy that adds one changes no content."""
-    return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}))
+    """Hashed before defaults: a deploy that adds a field with one changes no content."""
+    return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
 
 
 def _again(head: Head, command: CreateRun, definition: WorkflowDefinition, teller: Teller, at: datetime) -> None:

@@ -1,6 +1,7 @@
 """Runs histories: one, many, or the shortest one that still fails."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +39,12 @@ class History:
     largest_head: int = 0
     unanswered: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def busiest_second(self) -> int:
+        """The most calls of ports in any one second of simulated time."""
+        seconds = Counter(line.at.replace(microsecond=0) for line in self.lines)
+        return max(seconds.values(), default=0)
 
     @property
     def fingerprint(self) -> str:

@@ -410,13 +410,13 @@ SIBLINGS = replace(
 
 
 def out_of_order(*ports: str, runs: int = 120) -> Scenario:
-    """A run a minute, of all kinds but the deadly one, while *ports* do not answer for an hour."""
+    """*runs* runs within two hours, of all kinds but the deadly one, while *ports* do not answer for one of them."""
     kinds = [plot for plot in PLOTS if plot.workflow_id != "deadly"]
     return replace(
         REFERENCE,
         plots=[replace(plot, cancel=False, rerun_from=None) for plot in kinds],
         runs=runs,
-        every=timedelta(minutes=1),
+        every=timedelta(hours=2) / runs,
         operators=0,
         outages=[Outage(port, begin=timedelta(minutes=20), length=timedelta(hours=1)) for port in ports],
         rates=QUIET,
