@@ -34,7 +34,7 @@ from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.engine import KeptEvents
-from workflow_engine.testing.simulation.reference import BIG_CHARS, big, fan
+from workflow_engine.testing.simulation.reference_workflows import BIG_CHARS, big, fan
 
 NUMBERS = count()
 SHARDS = 1

@@ -15,7 +15,7 @@ from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation import Scenario, SimulationError, simulate
 from workflow_engine.testing.simulation.reference import DEPLOYED, REFERENCE, REFUSED, SIBLINGS
-from workflow_engine.testing.simulation.world import Stores
+from workflow_engine.testing.simulation.tasks import Stores
 
 NUMBERS = count()
 SCENARIOS = {"reference": REFERENCE, "deploys": DEPLOYED, "refused events": REFUSED, "siblings": SIBLINGS}

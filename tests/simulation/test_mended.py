@@ -20,7 +20,7 @@ from workflow_engine.model.runs import Head
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.engine import VirtualEngine
-from workflow_engine.testing.simulation.reference import Number, chain
+from workflow_engine.testing.simulation.reference_workflows import Number, chain
 
 
 class RunningClock(Clock):

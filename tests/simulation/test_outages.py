@@ -21,7 +21,8 @@ from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.simulation import simulate
-from workflow_engine.testing.simulation.reference import chain, out_of_order, soak
+from workflow_engine.testing.simulation.reference import out_of_order, soak
+from workflow_engine.testing.simulation.reference_workflows import chain
 
 JOBS = 100
 # A leak of anything that belongs to a job is larger: the smallest object has 16 bytes, a string 49.

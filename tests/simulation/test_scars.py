@@ -19,7 +19,8 @@ from workflow_engine.testing.engine import VirtualEngine
 from workflow_engine.testing.simulation import History, Scenario, simulate
 from workflow_engine.testing.simulation.choices import Script
 from workflow_engine.testing.simulation.faults import Crash, Fault
-from workflow_engine.testing.simulation.reference import PLOTS, REFERENCE, Number, chain, fan
+from workflow_engine.testing.simulation.reference import PLOTS, REFERENCE
+from workflow_engine.testing.simulation.reference_workflows import Number, chain, fan
 
 TEN_MINUTES = timedelta(minutes=10)
 

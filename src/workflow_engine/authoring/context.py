@@ -241,6 +241,9 @@ class StageContext(Generic[ConfigT_co]):
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far the stage is, from 0 to 1.
 
+        The last one said is kept, and told as `stage:progress` with the attempt's outcome: a stage
+        writes nothing while it runs.
+
         Raises:
             ValueError: *fraction* is no finite number.
         """

@@ -3,6 +3,8 @@
 Everything that changes a run's state is decided here. A group of one is committed exclusively; in
 a larger group a sibling changes only its own entry (``Shared``), so that siblings that finish at
 the same moment refuse nobody, and whoever sees all done makes the exclusive join.
+
+One module, long as it is: whoever wonders how a head can change reads it here, and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence

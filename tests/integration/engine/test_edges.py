@@ -1,4 +1,7 @@
-"""What happens at once with something else, twice, too late, or at a limit."""
+"""What happens at once with something else, twice, too late, or at a limit.
+
+One list, long as it is: an edge that is missing can be seen.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,7 @@
-"""What AWS and the network do wrong, as the ports tell it. Nothing leaves the process."""
+"""What AWS and the network do wrong, as the ports tell it. Nothing leaves the process.
+
+One module for all adapters: what each answers to the same fault can be compared.
+"""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""``build()`` refuses what cannot work, and says all of it at once."""
+"""``build()`` refuses what cannot work, and says all of it at once.
+
+One module: each rule of `build()` has its tests here, and nowhere else.
+"""
 
 from datetime import timedelta
 from typing import Any, Optional

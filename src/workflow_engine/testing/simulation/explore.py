@@ -12,8 +12,9 @@ from workflow_engine.testing.simulation.clients import Clients
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment
 from workflow_engine.testing.simulation.scenario import Scenario
+from workflow_engine.testing.simulation.tasks import Step
 from workflow_engine.testing.simulation.verdict import check_end
-from workflow_engine.testing.simulation.world import Step, World
+from workflow_engine.testing.simulation.world import World
 
 # How many histories are tried to find a shorter one that fails in the same way.
 SHRINK_BUDGET = 400

@@ -12,7 +12,7 @@ from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.simulation.faults import FaultRates, Outage
-from workflow_engine.testing.simulation.world import Stores
+from workflow_engine.testing.simulation.tasks import Stores
 
 
 @dataclass(frozen=True, slots=True)

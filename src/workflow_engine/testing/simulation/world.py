@@ -8,36 +8,29 @@ again, how a queue delivers, how a timer fires.
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from typing_extensions import override
-
 from workflow_engine.adapters.memory import (
-    MemoryBlobStore,
     MemoryEventSink,
     MemoryJobTransport,
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.errors import TransientError
 from workflow_engine.kernel import KernelSettings
 from workflow_engine.model.commands import Command
-from workflow_engine.model.events import RunEvent
 from workflow_engine.model.instants import whole
-from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
-from workflow_engine.ports.events import NOT_TRIED, Refusal
 from workflow_engine.ports.jobs import JobTransport
-from workflow_engine.ports.persistence import Persistence
-from workflow_engine.testing.simulation.baton import Aborted, Carrier, Relay
+from workflow_engine.testing.simulation.baton import Aborted, Relay
 from workflow_engine.testing.simulation.choices import Choices
+from workflow_engine.testing.simulation.effects import Effects, unanswered
 from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates, Outage
 from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.invariants import Bounds
-from workflow_engine.testing.simulation.observer import Observer, Violation, describe
+from workflow_engine.testing.simulation.observer import Observer, Violation
+from workflow_engine.testing.simulation.tasks import Step, Stores, Task
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 # What one port call takes.
@@ -49,53 +42,6 @@ MAX_RECEIVES = 5
 MAX_STEPS, MAX_STEPS_A_RUN = 20_000, 400
 
 _local = threading.local()
-
-
-@dataclass(slots=True)
-class Task:
-    """One thing that a process does: an invocation, a tick, a client's call.
-
-    It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's.
-    """
-
-    name: str
-    work: Callable[[], None]
-    wake_at: datetime
-    number: int
-    clock: Clock
-    kill_at: datetime | None = None
-    on_crash: Callable[[], None] | None = None
-    on_end: Callable[[], None] | None = None
-    stage_deadline: datetime | None = None
-    carrier: Carrier | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a history."""
-
-    at: datetime
-    task: str
-    call: str
-    subject: object
-    answer: object
-    fault: Fault = Fault.NONE
-
-    @override
-    def __str__(self) -> str:
-        fault = "" if self.fault is Fault.NONE else f" !! {self.fault.name.lower().replace('_', ' ')}"
-        answer = "" if self.answer is None else f" -> {describe(self.answer)}"
-        return (
-            f"{self.at:%d %H:%M:%S.%f}"[:-3] + f" {self.task:<12} {self.call} {describe(self.subject)}{answer}{fault}"
-        )
-
-
-@dataclass(slots=True)
-class Stores:
-    """What may be another adapter than the one in memory."""
-
-    persistence: Persistence
-    blobs: BlobStore = field(default_factory=MemoryBlobStore)
 
 
 class World:
@@ -123,6 +69,7 @@ class World:
         skew = MAX_SKEW if rates.skewed_clocks else timedelta(0)
         self.bounds = Bounds(settings.horizon, skew)
         self.observer = Observer(self.persistence, self.bounds)
+        self._effects = Effects(self.persistence, self.observer, choices, lambda: self.now)
         self.history: list[Step] = []
         self.calls: list[tuple[str, int]] = []
         self.steps = self.faults = self.crashes = 0
@@ -323,7 +270,7 @@ class World:
             raise Crash
         fault = self._met_outage(port, fault)
         if fault is Fault.FAIL_BEFORE:
-            return self._told(task, port, name, args, self._unanswered(port, name, args), fault)
+            return self._told(task, port, name, args, unanswered(port, name, args), fault)
         answer = self._effect(port, name, method, args, kwargs, label if fault is Fault.PARTIAL else None)
         if fault is Fault.TWICE:
             self._told(task, port, name, args, answer, fault)
@@ -334,7 +281,7 @@ class World:
             self._stall(label)
         if fault is Fault.CRASH_AFTER:
             raise Crash
-        return self._unanswered(port, name, args) if fault is Fault.ANSWER_LOST else answer
+        return unanswered(port, name, args) if fault is Fault.ANSWER_LOST else answer
 
     def _met_outage(self, port: str, fault: Fault) -> Fault:
         if self.outage_end(port) is None:
@@ -382,95 +329,15 @@ class World:
         self.history.append(Step(self.now, task.name, f"{port}.{name}", subject, answer, fault))
         return answer
 
-    @staticmethod
-    def _unanswered(port: str, name: str, args: Any) -> Any:
-        """How each port says that the service did not answer."""
-        if name == "emit":
-            first = Refusal(reason="InternalFailure", counts=False)
-            return [first, *[NOT_TRIED] * (len(args[0]) - 1)]
-        if name == "enqueue_parallel":
-            return tuple(args[0])
-        raise TransientError(service=port, operation=name, code="ServiceUnavailable")
-
     def _effect(
         self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
     ) -> Any:
         try:
-            effect = _EFFECTS.get(name)
-            if effect is not None:
-                return effect(self, method, args, kwargs, partial)
-            return method(*args, **kwargs)
+            return self._effects.apply(name, method, args, kwargs, partial)
         except Violation as violation:
             self._told(self.current, port, name, args, None, Fault.NONE)  # type: ignore[arg-type]
             self.fail(violation)
             raise Aborted from violation
-
-    def _commit(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
-        commit = args[0]
-        run_id = commit.after.run_id if hasattr(commit, "after") else commit.run_id
-        before = self.persistence.load_head(run_id)
-        answer = method(commit)
-        self.observer.committed(before, commit, answer, self.now)
-        return answer
-
-    def _rearm(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
-        wishes = args[0]
-        before = self.persistence.load_heads([wish.run_id for wish in wishes])
-        won = method(wishes)
-        self.observer.rearmed(before, wishes, won, self.now)
-        return won
-
-    def _bury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
-        method(*args)
-        self.observer.buried(args[0])
-
-    def _emit(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
-        events: Sequence[RunEvent] = args[0]
-        if partial is None or not events:
-            answers: Sequence[Refusal | None] = method(events)
-            self.observer.emitted([event for event, answer in zip(events, answers, strict=True) if answer is None])
-            return answers
-        return self._emit_partially(method, events, partial)
-
-    def _emit_partially(self, method: Callable[..., Any], events: Sequence[RunEvent], label: str) -> Any:
-        """EventBridge judges entry by entry: those behind a refused one may be accepted."""
-        refused = self.choices.pick(f"{label}/refused", (1,) * len(events))
-        counts = self.choices.pick(f"{label}/counts", (1, 1)) > 0
-        behind = self.choices.pick(f"{label}/behind", (1, 1)) > 0
-        taken = [*events[:refused], *(events[refused + 1 :] if behind else [])]
-        method(taken)
-        self.observer.emitted(taken)
-        first = Refusal(reason="simulated", counts=counts)
-        return [*[None] * refused, first, *[NOT_TRIED] * (len(events) - refused - 1)]
-
-    def _enqueue(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
-        self.observer.sent(args[0])
-        return method(*args, **kwargs)
-
-    def _enqueue_parallel(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
-        commands: Sequence[Command] = args[0]
-        for command in commands:
-            self.observer.sent(command)
-        if partial is None or not commands:
-            return method(commands)
-        sent = self.choices.pick(f"{partial}/sent", (1,) * len(commands))
-        method(commands[:sent])
-        return tuple(commands[sent:])
-
-    def _schedule(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
-        self.observer.sent(args[0])
-        return method(*args, **kwargs)
-
-
-_EFFECTS: Mapping[str, Callable[..., Any]] = {
-    "commit": World._commit,
-    "rearm": World._rearm,
-    "put_dead_letter": World._bury,
-    "emit": World._emit,
-    "enqueue": World._enqueue,
-    "enqueue_parallel": World._enqueue_parallel,
-    "schedule": World._schedule,
-}
 
 
 class _Firing:

@@ -1,0 +1,118 @@
+"""What a port call of the simulated world does, and what the observer must see of it.
+
+The world decides whether a call takes effect, and how often; here is how each kind of call does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from workflow_engine.errors import TransientError
+from workflow_engine.model.commands import Command
+from workflow_engine.model.events import RunEvent
+from workflow_engine.ports.events import NOT_TRIED, Refusal
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.testing.simulation.choices import Choices
+from workflow_engine.testing.simulation.observer import Observer
+
+
+def unanswered(port: str, name: str, args: Any) -> Any:
+    """How each port says that the service did not answer.
+
+    Raises:
+        TransientError: that is how this one says it.
+    """
+    if name == "emit":
+        first = Refusal(reason="InternalFailure", counts=False)
+        return [first, *[NOT_TRIED] * (len(args[0]) - 1)]
+    if name == "enqueue_parallel":
+        return tuple(args[0])
+    raise TransientError(service=port, operation=name, code="ServiceUnavailable")
+
+
+class Effects:
+    """Applies port calls, and has every effect checked.
+
+    *partial* names the choice of how far a batch gets, where one is cut short.
+    """
+
+    def __init__(
+        self, persistence: Persistence, observer: Observer, choices: Choices, now: Callable[[], datetime]
+    ) -> None:
+        self._persistence, self._observer, self._choices, self._now = persistence, observer, choices, now
+
+    def apply(self, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None) -> Any:
+        """Do what *method* does.
+
+        Raises:
+            Violation: an invariant does not hold any more.
+        """
+        effect = _EFFECTS.get(name)
+        return method(*args, **kwargs) if effect is None else effect(self, method, args, kwargs, partial)
+
+    def _commit(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
+        commit = args[0]
+        run_id = commit.after.run_id if hasattr(commit, "after") else commit.run_id
+        before = self._persistence.load_head(run_id)
+        answer = method(commit)
+        self._observer.committed(before, commit, answer, self._now())
+        return answer
+
+    def _rearm(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
+        wishes = args[0]
+        before = self._persistence.load_heads([wish.run_id for wish in wishes])
+        won = method(wishes)
+        self._observer.rearmed(before, wishes, won, self._now())
+        return won
+
+    def _bury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
+        method(*args)
+        self._observer.buried(args[0])
+
+    def _emit(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
+        events: Sequence[RunEvent] = args[0]
+        if partial is None or not events:
+            answers: Sequence[Refusal | None] = method(events)
+            self._observer.emitted([event for event, answer in zip(events, answers, strict=True) if answer is None])
+            return answers
+        return self._emit_partially(method, events, partial)
+
+    def _emit_partially(self, method: Callable[..., Any], events: Sequence[RunEvent], label: str) -> Any:
+        """EventBridge judges entry by entry: those behind a refused one may be accepted."""
+        refused = self._choices.pick(f"{label}/refused", (1,) * len(events))
+        counts = self._choices.pick(f"{label}/counts", (1, 1)) > 0
+        behind = self._choices.pick(f"{label}/behind", (1, 1)) > 0
+        taken = [*events[:refused], *(events[refused + 1 :] if behind else [])]
+        method(taken)
+        self._observer.emitted(taken)
+        first = Refusal(reason="simulated", counts=counts)
+        return [*[None] * refused, first, *[NOT_TRIED] * (len(events) - refused - 1)]
+
+    def _enqueue(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
+        self._observer.sent(args[0])
+        return method(*args, **kwargs)
+
+    def _enqueue_parallel(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
+        commands: Sequence[Command] = args[0]
+        for command in commands:
+            self._observer.sent(command)
+        if partial is None or not commands:
+            return method(commands)
+        sent = self._choices.pick(f"{partial}/sent", (1,) * len(commands))
+        method(commands[:sent])
+        return tuple(commands[sent:])
+
+    def _schedule(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
+        self._observer.sent(args[0])
+        return method(*args, **kwargs)
+
+
+_EFFECTS: Mapping[str, Callable[..., Any]] = {
+    "commit": Effects._commit,
+    "rearm": Effects._rearm,
+    "put_dead_letter": Effects._bury,
+    "emit": Effects._emit,
+    "enqueue": Effects._enqueue,
+    "enqueue_parallel": Effects._enqueue_parallel,
+    "schedule": Effects._schedule,
+}
