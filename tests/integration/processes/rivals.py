@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tests.integration.processes.fleet import PROCESSES
 from tests.integration.processes.stack import Stack
+from workflow_engine.errors import AwsRequestError
 
 What = Literal["first lease", "expired lease", "pending run"]
 SECONDS = 100
@@ -32,7 +33,12 @@ def compete(
     won = []
     for run_id in run_ids:
         barrier.wait(SECONDS)
-        won += take(run_id)
+        try:
+            won += take(run_id)
+        except AwsRequestError:
+            # What the planted bug lets pass may reach a run that is over, and has no lease to write.
+            if plant is None:
+                raise
     wins.put(won)
 
 
