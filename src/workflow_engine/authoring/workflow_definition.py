@@ -101,7 +101,8 @@ class WorkflowDefinition:
             return values.NOTHING
         if len(self.plan[group - 1]) == 1:
             return outputs[self.plan[group - 1][0]]
-        return _object(self.joins[stage_id], outputs)
+        # A model all of whose fields have defaults may take none of the outputs.
+        return _object(self.joins.get(stage_id, ()), outputs)
 
     def validate_input(self, data: Mapping[str, Any] | BaseModel) -> BaseModel:
         """The run's input that JSON-compatible *data* (or a model) stands for.

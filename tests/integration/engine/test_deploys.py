@@ -96,6 +96,34 @@ class TestCompatible:
         go(engine, run)
         assert (run.status, run.output) == (Status.COMPLETED, {"name": "y"})
 
+    def test_a_wait_that_was_put_in_ahead_is_waited_for(self, engine: VirtualEngine) -> None:
+        """The run goes on as one of the new definition: compared with the old one, the group it has
+        just entered would be a difference, and fail it."""
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), gate(), gate("second-gate"), named("last")))
+        go(engine, run)
+        assert run.waiting_for == ("go",)
+        go(engine, run)
+        assert run.output == {"name": "y last"}
+
+    def test_a_wait_that_was_put_in_behind_a_join_is_waited_for(self, engine: VirtualEngine) -> None:
+        def parallel(*behind: Stage[..., Any]) -> WorkflowDefinition:
+            workflow = Workflow("shop", input=Item).parallel(named("left"), gate()).pipe(both)
+            for one in behind:
+                workflow.pipe(one)
+            return workflow.build()
+
+        @stage("both")
+        def both(_item: Item, ctx: StageContext) -> Item:
+            return Item(name=ctx.require("left").name)
+
+        run = engine.run(parallel(), Item(name="x"))
+        engine.deploy(parallel(gate("second-gate"), named("last")))
+        go(engine, run)
+        assert run.waiting_for == ("go",)
+        go(engine, run)
+        assert run.output == {"name": "y last"}
+
     def test_retries_and_timeouts_may_change(self, engine: VirtualEngine) -> None:
         @stage("last", timeout=timedelta(seconds=7))
         def last(item: Item, ctx: StageContext) -> Item:

@@ -321,6 +321,24 @@ def test_each_stage_of_a_group_after_a_group_takes_its_own_part() -> None:
     assert workflow.compose_input("b", outputs) == b'{"detect":{"count":2}}'
 
 
+def test_a_stage_after_a_group_may_take_none_of_it() -> None:
+    class Settings(BaseModel):
+        strict: bool = False
+
+    class Nothing(BaseModel):
+        pass
+
+    @stage("a")
+    def a(settings: Settings) -> None: ...
+
+    @stage("b")
+    def b(_: Nothing) -> None: ...
+
+    workflow = document_workflow().parallel(count_words, detect).parallel(a, b).build()
+    outputs = {"count-words": b'{"count":1}', "detect": b'{"count":2}'}
+    assert [workflow.compose_input(name, outputs) for name in ("a", "b")] == [b"{}", b"{}"]
+
+
 def test_a_group_of_one_is_followed_as_a_single_stage_is() -> None:
     workflow = document_workflow().parallel(count_words).pipe(read_words("next")).build()
     assert workflow.compose_input("next", {"count-words": b'{"count":1}'}) == b'{"count":1}'
