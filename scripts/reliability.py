@@ -51,6 +51,15 @@ MENDED = (
     "a start time that passed between two looks at the clock made a negative delay",
     "waits had microseconds, which a store does not keep: a cancelled run left its schedule behind",
     "a tick looked at the runs of a page in the order of a batch read, which is any order",
+    "a wake-up that joined a group took the lease of a stage that it did not perform",
+    "a late outcome under the first lease, of epoch 0, was not called a ghost's",
+    "two invocations had one name, the first half of their ids",
+    "what waited until its run's deadline was due for ever until a tick came by",
+    "siblings told their group's events n times over",
+    "the refusal of the event behind a dead letter was not counted, and the run stood still",
+    "an item in an index that was no run stopped the sweep of its shard",
+    "a group that a deploy had put in failed the run that entered it",
+    "a killed worker's message stayed hidden for as long as a function would have needed",
 )
 OUTAGES = ("events", "jobs", "blobs", "persistence")
 
@@ -135,7 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held = [_seeds(pool, chosen.seeds), _crashes(pool, chosen.pairs), _bugs(pool), _requests()]
         held += [_outages(pool), _soak(soaking.result())]
     held.append(_processes(chosen.runs, chosen.kills))
-    print(f"{'violations found on the way and mended':45} {len(MENDED):>12,}")
+    _line("violations found on the way and mended", len(MENDED))
+    for violation in MENDED:
+        print(f"  {violation}")
     return 0 if all(held) else 1
 
 
@@ -230,6 +241,7 @@ def _processes(runs: int, kills: int) -> bool:
     """Figures of the trials that the tests hold; each raises where something does not hold."""
     _figures("inputs tried", reliability_processes.inputs_tried())
     _figures("actions recorded against actions granted", reliability_processes.privileges())
+    _figures("memory of a worker", reliability_processes.memory())
     _figures("kills survived", reliability_processes.kills_survived(runs=runs, kills=kills))
     return True
 

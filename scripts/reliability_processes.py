@@ -79,6 +79,20 @@ def privileges() -> Mapping[str, object]:
         return figures
 
 
+def memory(*, jobs: int = 20_000) -> Mapping[str, object]:
+    """What a worker keeps of *jobs* jobs.
+
+    Raises:
+        AssertionError: it is as much as anything that belongs to a job.
+    """
+    from tests.simulation.memory import growth_bytes
+    from tests.simulation.test_outages import LEAK_BYTES
+
+    grown = growth_bytes(jobs=jobs, a_round=jobs // 20)
+    assert grown < LEAK_BYTES * jobs, grown
+    return {"jobs": jobs, "bytes kept of all of them": grown}
+
+
 def inputs_tried(*, quick: bool = False) -> Mapping[str, object]:
     """How many inputs hypothesis made up for the property tests, as its own statistics count them."""
     options = [
@@ -105,6 +119,7 @@ def main() -> None:
     asked = parser.parse_args()
     print("inputs tried:", dict(inputs_tried(quick=asked.quick)), flush=True)
     print("actions:", dict(privileges()), flush=True)
+    print("memory of a worker:", dict(memory()), flush=True)
     figures = kills_survived(runs=asked.runs, kills=asked.kills, quick=asked.quick)
     print("kills survived:", dict(figures), flush=True)
 

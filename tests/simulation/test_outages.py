@@ -1,30 +1,12 @@
 """An hour without one of the services, under load; and an hour with a little of everything."""
 
-import gc
-import tracemalloc
-from collections.abc import Callable
-from typing import Any, cast
-
 import pytest
 
-from workflow_engine.adapters.memory import (
-    MemoryBlobStore,
-    MemoryEventSink,
-    MemoryJobTransport,
-    MemoryPersistence,
-    MemoryScheduler,
-)
-from workflow_engine.authoring import Registry
-from workflow_engine.hosts import ServerlessHost
-from workflow_engine.kernel import Kernel
-from workflow_engine.model.commands import CreateRun
+from tests.simulation.memory import growth_bytes
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
-from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.simulation import simulate
 from workflow_engine.testing.simulation.reference import out_of_order, soak
-from workflow_engine.testing.simulation.reference_workflows import chain
 
-JOBS = 100
 # A leak of anything that belongs to a job is larger: the smallest object has 16 bytes, a string 49.
 LEAK_BYTES = 40
 # What one stage of the reference tells at once, beyond the events that may stay in a head.
@@ -69,54 +51,5 @@ def test_a_soak_with_every_fault_now_and_then() -> None:
     assert history.faults > 100
 
 
-class Replaceable:
-    """Stands for a port whose store is exchanged, so that only what the kernel keeps can grow."""
-
-    def __init__(self, target: object) -> None:
-        self.target = target
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return cast(Callable[..., Any], getattr(self.target, name))
-
-
 def test_the_memory_of_a_worker_stays_flat() -> None:
-    clock = FakeClock()
-    ports = {name: Replaceable(None) for name in ("persistence", "blobs", "jobs", "events", "scheduler")}
-
-    def renew() -> None:
-        ports["persistence"].target = MemoryPersistence(clock)
-        ports["blobs"].target = MemoryBlobStore()
-        ports["jobs"].target = jobs = MemoryJobTransport(clock)
-        ports["events"].target = MemoryEventSink()
-        ports["scheduler"].target = MemoryScheduler(clock, jobs)
-
-    kernel = Kernel(
-        persistence=cast(Any, ports["persistence"]),
-        blob_store=cast(Any, ports["blobs"]),
-        job_transport=cast(Any, ports["jobs"]),
-        event_sink=cast(Any, ports["events"]),
-        scheduler=cast(Any, ports["scheduler"]),
-        clock=clock,
-        ids=SequentialIds(),
-        registry=Registry([chain]),
-    )
-    host = ServerlessHost(kernel, cast(Any, ports["jobs"]), "soaking")
-
-    def work(jobs: int) -> int:
-        renew()
-        for _ in range(jobs):
-            kernel.dispatch(CreateRun(workflow_id="chain", input={"value": 1}))
-        assert host.process_available_jobs(jobs).succeeded == jobs
-        renew()
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0]
-
-    tracemalloc.start()
-    try:
-        work(JOBS)
-        before = work(JOBS)
-        after = [work(JOBS) for _ in range(5)][-1]
-    finally:
-        tracemalloc.stop()
-
-    assert after - before < LEAK_BYTES * 5 * JOBS
+    assert growth_bytes(jobs=500, a_round=100) < LEAK_BYTES * 500
