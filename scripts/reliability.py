@@ -59,6 +59,7 @@ MENDED = (
     "the refusal of the event behind a dead letter was not counted, and the run stood still",
     "an item in an index that was no run stopped the sweep of its shard",
     "a group that a deploy had put in failed the run that entered it",
+    "a stage whose process was stopped before it began was said to have taken too long",
     "a killed worker's message stayed hidden for as long as a function would have needed",
 )
 OUTAGES = ("events", "jobs", "blobs", "persistence")

@@ -210,6 +210,16 @@ class LeaseLostError(WorkflowEngineError):
         self.stage_id, self.lost = stage_id, lost
 
 
+class InvocationOverError(WorkflowEngineError):
+    """The invocation's time was up before the stage could begin; it is begun by the next one."""
+
+    retryable = True
+
+    def __init__(self, *, stage_id: str) -> None:
+        super().__init__(f"stage {stage_id!r} was not begun: the time of its invocation is over")
+        self.stage_id = stage_id
+
+
 class WaitExpiredError(WorkflowEngineError):
     """What a stage waited for did not come in time."""
 

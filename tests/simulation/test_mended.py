@@ -12,11 +12,13 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.authoring import Registry, RetryPolicy, Workflow, stage
+from workflow_engine.authoring import Registry, RetryPolicy, StageContext, Workflow, stage
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.model.commands import CancelRun, CreateRun, ExecuteJob, parse_command
+from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import Head
+from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.engine import VirtualEngine
@@ -107,3 +109,44 @@ def test_a_tick_looks_at_the_oldest_first_in_whatever_order_heads_are_read() -> 
     sent = [parse_command(delivery.body) for _ in runs if (delivery := engine.job_transport.dequeue())]
 
     assert [command.run_id for command in sent if isinstance(command, ExecuteJob)] == [run.id for run in runs]
+
+
+class Stopping(MemoryPersistence):
+    """The machine sleeps for 17 minutes right after the first claim, as a laptop or a container may."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self._time = clock
+        self.slept = False
+
+    @override
+    def commit(self, commit: Exclusive | Shared) -> Committed | Refused:
+        answer = super().commit(commit)
+        if isinstance(commit, Shared) and not self.slept:
+            self.slept = True
+            self._time.advance(timedelta(minutes=17))
+        return answer
+
+
+@stage("quick", retry=RetryPolicy(max_attempts=1), timeout=timedelta(seconds=30))
+def quick(number: Number, ctx: StageContext) -> Number:
+    return Number(value=ctx.attempt)
+
+
+def test_a_stage_that_could_not_begin_in_time_has_not_taken_too_long() -> None:
+    """A process claimed a stage's last attempt and was stopped until its invocation was over. Then
+    it went on, before anybody had taken its lease, with no time left: the stage was "stopped" as
+    it began, and the run failed with ``StageTimeoutError`` (the reference's seed 3510)."""
+    clock = FakeClock()
+    persistence = Stopping(clock)
+    engine = VirtualEngine(clock=clock, persistence=persistence)
+    run = engine.start(Workflow("quick", input=Number).pipe(quick).build(), {"value": 0})
+    delivery = engine.job_transport.dequeue()
+    assert delivery is not None
+    result = engine.host.process(delivery)
+
+    assert persistence.slept
+    assert (result.outcome, result.retryable, run.records) == ("failed", True, [])
+    assert "was not begun" in str(result.error)
+    engine.drive(run)
+    assert (run.status, run.output) == (Status.COMPLETED, {"value": 1, "padding": ""})

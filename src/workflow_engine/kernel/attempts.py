@@ -21,6 +21,7 @@ from workflow_engine.errors import (
     DefinitionChangedError,
     InvalidInputError,
     InvalidOutputError,
+    InvocationOverError,
     TransientError,
     WaitExpiredError,
 )
@@ -90,9 +91,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """What the stage needs could not be read or stored just now: an outage, not an attempt."""
+    """The stage could not be begun, or what it needs could not be read or stored just now: no attempt."""
 
-    error: TransientError
+    error: TransientError | InvocationOverError
 
 
 Ending: TypeAlias = Completed | Suspends | StillWaits | Awaits | Unfit | Failed | Postponed
@@ -142,11 +143,14 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
     call = _Call(lease, stage, data, invocation, awaited_signal(data.head, lease.entry))
     started_at = invocation.clock.now()
     try:
+        if invocation.is_over:
+            # Begun now, it would be stopped at once, as if it had taken too long.
+            raise InvocationOverError(stage_id=stage.id)
         function, is_async = call.prepare()
         run_stage = invocation.settings.run_stage
         returned = run_stage(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
         ending = _ending(returned, stage)
-    except TransientError as error:
+    except (TransientError, InvocationOverError) as error:
         ending = Postponed(error)
     except _UnfitSignalError as error:
         ending = Unfit(error.problems)

@@ -225,10 +225,11 @@ class Kernel:
 
     def invocation(self, deadline: datetime | None = None, lease: timedelta | None = None) -> Invocation:
         """One more dispatch, under an id of its own."""
-        until = deadline or self.clock.now() + self.settings.invocation
+        now = self.clock.now()
+        until = deadline or now + self.settings.invocation
         # A digest of the whole id, since only as a whole is it another than all others.
         name = digest("invocation", self.ids.new_id(), length=INVOCATION_ID_LENGTH)
-        return Invocation(name, until, self.clock, self.settings, lease)
+        return Invocation(name, until, self.clock, self.settings, lease, had_time=now < until)
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:

@@ -13,6 +13,7 @@ class Invocation:
     """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
 
     It must end by *deadline*. A lease ends then, too, or after *lease* where the host renews it.
+    *had_time* says whether that was still to come when it began.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Invocation:
     settings: KernelSettings
     lease: timedelta | None = None
     may_chain: bool = True
+    had_time: bool = True
     _writes: int = field(default=0)
 
     def moment(self) -> Moment:
@@ -33,6 +35,11 @@ class Invocation:
     def remaining(self) -> timedelta:
         """What is left until the invocation must end; never negative."""
         return max(self.deadline - self.clock.now(), timedelta(0))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time has run out since it began: its process was stopped for a while."""
+        return self.had_time and self.deadline <= self.clock.now()
 
     def lease_end(self, at: datetime) -> datetime:
         """When a lease taken *at* ends."""
