@@ -39,7 +39,7 @@ def started(engine: VirtualEngine, *minutes: int) -> tuple[list[RunId], list[Map
         created = engine.kernel.dispatch(CreateRun(workflow_id="working", input={"minutes": count}))
         delivery = engine.job_transport.dequeue()
         assert delivery is not None
-        run_ids.append(created.run_id)
+        run_ids.append(RunId(created.run_id))
         records.append(record_of(delivery))
     return run_ids, records
 
