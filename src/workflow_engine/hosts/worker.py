@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import FrameType
+from typing import Any
 
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import Kernel
@@ -52,6 +53,7 @@ class WorkerHost:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._in_hand: dict[str, Delivery] = {}
+        self._handlers: dict[signal.Signals, Any] = {}
         self._jobs = self._ticks = 0
         self._started_at: datetime | None = None
 
@@ -62,8 +64,8 @@ class WorkerHost:
         self._stopping.clear()
         self._started_at = self.kernel.clock.now()
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._on_signal)
-            signal.signal(signal.SIGINT, self._on_signal)
+            for which in (signal.SIGTERM, signal.SIGINT):
+                self._handlers[which] = signal.signal(which, self._on_signal)
         loops = [self._work] * self._concurrency + [self._tick, self._keep_alive]
         for number, loop in enumerate(loops):
             name = f"{self.worker_id}-{number}"
@@ -72,11 +74,17 @@ class WorkerHost:
             thread.start()
 
     def stop(self) -> None:
-        """Take no more messages, finish the jobs in hand, and end."""
+        """Take no more messages, finish the jobs in hand, and give back the handlers of SIGTERM and SIGINT."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        if threading.current_thread() is threading.main_thread():
+            for which, handler in self._handlers.items():
+                # Somebody else's, set since, stays.
+                if signal.getsignal(which) == self._on_signal:
+                    signal.signal(which, handler)
+            self._handlers.clear()
 
     def run(self) -> None:
         """Start, and return when a signal or ``stop`` has ended the worker."""

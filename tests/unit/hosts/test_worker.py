@@ -149,6 +149,18 @@ def test_a_signal_finishes_the_job_in_hand(
     assert status(engine, run) is Status.COMPLETED
 
 
+def test_it_gives_the_signals_back(engine: MemoryEngine, start_worker: Callable[..., WorkerHost]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    first = start_worker("first")
+    assert signal.getsignal(signal.SIGTERM) != before
+    second = start_worker("second")
+    seconds = signal.getsignal(signal.SIGTERM)
+    first.stop()
+    assert signal.getsignal(signal.SIGTERM) == seconds
+    second.stop()
+    assert signal.getsignal(signal.SIGTERM) != seconds
+
+
 def test_it_can_be_started_again(engine: MemoryEngine, gate: Gate, start_worker: Callable[..., WorkerHost]) -> None:
     gate.open.set()
     worker = start_worker()
