@@ -3,7 +3,8 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -78,13 +79,14 @@ class Experiment:
     heads: dict[RunId, Head] = field(default_factory=dict)
 
     def create(self, number: int) -> None:
-        for index in range(number):
-            kind = KINDS[index % len(KINDS)]
-            workflow_id = "approval" if kind == "cancelled" else kind
-            command = CreateRun(workflow_id=workflow_id, input={"value": index}, idempotency_key=f"run-{index}")
-            created = self._insist(command)
-            assert isinstance(created, RunCreated)
-            self.runs.append(Run(RunId(created.run_id), kind, index))
+        with self._listening():
+            for index in range(number):
+                kind = KINDS[index % len(KINDS)]
+                workflow_id = "approval" if kind == "cancelled" else kind
+                command = CreateRun(workflow_id=workflow_id, input={"value": index}, idempotency_key=f"run-{index}")
+                created = self._insist(command)
+                assert isinstance(created, RunCreated)
+                self.runs.append(Run(RunId(created.run_id), kind, index))
 
     def push(self) -> None:
         """Signal or cancel what waits for it; twice, as a client does who has not got his answer."""
@@ -107,8 +109,18 @@ class Experiment:
 
     def go(self, fleet: Fleet, *, kills: int, every: tuple[float, float], within: float) -> None:
         """Kill *kills* processes one after another, then wait until everything is over and told."""
-        chance, end = Chance(self.seed), monotonic() + within
-        pushed = False
+        with self._listening():
+            self._kill(fleet, kills, every)
+            end = monotonic() + within
+            while not self._is_over():
+                fleet.assert_alive()
+                assert monotonic() < end, self._unfinished()
+                threading.Event().wait(0.25)
+        while self._listen():
+            pass
+
+    def _kill(self, fleet: Fleet, kills: int, every: tuple[float, float]) -> None:
+        chance, pushed = Chance(self.seed), False
         for number in range(kills):
             threading.Event().wait(chance.between(*every))
             if number % 4 == 2:
@@ -116,19 +128,11 @@ class Experiment:
             else:
                 # Every other one falls on who is in the middle of a stage, however idle the machine.
                 fleet.kill_one(chance, "worker", self._at_work() if number % 2 else None)
-            self._listen()
             if number >= kills // 3 and not pushed:
                 self.push()
                 pushed = True
         if not pushed:
             self.push()
-        while not self._is_over():
-            fleet.assert_alive()
-            assert monotonic() < end, self._unfinished()
-            threading.Event().wait(0.25)
-            self._listen()
-        while self._listen():
-            pass
 
     def _at_work(self) -> int | None:
         """Who has just left a mark, and will be in that stage a moment longer; ``None`` where all
@@ -155,6 +159,24 @@ class Experiment:
         return "\n".join(
             f"{run.kind} {self.heads.get(run.id)}" for run in self.runs if not _is_at_rest(self.heads.get(run.id))
         )
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Take events as they come: each receive of moto looks at all messages of the queue, several
+        times, so that a thousand would hold up everybody."""
+        enough = threading.Event()
+
+        def listen() -> None:
+            while not enough.wait(0.05):
+                self._listen()
+
+        listener = threading.Thread(target=listen, name="listener", daemon=True)
+        listener.start()
+        try:
+            yield
+        finally:
+            enough.set()
+            listener.join()
 
     def _listen(self) -> int:
         sqs, url = self.stack.client("sqs"), self.stack.queue_url(f"{self.stack.name}-heard")
