@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from workflow_engine.cli.interrupts import Interrupt
 from workflow_engine.cli.target import Stack
 from workflow_engine.errors import TransientError
 from workflow_engine.model.commands import SignalRun
@@ -50,13 +51,18 @@ class Watch:
 
     def follow(self, stop: threading.Event | None = None) -> None:
         """Return when all runs are over, or at *stop*; a stack in this process is kept going by this."""
-        driver = self.stack.driver
-        if driver is not None:
-            driver.drive(self._done_or_ticked, stop)
-            return
-        stop = stop or threading.Event()
-        while not self.done() and not stop.wait(LOOK_EVERY.total_seconds()):
-            pass
+        driver, stop = self.stack.driver, stop or threading.Event()
+        with Interrupt() as interrupt:
+
+            def done() -> bool:
+                interrupt.check()
+                return self.done() if driver is None else self._done_or_ticked()
+
+            if driver is not None:
+                driver.drive(done, stop)
+                return
+            while not done() and not stop.wait(LOOK_EVERY.total_seconds()):
+                pass
 
     @contextmanager
     def looking(self) -> Iterator[None]:

@@ -13,6 +13,9 @@ from workflow_engine.kernel import Kernel
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.ports.jobs import JobTransport
 
+# How often a worker looks whether it was asked to end.
+LOOK_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerStats:
@@ -50,6 +53,7 @@ class WorkerHost:
         self._concurrency, self._tick_every = concurrency, tick_every
         self._poll_wait, self._lease, self._on_error = poll_wait, lease, on_error
         self._stopping = threading.Event()
+        self._asked = False
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._in_hand: dict[str, Delivery] = {}
@@ -62,6 +66,7 @@ class WorkerHost:
         if self._threads:
             return
         self._stopping.clear()
+        self._asked = False
         self._started_at = self.kernel.clock.now()
         if threading.current_thread() is threading.main_thread():
             for which in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +95,7 @@ class WorkerHost:
         """Start, and return when a signal or ``stop`` has ended the worker."""
         self.start()
         # A wait without end would not let Python run its signal handlers on every platform.
-        while not self._stopping.wait(1.0):
+        while not self._asked and not self._stopping.wait(LOOK_SECONDS):
             pass
         self.stop()
 
@@ -101,20 +106,25 @@ class WorkerHost:
             worker_id=self.worker_id,
             jobs_processed=self._jobs,
             orchestration_ticks=self._ticks,
-            is_running=bool(self._threads) and not self._stopping.is_set(),
+            is_running=bool(self._threads) and not self._ends,
             uptime=now - (self._started_at or now),
         )
 
+    @property
+    def _ends(self) -> bool:
+        return self._asked or self._stopping.is_set()
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopping.set()
+        # No more than this: the main thread may be holding the lock of an event, which a handler would wait for.
+        self._asked = True
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
+        while not self._ends:
             with self._reported():
                 delivery = self.job_transport.dequeue(wait=self._poll_wait)
                 if delivery is None:
                     continue
-                if self._stopping.is_set():
+                if self._ends:
                     self.job_transport.suspend(delivery)
                     return
                 self._process(delivery)
