@@ -139,6 +139,18 @@ def test_a_recurring_one_that_was_missed_while_nobody_looked_is_not_made_up_for(
     assert firer.fire_due(clock.advance(timedelta(minutes=1))) == 1
 
 
+def test_one_that_was_made_right_before_a_new_start_fires_for_the_first_time(
+    recorded: Recorded, clock: FakeClock
+) -> None:
+    """The functions start again when code changes, maybe between a schedule's making and its firing."""
+    schedule(recorded, "rate(1 hour)")
+    later = clock.advance(timedelta(seconds=2))
+    firer = ScheduleFirer(client("scheduler"), client("sqs"), recorded.aws.template.place, GROUP, clock, later)
+
+    assert firer.fire_due(later) == 1
+    assert firer.fire_due(clock.advance(timedelta(minutes=30))) == 0
+
+
 def rule(recorded: Recorded, clock: FakeClock) -> Rule:
     (function,) = recorded.aws.template.functions()
     return Rule(recorded.runner, function, function.triggers[1], created_at=clock.now(), last=clock.now())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 SCHEDULE_TYPES = ("Schedule", "ScheduleV2")
+# Whoever starts again forgets what has fired; a schedule that is younger than this is taken for one that has not.
+JUST_MADE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -76,7 +78,8 @@ class ScheduleFirer:
     """Fires the schedules of *group_name* whose targets are queues.
 
     Firings that were missed while nobody looked are made up for where a schedule fires once; of a
-    recurring one only those from *started_at* on.
+    recurring one only those from *started_at* on. One that was just made then may not have fired
+    yet: what it fires twice has one scheduled time, and with it one idempotency key.
     """
 
     scheduler: "EventBridgeSchedulerClient"
@@ -116,7 +119,11 @@ class ScheduleFirer:
 
     def _next(self, schedule: "GetScheduleOutputTypeDef") -> datetime | None:
         created_at, last = schedule["CreationDate"], self._last.get(schedule["Name"])
-        if last is None and created_at < self.started_at and not schedule["ScheduleExpression"].startswith("at("):
+        if (
+            last is None
+            and created_at < self.started_at - JUST_MADE
+            and not schedule["ScheduleExpression"].startswith("at(")
+        ):
             last = self.started_at
         try:
             zone = schedule.get("ScheduleExpressionTimezone", "UTC")
