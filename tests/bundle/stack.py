@@ -6,7 +6,7 @@ Json = dict[str, Any]
 
 
 def of_type(resources: Json, kind: str) -> Json:
-    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+    return {name: resource.get("Properties", {}) for name, resource in resources.items() if resource["Type"] == kind}
 
 
 def as_list(value: Any) -> list[Any]:

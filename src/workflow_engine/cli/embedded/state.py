@@ -68,8 +68,11 @@ class StackState:
         for name, objects in state["buckets"].items():
             for key, data in objects.items():
                 client("s3").put_object(Bucket=name, Key=key, Body=base64.b64decode(data))
+        groups = [group.name for group in self._names["groups"]]
         for schedule in state["schedules"]:
-            client("scheduler").create_schedule(**schedule)
+            # Under another template, the group may have had another name.
+            group = schedule["GroupName"] if schedule["GroupName"] in groups else groups[0]
+            client("scheduler").create_schedule(**{**schedule, "GroupName": group})
         for name, bodies in state["queues"].items():
             url = client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
             for body in bodies:
