@@ -41,7 +41,7 @@ def test_a_wildcard_ends_inside_the_bucket_and_the_schedule_group(resources: Jso
     }
 
     assert patterns == {
-        "${Bucket.Arn}/*",
+        "${Bucket.Arn}/runs/*",
         "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*",
     }
 
@@ -76,6 +76,25 @@ def test_scheduler_acts_only_for_this_stacks_schedules(resources: Json) -> None:
         "aws:SourceAccount": {"Ref": "AWS::AccountId"},
         "aws:SourceArn": arn_of("ScheduleGroup"),
     }
+
+
+def test_code_of_a_stage_can_delete_and_read_payloads_alone(resources: Json) -> None:
+    """An archive is there to be kept, from whoever writes stages as well."""
+    on_objects = {
+        action: as_list(statement["Resource"])
+        for statement in statements(resources, "JobRole")
+        for action in as_list(statement["Action"])
+        if action.startswith("s3:") and action != "s3:ListBucket"
+    }
+
+    assert on_objects == dict.fromkeys(
+        ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"), [{"Fn::Sub": "${Bucket.Arn}/runs/*"}]
+    )
+    added = resources["JobArchivePolicy"]
+    assert added["Condition"] == "ArchivesRuns"
+    assert added["Properties"]["RoleName"] == {"Ref": "JobRole"}
+    (statement,) = added["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", {"Fn::Sub": "${Bucket.Arn}/archive/*"})
 
 
 LOGS_AND_TRACES = {"logs:CreateLogStream", "logs:PutLogEvents", *ACTIONS_WITHOUT_RESOURCES}
