@@ -4,6 +4,7 @@ Endpoints, region and credentials are the AWS SDK's own variables and are left t
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,12 +102,23 @@ class _Environment:
 
 
 def _queue_arn(url: str, env: _Environment) -> str:
-    """The ARN that a queue URL stands for: its path is ``/account/name`` (SQS, queue URLs)."""
+    """The ARN that a queue URL stands for: its path is ``/account/name`` (SQS, queue URLs).
+
+    Its Region is the queue's own where the URL names one. The partition is that of the scheduler's
+    role: a queue in China or GovCloud has another than ``aws``.
+    """
     parsed = urlparse(url)
     parts = parsed.path.strip("/").split("/")
     if len(parts) < 2:
         raise SettingsError(variable="JOB_QUEUE_URL", problem=f"is no queue URL: {url!r}")
-    labels = (parsed.hostname or "").split(".")
-    host_region = labels[1] if len(labels) > 3 and labels[0] == "sqs" else None
-    region = env.optional("AWS_REGION") or env.optional("AWS_DEFAULT_REGION") or host_region
-    return f"arn:aws:sqs:{region or 'us-east-1'}:{parts[-2]}:{parts[-1]}"
+    region = _region_in(parsed.hostname or "") or env.optional("AWS_REGION") or env.optional("AWS_DEFAULT_REGION")
+    role = env.required("SCHEDULER_ROLE_ARN")
+    partition = role.split(":")[1] if role.startswith("arn:") else "aws"
+    return f"arn:{partition}:sqs:{region or 'us-east-1'}:{parts[-2]}:{parts[-1]}"
+
+
+def _region_in(host: str) -> str | None:
+    """The Region in the name of an endpoint of SQS, the older ones included (General reference,
+    "Amazon SQS endpoints and quotas")."""
+    found = re.match(r"sqs(?:-fips)?\.([a-z0-9-]+)\.|([a-z0-9-]+)\.queue\.", host)
+    return found and (found[1] or found[2])

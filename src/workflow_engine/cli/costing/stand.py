@@ -35,7 +35,7 @@ from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.ports.clock import Clock
 
-REGION = "us-east-1"
+PARTITION, REGION = "aws", "us-east-1"
 ACCOUNT = "123456789012"
 LOOK = timedelta(milliseconds=1)
 BUCKET, BUS, GROUP = "workflow-costs", "workflow-costs", "workflow-costs"
@@ -222,8 +222,8 @@ def open_stand(registry: Registry, *, services_url: str, dynamodb_url: str | Non
         scheduler=EventBridgeScheduler(
             scheduler,
             group_name=GROUP,
-            role_arn=f"arn:aws:iam::{ACCOUNT}:role/{GROUP}",
-            queue_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{table}",
+            role_arn=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{GROUP}",
+            queue_arn=f"arn:{PARTITION}:sqs:{REGION}:{ACCOUNT}:{table}",
             clock=clock,
         ),
         clock=clock,

@@ -59,7 +59,7 @@ def identity_of(type_: str, logical_id: str, place: "Place", given_name: str | N
     tail = _ARN_TAILS.get(type_)
     arn = None
     if tail is not None:
-        arn = "arn:aws:" + tail.format(name=name, region=place.region, account=place.account_id)
+        arn = f"arn:{place.partition}:" + tail.format(name=name, region=place.region, account=place.account_id)
     if type_ == "AWS::SQS::Queue":
         return Identity(name, f"{place.endpoint}/{place.account_id}/{name}", arn)
     if type_ in _REF_IS_ARN and arn is not None:

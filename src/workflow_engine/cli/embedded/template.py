@@ -23,6 +23,7 @@ class Place:
     stack_name: str = "workflow-engine-local"
     region: str = "us-east-1"
     account_id: str = "123456789012"
+    partition: str = "aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Template:
             "AWS::StackName": self.place.stack_name,
             "AWS::Region": self.place.region,
             "AWS::AccountId": self.place.account_id,
-            "AWS::Partition": "aws",
+            "AWS::Partition": self.place.partition,
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::NoValue": NO_VALUE,
         }

@@ -68,7 +68,7 @@ class Rule:
             "account": place.account_id,
             "time": scheduled_time(at),
             "region": place.region,
-            "resources": [f"arn:aws:events:{place.region}:{place.account_id}:rule/{rule}"],
+            "resources": [f"arn:{place.partition}:events:{place.region}:{place.account_id}:rule/{rule}"],
             "detail": {},
         }
 
