@@ -7,7 +7,7 @@ what lies before it may change freely, but for config that the run was never giv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workflow_engine.authoring.structure import STRUCTURE_FORMAT
+from workflow_engine.authoring.structure import MODELS, STRUCTURE_FORMAT
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 
 StageFacts = Mapping[str, Any]
@@ -44,7 +44,7 @@ def differences(old_structure: Mapping[str, Any], new: WorkflowDefinition, group
             for old, now in stages
             for line in _changed_output(old, now)
         ]
-    if group == 0 and old_structure["input"] != new_structure["input"]:
+    if group == 0 and not _same_input(old_structure, new_structure):
         found.append("the workflow's input has changed")
     return [*found, *_new_config(old_groups, new_groups[group:])]
 
@@ -60,15 +60,28 @@ def _moved_stages(
             yield f"{place} was {_listed(before)} and is {_listed(now)}"
 
 
+def _same(old: StageFacts, now: StageFacts, model: str) -> bool:
+    """Whether a stage's *model* is what it was. What a version before stored has no shapes."""
+    if "shapes" not in old:
+        return bool(old[model] == now[model])
+    index = MODELS.index(model)
+    return bool(old["shapes"][index] == now["shapes"][index])
+
+
+def _same_input(old: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    name = "shape" if "shape" in old else "input"
+    return bool(old[name] == now[name])
+
+
 def _changed_output(old: StageFacts, now: StageFacts) -> Iterator[str]:
-    if old["output"] != now["output"]:
+    if not _same(old, now, "output"):
         yield f"the output of stage {old['id']!r} has changed, and outputs of before may still be read"
 
 
 def _changed_wait(old: StageFacts, now: StageFacts) -> Iterator[str]:
     if "poll" in old["kind"] and "poll" not in now["kind"]:
         yield f"stage {old['id']!r} may be suspended and has no check_completion any more"
-    elif "poll" in old["kind"] and old["state"] != now["state"]:
+    elif "poll" in old["kind"] and not _same(old, now, "state"):
         yield f"the state that stage {old['id']!r} keeps has changed"
     if "signal" in old["kind"] and "signal" not in now["kind"]:
         yield f"stage {old['id']!r} may wait for a signal and has no on_signal any more"

@@ -2,6 +2,10 @@
 
 Stored once for each definition that ever started a run, so that a later deploy can say what it
 changed. Retries and timeouts are not part of it: changing them breaks no run.
+
+Each model is in it twice: as the digest of its shape, which is what the fingerprint is made of, and
+as the digest of its JSON schema, which is all that versions before knew. Theirs is not the same in
+every process nor under every pydantic, but a process of theirs that meets a run of ours compares it.
 """
 
 import json
@@ -13,11 +17,14 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
+from workflow_engine.authoring.shapes import shape_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.model.ids import digest
 
 STRUCTURE_FORMAT = 1
 FINGERPRINT_LENGTH = 12
+# Of a stage's structure, the digests of its models' JSON schemas; its "shapes" are in this order.
+MODELS = ("input", "output", "config", "state", "payload")
 # What changes nothing about the values that a schema takes. Whether there is a default is said by
 # "required"; what it is, is not.
 _PROSE = ("title", "description", "examples", "default", "deprecated")
@@ -28,32 +35,41 @@ _NAMED = ("properties", "$defs", "patternProperties")
 def structure_of(
     *, workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
 ) -> Mapping[str, Any]:
-    """The structure of a workflow, as JSON-compatible values.
+    """The structure of a workflow, as JSON-compatible values: what is stored of it.
 
     The version is part of it, so that runs of one version find it again among several that are
     registered, however alike.
     """
-    return {
-        "format": STRUCTURE_FORMAT,
-        "workflow": workflow_id,
-        "version": version,
-        "input": schema_digest(input_model),
-        "groups": [[_stage_structure(stage) for stage in group] for group in groups],
-    }
+    shapes = _shapes(workflow_id, version, input_model, groups)
+    structures = [
+        [{**shape, **_schemas(stage)} for shape, stage in zip(*both, strict=True)]
+        for both in zip(shapes["groups"], groups, strict=True)
+    ]
+    return {**shapes, "format": STRUCTURE_FORMAT, "input": schema_digest(input_model), "groups": structures}
 
 
-def fingerprint_of(structure: Mapping[str, Any]) -> str:
-    """12 characters of ``a-z2-7`` (60 bits) that stand for *structure*."""
-    canonical = json.dumps(structure, sort_keys=True, separators=(",", ":"))
+def fingerprint_of(
+    *, workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
+) -> str:
+    """12 characters of ``a-z2-7`` (60 bits) that stand for a workflow: the same for the same code in
+    every process, under every pydantic."""
+    shapes = _shapes(workflow_id, version, input_model, groups)
+    canonical = json.dumps(shapes, sort_keys=True, separators=(",", ":"))
     return digest("structure", canonical, length=FINGERPRINT_LENGTH)
 
 
 @lru_cache(maxsize=1024)
-def schema_digest(model: Model | None) -> str:
-    """12 characters that stand for what *model* takes; empty for no model.
+def shape_digest(model: Model | None) -> str:
+    """12 characters that stand for what *model* takes; empty for no model."""
+    if model is None:
+        return ""
+    canonical = json.dumps(shape_of(model), sort_keys=True, separators=(",", ":"))
+    return digest("shape", canonical, length=FINGERPRINT_LENGTH)
 
-    Made from the JSON schema without its prose, so that a new docstring changes nothing.
-    """
+
+@lru_cache(maxsize=1024)
+def schema_digest(model: Model | None) -> str:
+    """12 characters that stand for the JSON schema of *model*, without its prose; empty for no model."""
     if model is None:
         return ""
     canonical = json.dumps(_without_prose(_schema(model)), sort_keys=True, separators=(",", ":"), default=repr)
@@ -65,18 +81,33 @@ def required_fields(model: Model | None) -> list[str]:
     return sorted(name for name, field in model.model_fields.items() if field.is_required()) if model else []
 
 
-def _stage_structure(stage: StageDefinition) -> Mapping[str, Any]:
-    payload = stage.signal.payload_model if stage.signal is not None else None
+def _shapes(
+    workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
+) -> dict[str, Any]:
+    return {
+        "workflow": workflow_id,
+        "version": version,
+        "shape": shape_digest(input_model),
+        "groups": [[_stage_shape(stage) for stage in group] for group in groups],
+    }
+
+
+def _stage_shape(stage: StageDefinition) -> Mapping[str, Any]:
     return {
         "id": stage.id,
         "kind": stage.kind,
-        "input": schema_digest(stage.input_model),
-        "output": schema_digest(stage.output_model),
-        "config": schema_digest(stage.config_model),
         "config_required": required_fields(stage.config_model),
-        "state": schema_digest(stage.state_model),
-        "payload": schema_digest(payload),
+        "shapes": [shape_digest(model) for model in _models(stage)],
     }
+
+
+def _schemas(stage: StageDefinition) -> Mapping[str, str]:
+    return {name: schema_digest(model) for name, model in zip(MODELS, _models(stage), strict=True)}
+
+
+def _models(stage: StageDefinition) -> tuple[Model | None, ...]:
+    payload = stage.signal.payload_model if stage.signal is not None else None
+    return stage.input_model, stage.output_model, stage.config_model, stage.state_model, payload
 
 
 class _QuietGenerator(GenerateJsonSchema):

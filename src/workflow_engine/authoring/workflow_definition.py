@@ -44,7 +44,9 @@ class WorkflowDefinition:
 
         Not when retries, timeouts or code do: what a run in flight can follow anyway.
         """
-        return fingerprint_of(self._structure)
+        return fingerprint_of(
+            workflow_id=self.id, version=self.version, input_model=self.input_model, groups=self.groups
+        )
 
     def structure(self) -> Mapping[str, Any]:
         """What the fingerprint stands for, as JSON-compatible values."""

@@ -15,6 +15,7 @@ from workflow_engine.cli.project import Project
 from workflow_engine.cli.target import Wanted, open_stack, running_dev
 from workflow_engine.errors import WorkflowNotFoundError
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.runs import Head
 
 # Later than any run lives (a workflow's max_duration and retention are bounded by the table's TTL).
@@ -57,6 +58,7 @@ def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Strande
     """How many runs are in flight, and which of them could not go on with *registry*."""
     counts = Counter[tuple[str, str, int]]()
     examples: dict[tuple[str, str, int], Head] = {}
+    definitions = Definitions(registry, kernel.persistence)
     for head in live_runs(kernel):
         kind = (head.workflow_id, head.fingerprint, head.group)
         counts[kind] += 1
@@ -64,7 +66,7 @@ def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Strande
     found = [
         Stranded(*kind, counts[kind], differences)
         for kind, head in examples.items()
-        if (differences := _differences(kernel, registry, head))
+        if (differences := _differences(definitions, head))
     ]
     return counts.total(), found
 
@@ -82,14 +84,14 @@ def live_runs(kernel: Kernel) -> Iterator[Head]:
                 break
 
 
-def _differences(kernel: Kernel, registry: Registry, head: Head) -> tuple[str, ...]:
+def _differences(definitions: Definitions, head: Head) -> tuple[str, ...]:
     try:
-        definition = registry.resolve(head.workflow_id, head.fingerprint)
+        definition = definitions.closest(head)
     except WorkflowNotFoundError:
         return ("the workflow is not there any more",)
     if definition.fingerprint == head.fingerprint:
         return ()
-    return kernel.definitions.differences(head, definition)
+    return definitions.differences(head, definition)
 
 
 def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[Stranded]) -> dict[str, Any]:

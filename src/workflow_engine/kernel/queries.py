@@ -183,7 +183,7 @@ class Queries:
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""
         try:
-            return self.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+            return self.definitions.closest(head)
         except WorkflowNotFoundError:
             return None
 

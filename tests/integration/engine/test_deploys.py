@@ -67,6 +67,17 @@ def shop(*stages: Stage[..., Any], version: int = 1) -> WorkflowDefinition:
     return workflow.build()
 
 
+def stored_by_a_version_before(definition: WorkflowDefinition) -> WorkflowDefinition:
+    """*definition* as it was stored when models were described by their JSON schemas alone."""
+    before = {name: value for name, value in definition.structure().items() if name != "shape"}
+    groups = [
+        [{name: fact for name, fact in stage.items() if name != "shapes"} for stage in group]
+        for group in before["groups"]
+    ]
+    vars(definition).update(fingerprint="fingerprint2", _structure={**before, "groups": groups})
+    return definition
+
+
 def at_the_gate(engine: VirtualEngine) -> VirtualRun:
     run = engine.run(shop(named("first"), gate(), named("last")), Item())
     assert run.waiting_for == ("go",)
@@ -225,6 +236,18 @@ class TestVersions:
         engine.deploy(old, new)
         go(engine, run)
         assert run.output == {"name": "y last"}
+
+    def test_a_run_of_an_older_version_of_the_engine_goes_on_with_its_own_version(self, engine: VirtualEngine) -> None:
+        """Its fingerprint was made otherwise, and is that of no definition any more."""
+        old = shop(named("first"), gate(), named("last"))
+        new = shop(named("other"), named("last", "!"), version=2)
+        stored = stored_by_a_version_before(shop(named("first"), gate(), named("last")))
+        run = engine.run(stored, Item())
+        assert run.head.fingerprint == "fingerprint2"
+        engine.deploy(old, new)
+        go(engine, run)
+        assert run.output == {"name": "y last"}
+        assert run.head.fingerprint == old.fingerprint
 
     def test_new_runs_start_with_the_newest(self, engine: VirtualEngine) -> None:
         old, new = shop(named("old")), shop(named("new"), version=2)

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from workflow_engine import (
     NotReady,
@@ -189,3 +189,59 @@ def test_config_that_the_run_was_never_given_must_not_be_required_from_here_on()
 def test_a_structure_of_another_format_is_a_difference_and_no_crash() -> None:
     assert "format 99" in differences({"format": 99}, OLD, 0)[0]
     assert "format None" in differences({}, OLD, 0)[0]
+
+
+class Document(BaseModel):
+    text: str = Field(min_length=1)
+    language: Literal["de", "en"] = "en"
+
+
+class Words(BaseModel):
+    count: int = 0
+    share: float = 1.5
+
+
+class Batch(BaseModel):
+    id: str
+
+
+def documents() -> WorkflowDefinition:
+    """The workflow that ``STORED_BEFORE`` was stored of."""
+
+    @stage("count")
+    def count(document: Document, ctx: StageContext[Config]) -> Words:
+        return Words()
+
+    @stage("embed")
+    def embed(words: Words) -> Words | Suspended[Batch]:
+        return words
+
+    @embed.check_completion
+    def poll(batch: Batch) -> Words | NotReady:
+        return NotReady()
+
+    return Workflow("documents", input=Document).pipe(count).pipe(embed).build()
+
+
+# As it was stored before models were described by their shapes: digests of JSON schemas alone.
+STORED_BEFORE: Mapping[str, Any] = json.loads("""
+{"format": 1, "workflow": "documents", "version": 1, "input": "3tkeblqhqeej", "groups": [
+ [{"id": "count", "kind": "plain", "input": "3tkeblqhqeej", "output": "glckbvru5dx4", "config": "ksgmi3bsqty7", "config_required": ["model"], "state": "", "payload": ""}],
+ [{"id": "embed", "kind": "poll", "input": "glckbvru5dx4", "output": "glckbvru5dx4", "config": "", "config_required": [], "state": "bmns7i5aez3x", "payload": ""}]
+]}
+""")
+
+
+@pytest.mark.parametrize("group", [0, 1])
+def test_a_structure_that_a_version_before_stored_is_still_compared(group: int) -> None:
+    assert differences(STORED_BEFORE, documents(), group) == []
+
+
+def test_what_a_version_before_compares_is_still_stored() -> None:
+    now = stored(documents())
+    assert {name: now[name] for name in STORED_BEFORE if name != "groups"} == {
+        name: STORED_BEFORE[name] for name in STORED_BEFORE if name != "groups"
+    }
+    for old_group, new_group in zip(STORED_BEFORE["groups"], now["groups"], strict=True):
+        for old, new in zip(old_group, new_group, strict=True):
+            assert {name: new[name] for name in old} == old

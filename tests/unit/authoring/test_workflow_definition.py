@@ -22,7 +22,7 @@ from workflow_engine import (
     WorkflowDefinition,
     stage,
 )
-from workflow_engine.authoring.structure import schema_digest
+from workflow_engine.authoring.structure import shape_digest
 
 
 class Document(BaseModel):
@@ -72,7 +72,7 @@ def fingerprint(*stages: Stage[..., Any], **options: Any) -> str:
 
 def test_a_fingerprint_is_the_same_in_every_process_and_release() -> None:
     # Where this turns red, all runs in flight would be compared stage by stage after a deploy.
-    assert fingerprint(plain) == "qyqeqcq627kx"
+    assert fingerprint(plain) == "arllhqaxco2n"
 
 
 def test_a_structure_is_json_and_made_once() -> None:
@@ -113,8 +113,8 @@ def test_prose_and_defaults_of_a_model_are_no_part_of_it() -> None:
 
         return Words
 
-    assert schema_digest(first()) == schema_digest(second())
-    assert schema_digest(first()) != schema_digest(third())
+    assert shape_digest(first()) == shape_digest(second())
+    assert shape_digest(first()) != shape_digest(third())
 
 
 def returning(annotation: Any) -> Stage[..., Any]:
@@ -188,7 +188,7 @@ def test_a_model_without_a_json_schema_has_a_digest_all_the_same() -> None:
     class Second(BaseModel, arbitrary_types_allowed=True):
         other: Opaque
 
-    assert len({schema_digest(First), schema_digest(Second), schema_digest(None)}) == 3
+    assert len({shape_digest(First), shape_digest(Second), shape_digest(None)}) == 3
 
 
 def test_a_stage_that_is_not_there_is_told_so() -> None:

@@ -104,7 +104,7 @@ def _place(head: Head, command: ExecuteJob, definitions: Definitions) -> tuple[i
     if command.group is not None and command.ordinal is not None:
         return command.group, command.ordinal
     try:
-        definition = definitions.registry.resolve(head.workflow_id, head.fingerprint)
+        definition = definitions.closest(head)
     except WorkflowNotFoundError:
         return head.group, 0
     return definition.position(command.stage_id)

@@ -98,7 +98,7 @@ def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: St
 
 def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
     """Each stage of a completed run was counted once in the generation that its output is of."""
-    definition = kernel.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+    definition = kernel.definitions.closest(head)
     if definition.fingerprint != head.fingerprint:
         return
     for group, stages in enumerate(definition.plan):
