@@ -14,13 +14,19 @@ from typing_extensions import override
 
 from workflow_engine.ports.observer import Observer
 
+# Lambda gives a function with JSON logs a level of its own (developer guide, "Log-level filtering"), INFO unless the
+# template says otherwise, and Powertools obeys it before the level that was asked for. It goes before the first Logger.
+ON_LAMBDA = os.environ.pop("AWS_LAMBDA_LOG_LEVEL", None) is not None
 logger = Logger()
 metrics = Metrics()
+if ON_LAMBDA:
+    # Lambda's runtime has set the root logger to its own level; what stages log by `logging` follows ours, too.
+    logging.getLogger().setLevel(logger.log_level)
 # Most ticks have nothing to count, and a line that says so is billed like any other.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 # What the libraries say of where they found their settings is the same at each cold start.
 for library in ("botocore", "pynamodb"):
-    logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger(library).setLevel(max(logger.log_level, logging.WARNING))
 
 
 class PowertoolsObserver(Observer):
