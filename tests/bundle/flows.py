@@ -142,11 +142,13 @@ def recorded_stack(
 
 
 def _speak_as_deployed(aws: EmbeddedAws, log: FunctionLog, patch: pytest.MonkeyPatch) -> None:
-    """Powertools keeps the stream and the namespace that it found when its module was imported, maybe by another test."""
+    """Powertools keeps the stream and the names that it found when its module was imported, maybe by another test."""
     from workflow_engine.adapters.aws.powertools import logger, metrics
 
     patch.setattr(logger.registered_handler, "stream", log)
-    patch.setattr(metrics.provider, "namespace", aws.template.variables()["POWERTOOLS_METRICS_NAMESPACE"])
+    variables = aws.template.variables()
+    patch.setattr(metrics.provider, "namespace", variables["POWERTOOLS_METRICS_NAMESPACE"])
+    patch.setattr(metrics.provider, "service", variables["POWERTOOLS_SERVICE_NAME"])
 
 
 def use_everything(stack: RecordedStack) -> None:

@@ -39,12 +39,32 @@ def test_every_alarm_watches_a_metric_that_is_written(resources: Json) -> None:
     assert watched <= written_metrics()
 
 
+def test_no_alarm_rings_for_another_stack_of_the_account(resources: Json) -> None:
+    """Custom metrics have no place but their name and dimensions: dev's failures would ring prod's alarm."""
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+    own = [alarm["Dimensions"] for alarm in alarms if alarm["Namespace"] == NAMESPACE]
+
+    assert own == [[{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]] * len(own)
+    assert '"workflow-engine"' not in dashboard_of(resources)
+
+
 def test_the_dashboard_shows_only_metrics_that_are_written(resources: Json) -> None:
     widgets = json.loads(dashboard_of(resources))["widgets"]
     shown = {m[1] for w in widgets for m in w["properties"]["metrics"] if m[0] == NAMESPACE}
 
     assert shown
     assert shown <= written_metrics()
+
+
+def test_an_event_that_nobody_takes_is_heard_of_though_its_run_is_looked_at_seldom(
+    resources: Json, parameters: Json
+) -> None:
+    """A tick moves a run that it looked at a function's timeout and a minute ahead: for so long nothing is said of its
+    events, and an alarm with shorter periods finds none in most of them."""
+    alarm = resources["UntoldEventAlarm"]["Properties"]
+
+    assert alarm["Period"] >= parameters["InvocationSeconds"]["MaxValue"] + 60
+    assert alarm["EvaluationPeriods"] == 1
 
 
 def test_every_dead_letter_queue_has_an_alarm(resources: Json) -> None:
