@@ -56,6 +56,29 @@ def test_the_dashboard_shows_only_metrics_that_are_written(resources: Json) -> N
     assert shown <= written_metrics()
 
 
+def test_throttled_writes_are_seen_on_the_table_and_on_each_index(resources: Json) -> None:
+    """`TableName` alone counts the table without its indexes (DynamoDB developer guide, "Metrics and dimensions",
+    WriteThrottleEvents), and what is sharded, and may be too hot, are the indexes."""
+    table = [{"Name": "TableName", "Value": {"Ref": "Table"}}]
+    indexes = [index["IndexName"] for index in resources["Table"]["Properties"]["GlobalSecondaryIndexes"]]
+    wanted = [table, *([*table, {"Name": "GlobalSecondaryIndexName", "Value": index}] for index in indexes)]
+    alarms = [a for a in of_type(resources, "AWS::CloudWatch::Alarm").values() if a["Namespace"] == "AWS/DynamoDB"]
+
+    assert sorted(map(str, (alarm["Dimensions"] for alarm in alarms))) == sorted(map(str, wanted))
+    assert {alarm["MetricName"] for alarm in alarms} == {"WriteThrottleEvents"}
+    # A burst is throttled for a minute or two, until DynamoDB has split what is hot.
+    assert {(alarm["Period"], alarm["EvaluationPeriods"]) for alarm in alarms} == {(300, 1)}
+
+
+def test_the_dashboard_shows_the_same_throttling(resources: Json) -> None:
+    shown = [m for w in json.loads(dashboard_of(resources))["widgets"] for m in w["properties"]["metrics"]]
+    places = {tuple(m[2:-1]) for m in shown if m[1] == "WriteThrottleEvents"}
+    indexes = [index["IndexName"] for index in resources["Table"]["Properties"]["GlobalSecondaryIndexes"]]
+
+    table = ("TableName", "${Table}")
+    assert places == {table, *((*table, "GlobalSecondaryIndexName", index) for index in indexes)}
+
+
 def test_an_event_that_nobody_takes_is_heard_of_though_its_run_is_looked_at_seldom(
     resources: Json, parameters: Json
 ) -> None:
