@@ -26,8 +26,8 @@ BY_AWS_ITSELF = {
         "sqs:SendMessage",
     },
 }
-# The runtime writes logs and traces, whatever the code does (developer guide, "execution role").
-BY_THE_RUNTIME = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# The runtime writes logs, whatever the code does (developer guide, "execution role").
+BY_THE_RUNTIME = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 @dataclass(frozen=True)

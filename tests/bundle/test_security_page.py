@@ -58,7 +58,9 @@ def test_the_page_has_a_table_for_every_role_and_policy(resources: Json) -> None
     }
 
 
-@pytest.mark.parametrize("role", ["JobRole", "JobArchivePolicy", "TickRole", "TickArchivePolicy", "SchedulerRole"])
+@pytest.mark.parametrize(
+    "role", ["JobRole", "JobArchivePolicy", "JobTracePolicy", "TickRole", "TickArchivePolicy", "SchedulerRole"]
+)
 def test_the_table_says_what_the_role_may_do_and_why(resources: Json, role: str) -> None:
     rows = described(PAGE, role)
 

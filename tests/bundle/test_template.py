@@ -304,7 +304,6 @@ def test_the_functions_share_one_build(resources: Json) -> None:
     }
     assert {function["Runtime"] for function in functions} == {"python3.13"}
     assert [function["Architectures"] for function in functions] == [[{"Ref": "Architecture"}]] * 2
-    assert [function["TracingConfig"] for function in functions] == [{"Mode": "Active"}] * 2
 
 
 def test_logs_are_written_where_they_are_deleted_in_time(resources: Json) -> None:

@@ -60,12 +60,14 @@ class PowertoolsObserver(Observer):
 
 
 def _recorder() -> Any:
-    """X-Ray's recorder in a sampled invocation, else ``None``: the SDK is not even imported then.
+    """X-Ray's recorder in a sampled invocation of a stack that traces, else ``None``: the SDK is not
+    even imported then.
 
     Lambda says in ``_X_AMZN_TRACE_ID`` whether an invocation is sampled (developer guide, "Using
-    the X-Ray SDK": ``Sampled=1``).
+    the X-Ray SDK": ``Sampled=1``), which the sender of a message may have decided.
     """
-    if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
+    sampled = "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "")
+    if not sampled or os.environ.get("POWERTOOLS_TRACE_DISABLED") == "true":
         return None
     from aws_lambda_powertools import Tracer
 
