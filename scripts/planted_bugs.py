@@ -86,7 +86,7 @@ def _differs(scenario: Scenario, seed: int, bug: str) -> Violation | None:
 
 def _publish_before_commit(original: Any) -> Any:
     def commit_ending(self: Any, attempt: Any, lease: Any, data: Any, told: Any, invocation: Any) -> Any:
-        if endings.holds(data.head, lease):
+        if claiming.holds(data.head, lease):
             commit = endings.decide_ending(attempt, lease, data, told, invocation)
             if isinstance(commit, Exclusive):
                 self.teller.tell_events(commit.after, told)
@@ -213,7 +213,7 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
     "publish before commit": (Patch(advance.Advancer, "_commit_ending", _publish_before_commit),),
     "drop the epoch from a condition (alone)": (
         Patch(advance, "holds", _any_lease),
-        Patch(endings, "holds", _any_lease),
+        Patch(claiming, "holds", _any_lease),
     ),
     "drop the epoch from a condition (siblings)": (
         Patch(advance, "holds", _any_siblings_lease),

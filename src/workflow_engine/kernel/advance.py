@@ -19,12 +19,12 @@ from workflow_engine.errors import (
 from workflow_engine.kernel import agenda, transitions
 from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed, perform
+from workflow_engine.kernel.claiming import holds
 from workflow_engine.kernel.committing import commit_decided
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.endings import (
     concluded,
     decide_ending,
-    holds,
     next_lease_end,
     outcome_of,
     result_of,

@@ -4,33 +4,62 @@ Jobs are never stored. They follow from the entries of ``active`` that nobody le
 wake-up finds what a crash left untold.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from workflow_engine.model.limits import CLOCK_SKEW
-from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
+from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A stage to be woken: how its lease is to be taken, and when (``None``: now)."""
+    """A stage to be woken: how its lease is to be taken, and when (``None``: now). *siblings* says of
+    how many stages one is to have *signal*."""
 
     ordinal: int
     claim: Literal["first", "due", "expired"]
     epoch: int
     attempt: int
     signal: str | None = None
+    siblings: int = 1
     at: datetime | None = None
 
 
-def awaited_signal(head: Head, entry: Entry) -> str | None:
-    """The kept signal that *entry* waits for, the oldest first; ``None`` while none has come."""
-    if entry.signal is None:
-        return None
-    prefix = entry.signal + "#"
-    return next((element for element in head.signals if element.startswith(prefix)), None)
+def awaited_signals(head: Head) -> Mapping[int, str]:
+    """The kept signals that waiting stages are to be woken with, by ordinal: each answers one wait,
+    the oldest first."""
+    free = _free_signals(head)
+    found: dict[int, str] = {}
+    for ordinal, entry in enumerate(head.active if free else ()):
+        kept = free.get(entry.signal or "")
+        if kept and entry.state is EntryState.WAITING and entry.wait is WaitKind.SIGNAL:
+            found[ordinal] = kept.popleft()
+    return found
+
+
+def signal_for(head: Head, entry: Entry) -> str | None:
+    """The kept signal that a lease on *entry* is about: the one that it has reserved, or, where there
+    are no siblings, the oldest; ``None`` while none has come."""
+    return entry.taken if len(head.active) > 1 else free_signal(head, entry)
+
+
+def free_signal(head: Head, entry: Entry) -> str | None:
+    """The oldest kept signal that *entry* waits for and no sibling has."""
+    kept = _free_signals(head).get(entry.signal) if entry.signal else None
+    return kept[0] if kept else None
+
+
+def _free_signals(head: Head) -> dict[str, deque[str]]:
+    """The kept signals that nobody has reserved or used up, by name, oldest first."""
+    taken = {element for entry in head.active for element in (entry.taken, entry.signal)}
+    free: dict[str, deque[str]] = defaultdict(deque)
+    for element in head.signals:
+        if element != USED_UP and element not in taken:
+            free[element.partition("#")[0]].append(element)
+    return free
 
 
 def has_expired(entry: Entry, at: datetime) -> bool:
@@ -38,24 +67,27 @@ def has_expired(entry: Entry, at: datetime) -> bool:
     return entry.state is EntryState.LEASED and entry.until is not None and entry.until + CLOCK_SKEW < at
 
 
-def is_over(head: Head, entry: Entry, at: datetime) -> bool:
-    """Whether a wait has ended, by time or by signal."""
+def _is_over(entry: Entry, signal: str | None, at: datetime) -> bool:
+    """Whether a wait has ended, by time or by *signal*."""
     if entry.state is not EntryState.WAITING or entry.until is None:
         return False
-    signalled = entry.wait is WaitKind.SIGNAL and awaited_signal(head, entry) is not None
-    return signalled or entry.until <= at
+    return signal is not None or entry.until <= at
 
 
 def wake_for(head: Head, ordinal: int, at: datetime) -> Wake | None:
     """How the stage at *ordinal* can be claimed now; ``None`` where it cannot."""
+    return _wake(head, ordinal, at, awaited_signals(head).get(ordinal))
+
+
+def _wake(head: Head, ordinal: int, at: datetime, signal: str | None) -> Wake | None:
     entry = head.active[ordinal]
     if entry.state is EntryState.READY:
         return Wake(ordinal, "first", entry.epoch, entry.attempt)
     if has_expired(entry, at):
         return Wake(ordinal, "expired", entry.epoch, entry.attempt)
-    if is_over(head, entry, at):
-        signal = awaited_signal(head, entry) if entry.wait is WaitKind.SIGNAL else None
-        return Wake(ordinal, "due", entry.epoch, entry.attempt, signal=signal)
+    if _is_over(entry, signal, at):
+        siblings = len(head.active) if signal else 1
+        return Wake(ordinal, "due", entry.epoch, entry.attempt, signal, siblings)
     return None
 
 
@@ -63,7 +95,8 @@ def sendable(head: Head, at: datetime) -> list[Wake]:
     """The stages that nobody holds and that could run now: unleased, expired or due."""
     if head.status.is_terminal:
         return []
-    wakes = (wake_for(head, ordinal, at) for ordinal in range(len(head.active)))
+    signals = awaited_signals(head)
+    wakes = (_wake(head, ordinal, at, signals.get(ordinal)) for ordinal in range(len(head.active)))
     return [wake for wake in wakes if wake is not None]
 
 
@@ -71,10 +104,11 @@ def timers(head: Head, at: datetime) -> list[Wake]:
     """The stages that wait for a time that is not there yet."""
     if head.status.is_terminal:
         return []
+    signals = awaited_signals(head)
     return [
         Wake(ordinal, "due", entry.epoch, entry.attempt, at=entry.until)
         for ordinal, entry in enumerate(head.active)
-        if entry.state is EntryState.WAITING and not is_over(head, entry, at)
+        if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at)
     ]
 
 
@@ -92,8 +126,9 @@ def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:
     if head.status.is_terminal:
         return at + horizon if head.untold else None
     times = [head.deadline]
-    for entry in head.active:
-        if entry.state is EntryState.WAITING and not is_over(head, entry, at):
+    signals = awaited_signals(head)
+    for ordinal, entry in enumerate(head.active):
+        if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at):
             if entry.until is not None:
                 times.append(entry.until)
         elif entry.state is not EntryState.DONE:

@@ -25,7 +25,8 @@ from workflow_engine.errors import (
     TransientError,
     WaitExpiredError,
 )
-from workflow_engine.kernel.agenda import awaited_signal
+from workflow_engine.kernel.agenda import signal_for
+from workflow_engine.kernel.claiming import reserve
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.storage import AttemptStorage
@@ -140,7 +141,7 @@ class Attempt:
 def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Invocation) -> Attempt:
     """Run what the lease is for: the check of a suspended stage, the handler of a signal, or the
     stage's own function. Never raises, but for ``KeyboardInterrupt``."""
-    call = _Call(lease, stage, data, invocation, awaited_signal(data.head, lease.entry))
+    call = _Call(lease, stage, data, invocation, signal_for(data.head, lease.entry))
     started_at = invocation.clock.now()
     try:
         if invocation.is_over:
@@ -229,6 +230,8 @@ class _Call:
         handler, entry = self.stage.signal, self.lease.entry
         if handler is None:
             raise self._changed("has no on_signal any more")
+        if self.signal is None and len(self.data.head.active) > 1:
+            self.signal = reserve(self.data.persistence, self.data.head, self.lease)
         if self.signal is None:
             until = entry.give_up_at or entry.until or self.invocation.clock.now()
             waited_for = f"signal {entry.signal!r}"

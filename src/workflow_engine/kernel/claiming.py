@@ -1,7 +1,7 @@
 """Takes leases: one write, with no read before it."""
 
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.agenda import Wake
+from workflow_engine.kernel.agenda import Wake, free_signal
 from workflow_engine.kernel.committing import commit_once
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.transitions import Lease, Moment
@@ -11,10 +11,12 @@ from workflow_engine.model.commits import (
     ClaimExpired,
     ClaimFirst,
     Committed,
+    Reserve,
+    Shared,
 )
 from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.limits import CLOCK_SKEW
-from workflow_engine.model.runs import Head, PendingEvent
+from workflow_engine.model.runs import EntryState, Head, PendingEvent
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 
@@ -42,12 +44,35 @@ def take(
     return outcome.head, _lease(outcome.head, group, stage_id, wake, isinstance(outcome, Committed))
 
 
+def reserve(persistence: Persistence, head: Head, lease: Lease) -> str | None:
+    """Reserve a signal for a lease of a larger group that was taken without one, since the wait's time
+    was over; answers it, or ``None`` where there is none, or the lease is gone."""
+    while (element := free_signal(head, lease.entry)) is not None and holds(head, lease):
+        change = Reserve(lease.ordinal, lease.entry.epoch, element, len(head.active))
+        outcome = commit_once(persistence, Shared(head.run_id, lease.group, change))
+        if isinstance(outcome, Committed):
+            return element
+        # A sibling was first, and the next look sees that it has it.
+        head = outcome.head or head
+    return None
+
+
+def holds(head: Head, lease: Lease) -> bool:
+    """Whether *lease* is still good in *head*: nothing but its epoch decides (I4)."""
+    if head.status.is_terminal or head.group != lease.group:
+        return False
+    if lease.ordinal >= len(head.active):
+        return False
+    entry = head.active[lease.ordinal]
+    return entry.state is EntryState.LEASED and entry.epoch == lease.entry.epoch
+
+
 def _change(wake: Wake, moment: Moment, invocation: Invocation) -> Claim:
     until = invocation.lease_end(moment.at)
     if wake.claim == "first":
         return ClaimFirst(wake.ordinal, wake.epoch, until, moment.by)
     if wake.claim == "due":
-        return ClaimDue(wake.ordinal, wake.epoch, until, moment.by, moment.at, wake.signal)
+        return ClaimDue(wake.ordinal, wake.epoch, until, moment.by, moment.at, wake.signal, wake.siblings)
     return ClaimExpired(wake.ordinal, wake.epoch, until, moment.by, moment.at - CLOCK_SKEW)
 
 

@@ -19,6 +19,7 @@ from workflow_engine.model.commits import (
     Extend,
     Fail,
     Refused,
+    Reserve,
     Shared,
     Signal,
 )
@@ -45,6 +46,8 @@ def is_ours(commit: Exclusive | Shared, head: Head) -> bool:
         return entry.state is EntryState.LEASED and entry.by == change.by
     if isinstance(change, Extend):
         return entry.epoch == change.epoch and entry.until == change.until
+    if isinstance(change, Reserve):
+        return entry.epoch == change.epoch and entry.taken == change.signal
     return entry.epoch == change.epoch and entry.state is change.entry.state
 
 

@@ -34,16 +34,6 @@ from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, Wa
 POSTPONE = timedelta(seconds=60)
 
 
-def holds(head: Head, lease: Lease) -> bool:
-    """Whether *lease* is still good in *head*: nothing but its epoch decides (I4)."""
-    if head.status.is_terminal or head.group != lease.group:
-        return False
-    if lease.ordinal >= len(head.active):
-        return False
-    entry = head.active[lease.ordinal]
-    return entry.state is EntryState.LEASED and entry.epoch == lease.entry.epoch
-
-
 def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
     """The end of a lease on the next group's only stage, if this invocation can go on with it."""
     groups = definition.groups
@@ -164,6 +154,7 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
             suspended_epoch=before.suspended_epoch,
             give_up_at=before.give_up_at,
             signal=before.signal,
+            taken=attempt.signal if len(head.active) > 1 else None,
         )
     if isinstance(ending, Awaits):
         until = limit if ending.timeout is None else min(at + ending.timeout, limit)

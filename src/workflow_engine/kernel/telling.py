@@ -188,6 +188,7 @@ def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> Execut
         epoch=wake.epoch,
         claim=wake.claim,
         signal=wake.signal,
+        siblings=wake.siblings if wake.signal else None,
         told_through=max(told_through, head.told),
     )
 

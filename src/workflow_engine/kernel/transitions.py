@@ -28,6 +28,7 @@ from workflow_engine.model.commits import (
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
+    USED_UP,
     Entry,
     EntryState,
     Head,
@@ -187,13 +188,13 @@ def hold(
     used_signal: str | None = None,
     notes: Sequence[PendingEvent] = (),
 ) -> Exclusive | Shared:
-    """A stage waits, as *entry* says. A wait for a signal commits exclusively, so that it and a
-    signal that comes at that moment cannot miss each other."""
-    alone = len(head.active) == 1
-    if not alone and entry.wait is not WaitKind.SIGNAL and used_signal is None:
+    """A stage waits, as *entry* says. It and a signal that comes at that moment cannot miss each other:
+    both change one item and see what they left, so whichever comes second wakes the stage."""
+    if len(head.active) > 1:
         wake = moment.at + moment.horizon
         due = min(entry.until or wake, wake) if notes else entry.until
-        change = Hold(lease.ordinal, lease.entry.epoch, entry)
+        used = None if used_signal not in head.signals else (head.signals.index(used_signal), used_signal)
+        change = Hold(lease.ordinal, lease.entry.epoch, entry, used)
         return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due)
     active = _with(head.active, lease.ordinal, entry)
     base = _after_telling(head, told)
@@ -203,7 +204,7 @@ def hold(
         events=base.events + tuple(notes),
         signals=_without(head.signals, used_signal),
     )
-    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
+    if entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
         first = lease.entry.suspended_epoch is None and lease.entry.signal is None
         after = _suspended(after, lease.stage_id, first=first, moment=moment)
     commit = _exclusive(head, moment, after=after)
@@ -409,8 +410,9 @@ def _exclusive(
     if due is None and moment.archives and not settles:
         # Also where there is nothing to tell: a crash before the archive is written is made good by a tick.
         due = moment.at + moment.horizon
-    final = altered(changed, version=head.version + 1, by=moment.by, due_at=due)
-    return Exclusive(head, final)
+    if USED_UP in changed.signals and not head.status.is_terminal:
+        changed = altered(changed, signals=tuple(element for element in changed.signals if element != USED_UP))
+    return Exclusive(head, altered(changed, version=head.version + 1, by=moment.by, due_at=due))
 
 
 def _after_telling(head: Head, told: Told) -> Head:

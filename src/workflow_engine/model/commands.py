@@ -136,7 +136,8 @@ class ExecuteJob(CommandModel):
     """Advance a run: execute one stage, and those that follow it while time allows.
 
     *ordinal* and *epoch* say which lease the message is meant for, *claim* how to take it and
-    *signal* what ended the wait; without them the head is read first. *told_through* proves that
+    *signal* what ended the wait, of how many *siblings* one is to have it; without them the head is
+    read first. *told_through* proves that
     all events up to that sequence were accepted before the message was sent.
     """
 
@@ -154,6 +155,7 @@ class ExecuteJob(CommandModel):
     epoch: int | None = Field(default=None, ge=0)
     claim: Literal["first", "due", "expired"] | None = None
     signal: str | None = None
+    siblings: int | None = Field(default=None, ge=1)
     told_through: int = _field("told_through", default=0, ge=0)
 
 

@@ -12,6 +12,7 @@ from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import (
+    USED_UP,
     Entry,
     EntryState,
     Head,
@@ -51,7 +52,9 @@ class ClaimFirst:
 @dataclass(frozen=True, slots=True)
 class ClaimDue:
     """Take a lease on a WAITING stage whose wait under *epoch* is over: it is *now* past, or
-    *signal* (an element of ``Head.signals``) has come. Draws its epoch from the counter."""
+    *signal* (an element of ``Head.signals``) has come. Draws its epoch from the counter.
+
+    In a group of several *siblings* the lease reserves the signal, unless one of them has it."""
 
     ordinal: int
     epoch: int
@@ -59,6 +62,7 @@ class ClaimDue:
     by: str
     now: datetime
     signal: str | None = None
+    siblings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,17 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """Reserve *signal* for a lease under *epoch* that was taken without it (the wait's time was over,
+    or a dead worker's lease), unless one of the *siblings* has it."""
+
+    ordinal: int
+    epoch: int
+    signal: str
+    siblings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """A stage of a larger group is done: *entry* is its DONE entry, under the lease's epoch."""
 
@@ -93,11 +108,13 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A stage of a larger group waits: *entry* is its WAITING entry, under the lease's epoch."""
+    """A stage of a larger group waits: *entry* is its WAITING entry, under the lease's epoch. *used*
+    is the signal that it has used up, as ``(place in Head.signals, element)``."""
 
     ordinal: int
     epoch: int
     entry: Entry
+    used: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ class Signal:
 
 Claim: TypeAlias = ClaimFirst | ClaimDue | ClaimExpired
 Outcome: TypeAlias = Finish | Hold | Fail
-Change: TypeAlias = Claim | Extend | Outcome | Cancel | Signal
+Change: TypeAlias = Claim | Extend | Reserve | Outcome | Cancel | Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +224,32 @@ def _changed(head: Head, change: Change) -> Head | None:
         return _claimed(head, entry, change)
     if entry.state is not EntryState.LEASED or entry.epoch != change.epoch:
         return None
+    return _changed_under_lease(head, entry, change)
+
+
+def _changed_under_lease(head: Head, entry: Entry, change: Extend | Reserve | Outcome) -> Head | None:
     if isinstance(change, Extend):
         return _with_entry(head, change.ordinal, altered(entry, until=change.until))
     if isinstance(change, Fail):
         return _failed(head, entry, change)
-    return _with_entry(head, change.ordinal, change.entry)
+    if isinstance(change, Reserve):
+        free = entry.taken is None and change.signal in head.signals and not _is_spoken_for(head, change)
+        return _with_entry(head, change.ordinal, altered(entry, taken=change.signal)) if free else None
+    changed = _with_entry(head, change.ordinal, change.entry)
+    return _used_up(changed, change.used) if isinstance(change, Hold) and change.used else changed
+
+
+def _used_up(head: Head, used: tuple[int, str]) -> Head | None:
+    place, element = used
+    if head.signals[place : place + 1] != (element,):
+        return None
+    return altered(head, signals=(*head.signals[:place], USED_UP, *head.signals[place + 1 :]))
+
+
+def _is_spoken_for(head: Head, change: ClaimDue | Reserve) -> bool:
+    """Whether a sibling has reserved the signal, or used it up (``Entry.signal``, once DONE)."""
+    others = [entry for ordinal, entry in enumerate(head.active[: change.siblings]) if ordinal != change.ordinal]
+    return any(change.signal in (entry.taken, entry.signal) for entry in others)
 
 
 def _claimed(head: Head, entry: Entry, claim: Claim) -> Head | None:
@@ -225,9 +263,14 @@ def _claimed(head: Head, entry: Entry, claim: Claim) -> Head | None:
         until=claim.until,
         by=claim.by,
         lost=entry.lost + isinstance(claim, ClaimExpired),
+        taken=claim.signal if isinstance(claim, ClaimDue) and _reserves(claim) else entry.taken,
     )
     epochs = head.epochs if first else head.epochs + 1
     return altered(_with_entry(head, claim.ordinal, leased), status=Status.RUNNING, epochs=epochs)
+
+
+def _reserves(claim: ClaimDue) -> bool:
+    return bool(claim.signal) and claim.siblings > 1
 
 
 def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
@@ -242,7 +285,8 @@ def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
         return False
     if isinstance(claim, ClaimDue):
         over = claim.signal in head.signals if claim.signal else entry.until <= claim.now
-        return entry.state is EntryState.WAITING and over
+        free = not (_reserves(claim) and _is_spoken_for(head, claim))
+        return entry.state is EntryState.WAITING and over and free
     return entry.state is EntryState.LEASED and entry.until < claim.expired_before
 
 

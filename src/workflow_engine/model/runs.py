@@ -25,6 +25,11 @@ class EntryState(StrEnum):
     FAILED = "F"
 
 
+# Takes the place of a signal that a sibling has used up, until an exclusive commit closes the gap:
+# the others are found by their places meanwhile, so that siblings that use theirs refuse nobody.
+USED_UP = ""
+
+
 class WaitKind(StrEnum):
     """Why a stage waits."""
 
@@ -42,7 +47,8 @@ class Entry:
     *until* is the end of a lease, or when a wait is over. *by* names the write that took the lease.
     *lost* counts leases that ended without an outcome. *suspended_epoch* names the record that keeps
     the state of a suspended stage. *signal* is the name waited for, or, once DONE, the element of
-    ``Head.signals`` that was used up.
+    ``Head.signals`` that was used up. *taken* is the element that a sibling of a larger group has
+    reserved for itself, from the claim until it is used up.
     """
 
     state: EntryState
@@ -55,6 +61,7 @@ class Entry:
     suspended_epoch: int | None = None
     give_up_at: datetime | None = None
     signal: str | None = None
+    taken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,8 @@ class Head:
     *winners* are the epochs of finished stages, by ``(group, ordinal)``, where they are not their
     group's base. *epochs* is the counter that every later lease draws from. The sequence of
     ``events[i]`` is ``told + spilled + i + 1``; the *spilled* ones lie in items of their own.
-    *input_inline* holds small inputs; larger ones are found by *input_hash*.
+    *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
+    oldest first; one that a sibling has used up leaves ``USED_UP`` in its place.
     """
 
     run_id: RunId

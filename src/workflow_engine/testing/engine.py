@@ -24,7 +24,7 @@ from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost, outcome_of
 from workflow_engine.kernel import Kernel, KernelSettings
-from workflow_engine.kernel.agenda import awaited_signal
+from workflow_engine.kernel.agenda import awaited_signals
 from workflow_engine.model.commands import CreateRun, SignalRun
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
@@ -262,14 +262,14 @@ class VirtualRun:
         head = self.head
         if head.status.is_terminal:
             return ()
-        return tuple(entry.signal for entry in head.active if entry.signal and _awaits_signal(head, entry))
+        return tuple(entry.signal for entry in _awaiting(head) if entry.signal)
 
     @property
     def is_at_rest(self) -> bool:
         """Whether the run is over, or goes on by a signal only."""
         head = self.head
         open_entries = [entry for entry in head.active if entry.state is not EntryState.DONE]
-        waits = bool(open_entries) and all(_awaits_signal(head, entry) for entry in open_entries)
+        waits = bool(open_entries) and len(_awaiting(head)) == len(open_entries)
         return head.status.is_terminal or waits
 
     @property
@@ -283,6 +283,11 @@ class VirtualRun:
         return self.engine.persistence.list_records(self.id)
 
 
-def _awaits_signal(head: Head, entry: Entry) -> bool:
-    waits = entry.state is EntryState.WAITING and entry.wait is WaitKind.SIGNAL
-    return waits and awaited_signal(head, entry) is None
+def _awaiting(head: Head) -> list[Entry]:
+    """The stages that wait for a signal that has not come."""
+    come = awaited_signals(head)
+    return [
+        entry
+        for ordinal, entry in enumerate(head.active)
+        if entry.state is EntryState.WAITING and entry.wait is WaitKind.SIGNAL and ordinal not in come
+    ]

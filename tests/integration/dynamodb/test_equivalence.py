@@ -25,6 +25,7 @@ from workflow_engine.model.commits import (
     Fail,
     Finish,
     Hold,
+    Reserve,
     Shared,
     Signal,
     newest_base,
@@ -32,6 +33,7 @@ from workflow_engine.model.commits import (
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
+    USED_UP,
     Entry,
     EntryState,
     Head,
@@ -75,6 +77,7 @@ entries = st.builds(
     suspended_epoch=st.none() | epochs,
     give_up_at=st.none() | instants,
     signal=st.none() | elements,
+    taken=st.none() | st.none() | elements,
 )
 failures = st.builds(
     RunFailure,
@@ -89,11 +92,12 @@ mostly = st.sampled_from([True, True, True, False])
 FITTING: Mapping[EntryState, tuple[type, ...]] = {
     EntryState.READY: (ClaimFirst,),
     EntryState.WAITING: (ClaimDue,),
-    EntryState.LEASED: (ClaimExpired, Extend, Finish, Hold, Fail),
+    EntryState.LEASED: (ClaimExpired, Extend, Reserve, Finish, Hold, Fail),
     EntryState.DONE: (Signal, Cancel),
     EntryState.FAILED: (Signal,),
 }
 wakes = st.none() | instants
+sizes = st.integers(1, 4)
 
 
 @st.composite
@@ -114,7 +118,7 @@ def rewritten(draw: st.DrawFn, *always: str) -> dict[str, Any]:
         "priority": st.integers(0, 10),
         "input_inline": st.none() | st.binary(max_size=8),
         "input_hash": st.none() | texts,
-        "signals": st.lists(elements, unique=True, max_size=2).map(tuple),
+        "signals": st.lists(elements | st.just(USED_UP), unique=True, max_size=3).map(tuple),
         "failure": st.none() | failures,
         "reason": st.none() | texts,
         "ended_by": texts,
@@ -139,11 +143,12 @@ def changes(draw: st.DrawFn, head: Head) -> Change:
     name, key = draw(elements).split("#")
     made: dict[type, Change] = {
         ClaimFirst: ClaimFirst(ordinal, epoch, until, by, draw(st.none() | st.just(head.status) | statuses)),
-        ClaimDue: ClaimDue(ordinal, epoch, until, by, at, draw(st.none() | elements)),
+        ClaimDue: ClaimDue(ordinal, epoch, until, by, at, draw(st.none() | elements), draw(sizes)),
         ClaimExpired: ClaimExpired(ordinal, epoch, until, by, expired_before=at),
         Extend: Extend(ordinal, epoch, until),
+        Reserve: Reserve(ordinal, epoch, draw(elements), draw(sizes)),
         Finish: Finish(ordinal, epoch, drawn_entry),
-        Hold: Hold(ordinal, epoch, drawn_entry),
+        Hold: Hold(ordinal, epoch, drawn_entry, draw(st.none() | st.tuples(st.integers(0, 2), elements))),
         Fail: Fail(ordinal, epoch, draw(failures), by, at),
         Cancel: Cancel(draw(st.just(newest_base(head)) | epochs), draw(st.none() | texts), by, at),
         Signal: Signal(KeptSignal(head.run_id, name, key, "h", b"{}", at, FAR)),

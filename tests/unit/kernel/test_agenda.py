@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_engine.kernel.agenda import all_done, awaited_signal, next_due, sendable, timers, wake_for
+from workflow_engine.kernel.agenda import all_done, awaited_signals, next_due, sendable, timers, wake_for
 from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
@@ -72,7 +72,19 @@ def test_a_signal_ends_a_wait_before_its_time_and_is_named() -> None:
     wake = wake_for(one, 0, NOW)
     assert wake is not None
     assert (wake.claim, wake.signal) == ("due", "go#2")
-    assert awaited_signal(one, one.active[0]) == "go#2"
+    assert awaited_signals(one) == {0: "go#2"}
+
+
+def test_each_kept_signal_answers_one_wait_the_oldest_first() -> None:
+    wait = waiting(HOUR, WaitKind.SIGNAL, "go")
+    used = Entry(EntryState.DONE, signal="go#1")
+    reserved = replace(leased(HOUR), signal="go", taken="go#3")
+    one = head(used, wait, reserved, wait, wait, signals=("go#1", "", "go#2", "go#3", "stop#1", "go#4"))
+    assert awaited_signals(one) == {1: "go#2", 3: "go#4"}
+    assert [(wake.ordinal, wake.signal, wake.siblings) for wake in sendable(one, NOW)] == [
+        (1, "go#2", 5),
+        (3, "go#4", 5),
+    ]
 
 
 def test_a_retry_of_a_signals_handler_waits_for_its_time() -> None:

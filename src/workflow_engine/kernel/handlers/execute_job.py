@@ -97,7 +97,11 @@ def _meant(command: ExecuteJob) -> Wake | None:
     """What the message says of the lease it is for; ``None`` where it came from outside."""
     if command.claim is None or command.ordinal is None or command.epoch is None:
         return None
-    return Wake(command.ordinal, command.claim, command.epoch, command.attempt, command.signal)
+    if command.signal is not None and command.siblings is None:
+        # From the version before: whether the stage has siblings that must not have the signal, too,
+        # is in the head.
+        return None
+    return Wake(command.ordinal, command.claim, command.epoch, command.attempt, command.signal, command.siblings or 1)
 
 
 def _place(head: Head, command: ExecuteJob, definitions: Definitions) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from workflow_engine.model.commits import (
     Finish,
     Hold,
     Refused,
+    Reserve,
     Shared,
     Signal,
     apply_shared,
@@ -101,6 +102,27 @@ def _signal(at: datetime, signals: tuple[str, ...]) -> tuple[Head, Shared]:
     return head, Shared(head.run_id, None, Signal(kept_signal(at)))
 
 
+def _siblings(at: datetime, *others: Entry, **changes: Any) -> Head:
+    """A group whose first stage waits for "approval", beside *others*; two signals have come."""
+    first = waiting(at, wait=WaitKind.SIGNAL, signal="approval", **changes)
+    return leased_head(at, active=(first, *others), epochs=8, signals=("approval#k1", "approval#k2"))
+
+
+def _claimed_beside(at: datetime, *others: Entry, siblings: int = 3) -> tuple[Head, Shared]:
+    head = _siblings(at, *others)
+    return head, share(head, ClaimDue(0, 3, at + LEASE, "mine", at, signal="approval#k1", siblings=siblings))
+
+
+def _reserved(at: datetime, *others: Entry, signal: str = "approval#k1", **changes: Any) -> tuple[Head, Shared]:
+    head = _siblings(at, *others, **{"state": EntryState.LEASED, **changes})
+    return head, share(head, Reserve(0, 3, signal, siblings=3))
+
+
+def _held_after(at: datetime, *used: tuple[int, str]) -> tuple[Head, Shared]:
+    head = _siblings(at, HAS_TAKEN, state=EntryState.LEASED, taken="approval#k2")
+    return head, share(head, Hold(0, 3, waiting(at), *used))
+
+
 def _in_group(group: int | None, case: tuple[Head, Shared]) -> tuple[Head, Shared]:
     head, commit = case
     return replace(head, group=2), replace(commit, group=group)
@@ -110,6 +132,9 @@ def _ended(status: Status, case: tuple[Head, Shared]) -> tuple[Head, Shared]:
     return replace(case[0], status=status), case[1]
 
 
+HAS_TAKEN = Entry(EntryState.LEASED, epoch=4, signal="approval", taken="approval#k1")
+HAS_USED = Entry(EntryState.DONE, epoch=4, signal="approval#k1")
+OTHER = Entry(EntryState.WAITING, epoch=4, wait=WaitKind.SIGNAL, signal="approval")
 RERUN: Mapping[str, Any] = {"bases": ((0, 0), (1, 6)), "epochs": 7}
 MANY_SIGNALS = tuple(f"other#{number}" for number in range(MAX_KEPT_SIGNALS - 1))
 
@@ -125,6 +150,17 @@ CASES: Mapping[str, Case] = {
     "claim of a wait that ended under another epoch": lambda at: _due(at, epoch=2),
     "claim by a signal that came": lambda at: _due(at, now=-MINUTE, signal="approval#k1"),
     "claim by a signal that did not come": lambda at: _due(at, signal="approval#k2"),
+    "claim by a signal that no sibling has": lambda at: _claimed_beside(at, OTHER, OTHER),
+    "claim by a signal that a sibling has reserved": lambda at: _claimed_beside(at, OTHER, HAS_TAKEN),
+    "claim by a signal that a sibling has used up": lambda at: _claimed_beside(at, HAS_USED, OTHER),
+    "claim by a signal in a group of another size": lambda at: _claimed_beside(at, OTHER, siblings=100),
+    "claim by a signal of a stage that has no siblings": lambda at: _claimed_beside(at, siblings=1),
+    "reserve a signal": lambda at: _reserved(at, OTHER, OTHER),
+    "reserve a signal that a sibling has reserved": lambda at: _reserved(at, OTHER, HAS_TAKEN),
+    "reserve a signal that a sibling has used up": lambda at: _reserved(at, HAS_USED, OTHER),
+    "reserve a signal that did not come": lambda at: _reserved(at, OTHER, signal="approval#k3"),
+    "reserve a second signal": lambda at: _reserved(at, OTHER, taken="approval#k2"),
+    "reserve a signal without a lease": lambda at: _reserved(at, OTHER, state=EntryState.WAITING),
     "claim of an expired lease": _expired,
     "claim of a lease that has not expired": lambda at: _expired(at, after=LEASE),
     "claim of an expired lease under another epoch": lambda at: _expired(at, epoch=1),
@@ -133,6 +169,9 @@ CASES: Mapping[str, Case] = {
     "finish of a stage that is not there": lambda at: _outcome(at, Finish, ordinal=2),
     "hold": lambda at: _outcome(at, Hold),
     "hold under another epoch": lambda at: _outcome(at, Hold, epoch=1),
+    "hold that uses up a signal": lambda at: _held_after(at, (1, "approval#k2")),
+    "hold that uses up a signal in another place": lambda at: _held_after(at, (0, "approval#k2")),
+    "hold that uses up a signal in a place that is not there": lambda at: _held_after(at, (2, "approval#k2")),
     "fail": _fail,
     "fail under another epoch": lambda at: _fail(at, epoch=1),
     "cancel": _cancel,

@@ -39,6 +39,7 @@ def check_commit(
     yield from check_due_moves(before, commit, after)
     yield from check_epochs(before, after)
     yield from check_entries(before, after, at=at, bounds=bounds)
+    yield from check_signals(after)
 
 
 def check_writer(before: Head | None, commit: Exclusive | Shared, after: Head) -> Iterator[str]:
@@ -72,19 +73,22 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
     if not head.status.is_terminal:
         times.append(head.deadline if head.deadline > at + bounds.skew else net)
         times += [
-            _latest_of(head, entry, at, net, bounds) for entry in head.active if entry.state is not EntryState.DONE
+            _latest_of(head, ordinal, at, net, bounds)
+            for ordinal, entry in enumerate(head.active)
+            if entry.state is not EntryState.DONE
         ]
         if agenda.all_done(head.active):
             times.append(net)
     return min(times)
 
 
-def _latest_of(head: Head, entry: Entry, at: datetime, net: datetime, bounds: Bounds) -> datetime:
+def _latest_of(head: Head, ordinal: int, at: datetime, net: datetime, bounds: Bounds) -> datetime:
+    entry = head.active[ordinal]
     if entry.until is None:
         return net
     if entry.state is EntryState.LEASED:
         return max(net, entry.until + bounds.horizon + bounds.skew)
-    signalled = entry.wait is WaitKind.SIGNAL and agenda.awaited_signal(head, entry) is not None
+    signalled = ordinal in agenda.awaited_signals(head)
     return net if signalled or entry.until <= at + bounds.skew else entry.until
 
 
@@ -143,6 +147,14 @@ def check_entries(before: Head, after: Head, *, at: datetime, bounds: Bounds) ->
         yield f"I4: {drawn} leases were drawn, the counter went from {before.epochs} to {after.epochs}"
 
 
+def check_signals(head: Head) -> Iterator[str]:
+    """I4: one signal answers one wait."""
+    held = [entry.taken or entry.signal for entry in head.active if entry.taken or entry.state is EntryState.DONE]
+    twice = {element for element in held if element is not None and held.count(element) > 1}
+    if twice:
+        yield f"I4: the signals {sorted(twice)} answer two waits each"
+
+
 def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
     if after.status is not Status.COMPLETED and after.group != before.group + 1:
         yield f"I4: the run went from group {before.group} to {after.group}"
@@ -191,7 +203,7 @@ def _check_claim(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bound
 def _check_early(head: Head, old: Entry, at: datetime, bounds: Bounds) -> Iterator[str]:
     if old.until is None or old.state is EntryState.READY:
         return
-    signalled = old.wait is WaitKind.SIGNAL and agenda.awaited_signal(head, old) is not None
+    signalled = old.wait is WaitKind.SIGNAL and agenda.free_signal(head, old) is not None
     margin = CLOCK_SKEW if old.state is EntryState.LEASED else timedelta(0)
     # Twice the skew: the lease was granted by one clock and is taken over by another.
     if not signalled and old.until + margin > at + 2 * bounds.skew:

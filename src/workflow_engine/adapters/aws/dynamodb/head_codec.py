@@ -131,6 +131,8 @@ def _encode_wait(entry: Entry, fields: Item) -> None:
         fields["p"] = wire.instant(entry.give_up_at)
     if entry.signal is not None:
         fields["k"] = wire.text(entry.signal)
+    if entry.taken is not None:
+        fields["t"] = wire.text(entry.taken)
 
 
 def encode_event(event: PendingEvent) -> Value:
@@ -226,6 +228,7 @@ def decode_entry(value: Mapping[str, Any]) -> Entry:
         suspended_epoch=wire.optional(fields, "x", wire.read_number),
         give_up_at=wire.optional(fields, "p", wire.read_instant),
         signal=wire.optional(fields, "k", wire.read_text),
+        taken=wire.optional(fields, "t", wire.read_text),
     )
 
 

@@ -26,12 +26,13 @@ from workflow_engine.model.commits import (
     Fail,
     Finish,
     Hold,
+    Reserve,
     Shared,
     Signal,
 )
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_KEPT_SIGNALS
-from workflow_engine.model.runs import EntryState
+from workflow_engine.model.runs import USED_UP, EntryState
 from workflow_engine.model.status import LIVE, Status
 
 
@@ -169,12 +170,27 @@ def _claim_due(update: Update, entry: str, claim: ClaimDue) -> None:
     if claim.signal:
         update.conditions.append(f"attribute_exists({entry}.u) AND contains(sg, :signal)")
         update.values[":signal"] = wire.text(claim.signal)
+        if claim.siblings > 1:
+            _reserve(update, claim)
     else:
         update.conditions.append(f"{entry}.u <= :now")
         update.values[":now"] = wire.instant(claim.now)
 
 
-def _outcome(update: Update, run_id: RunId, change: Extend | Finish | Hold | Fail) -> None:
+def _reserve(update: Update, change: ClaimDue | Reserve) -> None:
+    """Take ``:signal``, unless a sibling has. A path that is not there equals nothing.
+
+    IN takes up to 100 operands (DynamoDB, "Service, account, and table quotas"), as many as a group
+    may have stages.
+    """
+    update.sets.append(f"a[{change.ordinal}].t = :signal")
+    others = [ordinal for ordinal in range(change.siblings) if ordinal != change.ordinal]
+    for name in "tk" if others else "":
+        held = ", ".join(f"a[{ordinal}].{name}" for ordinal in others)
+        update.conditions.append(f"NOT :signal IN ({held})")
+
+
+def _outcome(update: Update, run_id: RunId, change: Extend | Reserve | Finish | Hold | Fail) -> None:
     entry = f"a[{change.ordinal}]"
     _require(update, entry, EntryState.LEASED, change.epoch)
     if isinstance(change, Extend):
@@ -182,9 +198,18 @@ def _outcome(update: Update, run_id: RunId, change: Extend | Finish | Hold | Fai
         update.values[":until"] = wire.instant(change.until)
     elif isinstance(change, Fail):
         _fail(update, entry, run_id, change)
+    elif isinstance(change, Reserve):
+        update.conditions.append(f"attribute_not_exists({entry}.t) AND contains(sg, :signal)")
+        update.values[":signal"] = wire.text(change.signal)
+        _reserve(update, change)
     else:
         update.sets.append(f"{entry} = :entry")
         update.values[":entry"] = encode_entry(change.entry)
+        if isinstance(change, Hold) and change.used:
+            place, element = change.used
+            update.conditions.append(f"sg[{place}] = :used")
+            update.sets.append(f"sg[{place}] = :gone")
+            update.values |= {":used": wire.text(element), ":gone": wire.text(USED_UP)}
 
 
 def _fail(update: Update, entry: str, run_id: RunId, change: Fail) -> None:
