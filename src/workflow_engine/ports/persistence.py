@@ -111,7 +111,8 @@ class Persistence(Protocol):
         ...
 
     def put_input(self, item: RunInput) -> None:
-        """Store a run's input under its hash. The same again changes nothing."""
+        """Store a run's input under its hash. The same again changes nothing, but that it lives as
+        long as the later of the two says."""
         ...
 
     def load_input(self, run_id: RunId, input_hash: str) -> RunInput | None:

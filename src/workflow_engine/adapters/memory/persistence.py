@@ -146,7 +146,10 @@ class MemoryPersistence(Persistence):
     def put_input(self, item: RunInput) -> None:
         sizes.check_item("the input", sizes.payload_size(item.payload))
         with self._lock:
-            self._belongings[item.run_id].inputs.setdefault(item.hash, item)
+            inputs = self._belongings[item.run_id].inputs
+            stored = inputs.get(item.hash)
+            if stored is None or stored.expires_at < item.expires_at:
+                inputs[item.hash] = item
 
     @override
     def load_input(self, run_id: RunId, input_hash: str) -> RunInput | None:

@@ -113,6 +113,13 @@ class RecordContract:
         with pytest.raises(PayloadTooLargeError):
             persistence.put_input(replace(inline, hash="h3", payload=TOO_LARGE))
 
+    def test_an_input_that_is_put_again_lives_as_long_as_the_later_put_says(self, persistence: Persistence) -> None:
+        first = RunInput(RUN, "h1", Payload.of(b"{}"), START + LIFE)
+        later = replace(first, expires_at=START + 2 * LIFE)
+        for item in (first, later, first):
+            persistence.put_input(item)
+        assert persistence.load_input(RUN, "h1") == later
+
     def test_events_outside_the_head_come_and_go_by_sequence(self, persistence: Persistence) -> None:
         head = new_head(START)
         events = {sequence: new_event(START + sequence * SECOND, n=sequence) for sequence in range(1, 31)}

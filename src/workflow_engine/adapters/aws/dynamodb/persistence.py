@@ -94,7 +94,10 @@ class DynamoPersistence(Persistence):
 
     @override
     def put_input(self, item: RunInput) -> None:
-        self._items.put_if_absent(codecs.encode_input(item), "the input")
+        encoded = codecs.encode_input(item)
+        # Put by a run.create that was given up, and again by the one that made the run, days later.
+        shorter = ABSENT | (Path(["expires_at"]) < encoded["expires_at"])
+        self._items.put_if_absent(encoded, "the input", unless=shorter)
 
     @override
     def load_input(self, run_id: RunId, input_hash: str) -> RunInput | None:
