@@ -1,13 +1,16 @@
 """A whole deployment on simulated time, where everything goes wrong that can, driven by one seed."""
 
+from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.explore import History, Report, SimulationError, explore, shrink, simulate
 from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
+from workflow_engine.testing.simulation.measures import Tally
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
 
 __all__ = [
     "QUIET",
+    "Allowance",
     "Ended",
     "FaultRates",
     "History",
@@ -17,6 +20,7 @@ __all__ = [
     "Scenario",
     "Signalling",
     "SimulationError",
+    "Tally",
     "Violation",
     "apply_effect",
     "die",

@@ -23,7 +23,7 @@ from workflow_engine.model.commands import (
     SignalRun,
     TransitionRun,
 )
-from workflow_engine.model.ids import RunId
+from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.results import RunSignalled
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment, Process
@@ -111,6 +111,8 @@ class Clients:
             attributes={"story": story.number},
         )
 
+        world.ledger.allowances[run_id_for(plot.workflow_id, f"story-{story.number}")] = plot.allowance
+
         def created(result: Any) -> None:
             if story.run_id is None:
                 story.run_id = RunId(result.run_id)
@@ -184,6 +186,7 @@ class Clients:
     def _send(self, command: Command, then: Callable[[Any], None] | None = None) -> None:
         """A client's process sends *command* until it has an answer; one that dies comes back."""
         self.commands += 1
+        self.deployment.world.ledger.measures.commanded(command)
         name, world = f"client-{self.commands}", self.deployment.world
         process = self.deployment.start()
 
@@ -193,7 +196,7 @@ class Clients:
         def work() -> None:
             self._try(process, command, then)
 
-        world.spawn(name, work, process.clock, on_crash=come_back)
+        world.spawn(name, work, process.clock, on_crash=come_back, shared=_looks_after_many(command))
 
     def _try(self, process: Process, command: Command, then: Callable[[Any], None] | None) -> None:
         world = self.deployment.world
@@ -219,3 +222,7 @@ class Clients:
         if first != result:
             violation = Violation(f"I6: {command.type} answered {result} after it had answered {first}")
             self.deployment.world.fail(violation)
+
+
+def _looks_after_many(command: Command) -> bool:
+    return not hasattr(command, "run_id") and not isinstance(command, CreateRun)

@@ -4,16 +4,16 @@ The world decides whether a call takes effect, and how often; here is how each k
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_engine.errors import TransientError
 from workflow_engine.model.commands import Command
+from workflow_engine.model.commits import Committed
 from workflow_engine.model.events import RunEvent
 from workflow_engine.ports.events import NOT_TRIED, Refusal
-from workflow_engine.ports.persistence import Persistence
-from workflow_engine.testing.simulation.choices import Choices
-from workflow_engine.testing.simulation.observer import Observer
+
+if TYPE_CHECKING:
+    from workflow_engine.testing.simulation.world import World
 
 
 def unanswered(port: str, name: str, args: Any) -> Any:
@@ -36,17 +36,19 @@ class Effects:
     *partial* names the choice of how far a batch gets, where one is cut short.
     """
 
-    def __init__(
-        self, persistence: Persistence, observer: Observer, choices: Choices, now: Callable[[], datetime]
-    ) -> None:
-        self._persistence, self._observer, self._choices, self._now = persistence, observer, choices, now
+    def __init__(self, world: "World") -> None:
+        self._world, self._ledger = world, world.ledger
+        self._persistence, self._observer, self._choices = world.persistence, world.observer, world.choices
 
-    def apply(self, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None) -> Any:
+    def apply(
+        self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
+    ) -> Any:
         """Do what *method* does.
 
         Raises:
             Violation: an invariant does not hold any more.
         """
+        self._ledger.asked(port, name, args, self._world.current, self._world.now)
         effect = _EFFECTS.get(name)
         return method(*args, **kwargs) if effect is None else effect(self, method, args, kwargs, partial)
 
@@ -55,14 +57,17 @@ class Effects:
         run_id = commit.after.run_id if hasattr(commit, "after") else commit.run_id
         before = self._persistence.load_head(run_id)
         answer = method(commit)
-        self._observer.committed(before, commit, answer, self._now())
+        world = self._world
+        self._observer.committed(before, commit, answer, world.now)
+        if isinstance(answer, Committed):
+            self._ledger.committed(before, self._observer.heads[run_id], world.current, world.now)
         return answer
 
     def _rearm(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> Any:
         wishes = args[0]
         before = self._persistence.load_heads([wish.run_id for wish in wishes])
         won = method(wishes)
-        self._observer.rearmed(before, wishes, won, self._now())
+        self._observer.rearmed(before, wishes, won, self._world.now)
         return won
 
     def _bury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
@@ -73,9 +78,13 @@ class Effects:
         events: Sequence[RunEvent] = args[0]
         if partial is None or not events:
             answers: Sequence[Refusal | None] = method(events)
-            self._observer.emitted([event for event, answer in zip(events, answers, strict=True) if answer is None])
+            self._accepted([event for event, answer in zip(events, answers, strict=True) if answer is None])
             return answers
         return self._emit_partially(method, events, partial)
+
+    def _accepted(self, events: Sequence[RunEvent]) -> None:
+        self._observer.emitted(events)
+        self._ledger.emitted(events)
 
     def _emit_partially(self, method: Callable[..., Any], events: Sequence[RunEvent], label: str) -> Any:
         """EventBridge judges entry by entry: those behind a refused one may be accepted."""
@@ -84,7 +93,7 @@ class Effects:
         behind = self._choices.pick(f"{label}/behind", (1, 1)) > 0
         taken = [*events[:refused], *(events[refused + 1 :] if behind else [])]
         method(taken)
-        self._observer.emitted(taken)
+        self._accepted(taken)
         first = Refusal(reason="simulated", counts=counts)
         return [*[None] * refused, first, *[NOT_TRIED] * (len(events) - refused - 1)]
 

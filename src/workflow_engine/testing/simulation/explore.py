@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from workflow_engine.model.ids import RunId
 from workflow_engine.testing.simulation.baton import on_one_processor
 from workflow_engine.testing.simulation.choices import Choices, Script
 from workflow_engine.testing.simulation.clients import Clients
+from workflow_engine.testing.simulation.measures import Tally
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment
 from workflow_engine.testing.simulation.scenario import Scenario
@@ -25,7 +27,7 @@ DEPLOYS = (timedelta(seconds=2), timedelta(minutes=10), timedelta(hours=1))
 class History:
     """One simulated history. *taken* are the decisions that were not the ordinary ones: with them
     as the script, the history repeats. *largest_head* is in bytes of events, *unanswered* counts
-    the calls that met an outage, *facts* is what an observer heard.
+    the calls that met an outage, *facts* is what an observer heard, *tallies* what each run cost.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class History:
     largest_head: int = 0
     unanswered: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
+    tallies: Mapping[RunId, Tally] = field(default_factory=dict)
 
     @property
     def busiest_second(self) -> int:
@@ -131,6 +134,7 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
         largest_head=world.observer.largest_head,
         unanswered=dict(world.unanswered),
         facts={**deployment.facts.counts, "ErrorsReported": deployment.reported},
+        tallies=dict(world.ledger.measures.tallies),
         taken=dict(choices.taken),
         calls=world.calls,
         lines=world.history,

@@ -24,7 +24,9 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
     task = current_world().current
     if task is None:
         raise LookupError("a stage runs outside of any task")
-    task.stage_deadline = current_world().now + timeout
+    world = current_world()
+    world.ledger.measures.called(task.lease, stage_id)
+    task.stage_deadline = world.now + timeout
     try:
         return asyncio.run(call()) if is_async else call()
     except _TooLateError:
@@ -55,9 +57,11 @@ def apply_effect(ctx: StageContext[Any]) -> None:
     does with an idempotency key. The simulation checks that it is applied once."""
     world = _world()
     if world is not None:
+        task = world.current
+        base = task.lease.base if task is not None and task.lease is not None else 0
         applied = world.effects.setdefault(ctx.effect_key, [])
         world.turn()
-        applied.append((ctx.run_id, ctx.stage_id))
+        applied.append((ctx.run_id, ctx.stage_id, base))
         world.turn()
 
 

@@ -1,5 +1,6 @@
 """The processes of a simulated deployment: functions that are invoked, killed and started anew."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.deliveries import Delivery
+from workflow_engine.model.ids import RunId
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.events import EventSink
@@ -22,9 +24,11 @@ from workflow_engine.ports.scheduler import Scheduler
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation.faults import SKEWS
 from workflow_engine.testing.simulation.identity import ProcessClock
+from workflow_engine.testing.simulation.interposed import Interposed
 from workflow_engine.testing.simulation.outside import run_inline
 from workflow_engine.testing.simulation.scenario import Scenario
-from workflow_engine.testing.simulation.world import Interposed, World
+from workflow_engine.testing.simulation.troubles import Trouble
+from workflow_engine.testing.simulation.world import World
 
 TICK_EVERY = timedelta(seconds=60)
 # How long after its deadline an invocation is killed: never before it could have ended by itself.
@@ -139,6 +143,7 @@ class Deployment:
         visible = world.jobs.next_visible_at()
         if visible is not None and free:
             times.append(visible)
+        world.ledger.starving(world.now, starves=not free and visible is not None and visible <= world.now)
         return min(times, default=None)
 
     def _tick(self) -> datetime | None:
@@ -152,6 +157,8 @@ class Deployment:
             return earliest
         self._last_tick = world.now
         odd = world.odd("tick", 200, 2)
+        if odd:
+            world.ledger.trouble(None, None, Trouble(world.now, "tick"))
         if odd != 1:
             self._begin_tick()
         if odd == 2:
@@ -177,6 +184,8 @@ class Deployment:
         world = self.world
         self.jobs_begun += 1
         odd = world.odd("delivery", 120, 4)
+        if odd:
+            world.ledger.trouble(None, _run_in(delivery), Trouble(world.now, "delivery"))
         if odd == 1:
             # As if it had been received too often: it lies in the dead-letter queue.
             world.jobs.complete(delivery)
@@ -234,4 +243,10 @@ class Deployment:
             kill_at=begin + limit + KILL_MARGIN,
             on_crash=crash,
             on_end=end,
+            shared=slot in self._tick_slots,
         )
+
+
+def _run_in(delivery: Delivery) -> RunId | None:
+    named = json.loads(delivery.body).get("run_id")
+    return None if named is None else RunId(named)

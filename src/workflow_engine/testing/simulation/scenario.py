@@ -11,6 +11,7 @@ from workflow_engine.kernel import KernelSettings, published_types
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
+from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.faults import FaultRates, Outage
 from workflow_engine.testing.simulation.tasks import Stores
 
@@ -66,7 +67,8 @@ class Signalling:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One kind of run. *judge* says what is wrong with how it ended, ``None`` where nothing is."""
+    """One kind of run. *judge* says what is wrong with how it ended, ``None`` where nothing is;
+    *allowance* is the most that the run may cost."""
 
     workflow_id: str
     input: Mapping[str, Any]
@@ -76,6 +78,7 @@ class Plot:
     cancel: bool = True
     rerun_from: str | None = None
     judge: Judge = must_complete
+    allowance: Allowance = field(default_factory=Allowance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,18 @@ from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.simulation.baton import Carrier
 from workflow_engine.testing.simulation.faults import Fault
+from workflow_engine.testing.simulation.measures import Held
 from workflow_engine.testing.simulation.observer import describe
+from workflow_engine.testing.simulation.troubles import Trouble
 
 
 @dataclass(slots=True)
 class Task:
     """One thing that a process does: an invocation, a tick, a client's call.
 
-    It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's.
+    It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's,
+    *lease* the newest one that it took, *troubles* what happened to it. A *shared* one, a tick for
+    example, looks after many runs.
     """
 
     name: str
@@ -32,6 +36,9 @@ class Task:
     on_end: Callable[[], None] | None = None
     stage_deadline: datetime | None = None
     carrier: Carrier | None = None
+    shared: bool = False
+    lease: Held | None = None
+    troubles: list[Trouble] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

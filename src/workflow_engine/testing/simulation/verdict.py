@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.kernel import Kernel
-from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.census import check_left
 from workflow_engine.testing.simulation.clients import Clients, Story
 from workflow_engine.testing.simulation.processes import Deployment
 from workflow_engine.testing.simulation.scenario import Ended
@@ -26,8 +26,10 @@ def check_end(world: World, deployment: Deployment, clients: Clients) -> Iterato
             yield f"liveness: run {head.run_id} is {head.status}, and nothing is left that would wake it"
         elif head.due_at is not None:
             yield f"rest: run {head.run_id} is over, and still in the due index"
+        yield from check_left(world, head)
     yield from _check_left_behind(world)
     yield from _check_effects(world)
+    yield from world.ledger.check_end()
     kernel = _reader(world, deployment)
     for story in clients.stories:
         yield from _check_story(world, deployment, kernel, story)
@@ -55,16 +57,17 @@ def _check_left_behind(world: World) -> Iterator[str]:
 
 
 def _check_effects(world: World) -> Iterator[str]:
-    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    """A key belongs to one stage of one run, and to one execution of it: the same on every attempt,
+    another one after a rerun."""
+    keys: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
     for key, applied in world.effects.items():
-        if len(set(applied)) != 1:
+        if len(set(applied)) > 1:
             yield f"effects: the key {key} was used by {sorted(set(applied))}"
         for place in applied:
             keys[place].add(key)
-    for (run_id, stage_id), used in keys.items():
-        allowed = 1 + world.observer.reruns[RunId(run_id)]
-        if len(used) > allowed:
-            yield f"effects: stage {stage_id} of run {run_id} had its effect {len(used)} times"
+    for (run_id, stage_id, base), used in keys.items():
+        if len(used) > 1:
+            yield f"effects: stage {stage_id} of run {run_id} had its effect {len(used)} times from epoch {base} on"
 
 
 def _reader(world: World, deployment: Deployment) -> Kernel:

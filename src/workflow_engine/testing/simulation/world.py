@@ -19,7 +19,7 @@ from workflow_engine.adapters.memory import (
     MemoryScheduler,
 )
 from workflow_engine.kernel import KernelSettings
-from workflow_engine.model.commands import Command
+from workflow_engine.model.ids import RunId
 from workflow_engine.model.instants import whole
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.jobs import JobTransport
@@ -28,9 +28,12 @@ from workflow_engine.testing.simulation.choices import Choices
 from workflow_engine.testing.simulation.effects import Effects, unanswered
 from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates, Outage
 from workflow_engine.testing.simulation.identity import ProcessClock
+from workflow_engine.testing.simulation.interposed import Firing
 from workflow_engine.testing.simulation.invariants import Bounds
+from workflow_engine.testing.simulation.ledger import Ledger
 from workflow_engine.testing.simulation.observer import Observer, Violation
 from workflow_engine.testing.simulation.tasks import Step, Stores, Task
+from workflow_engine.testing.simulation.troubles import Trouble, run_of
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 # What one port call takes.
@@ -65,11 +68,12 @@ class World:
         self.persistence, self.blobs = kept.persistence, kept.blobs
         self.jobs = MemoryJobTransport(self.clock, visibility=VISIBILITY, max_receives=MAX_RECEIVES)
         self.sink = MemoryEventSink()
-        self.timers = MemoryScheduler(self.clock, cast(JobTransport, _Firing(self)))
+        self.timers = MemoryScheduler(self.clock, cast(JobTransport, Firing(self)))
         skew = MAX_SKEW if rates.skewed_clocks else timedelta(0)
         self.bounds = Bounds(settings.horizon, skew)
         self.observer = Observer(self.persistence, self.bounds)
-        self._effects = Effects(self.persistence, self.observer, choices, lambda: self.now)
+        self.ledger = Ledger(self.bounds)
+        self._effects = Effects(self)
         self.history: list[Step] = []
         self.calls: list[tuple[str, int]] = []
         self.steps = self.faults = self.crashes = 0
@@ -77,7 +81,8 @@ class World:
         self.current: Task | None = None
         self.environment: Callable[[], datetime | None] = lambda: None
         self.refill: Callable[[], bool] = lambda: False
-        self.effects: dict[str, list[tuple[str, str]]] = {}
+        # By key: the run, the stage, and the epoch of first leases when it was called.
+        self.effects: dict[str, list[tuple[str, str, int]]] = {}
         self._weights: dict[str, tuple[int, ...]] = {}
         self._tasks: list[Task] = []
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
@@ -130,6 +135,7 @@ class World:
         if task.kill_at is not None and self.now >= task.kill_at:
             task.kill_at = None
             # Lambda kills; a worker on a machine that slept goes on, as a ghost.
+            self.trouble("killed")
             if not self.choices.pick(f"{task.name}/outlives", (1, 1)):
                 raise Crash
 
@@ -138,6 +144,10 @@ class World:
         if self.current is not None:
             self.current.wake_at = whole(self.now + span)
             self.turn()
+
+    def trouble(self, what: str, run_id: RunId | None = None, costs: timedelta = timedelta(0)) -> None:
+        """Remember what went wrong for the current task."""
+        self.ledger.trouble(self.current, run_id, Trouble(self.now, what, costs))
 
     def fail(self, failure: BaseException) -> None:
         """End the history here."""
@@ -179,6 +189,7 @@ class World:
             pass
         except Crash:
             self.crashes += 1
+            self.trouble("crashed")
             if task.on_crash is not None and not self._ended:
                 task.on_crash()
         except BaseException as error:
@@ -261,7 +272,7 @@ class World:
         self.steps += 1
         label = f"{task.name}/{port}.{name}"
         self.calls.append((label, self.choices.asked(label)))
-        fault = self._fault(label, name)
+        fault = self._fault(label, name, run_of(port, name, args))
         self.turn()
         if fault is Fault.STALL_BEFORE:
             self._stall(label)
@@ -287,6 +298,7 @@ class World:
         if self.outage_end(port) is None:
             return fault
         self.unanswered[port] += 1
+        self.trouble("outage")
         return Fault.FAIL_BEFORE
 
     def outage_end(self, port: str) -> datetime | None:
@@ -303,14 +315,16 @@ class World:
         """Whether nothing goes wrong any more, so that everything can come to its end."""
         return self.faults >= self.rates.most_faults or self.steps >= self.rates.most_steps
 
-    def _fault(self, label: str, name: str) -> Fault:
+    def _fault(self, label: str, name: str, run_id: RunId | None) -> Fault:
         if self.calm:
             return Fault.NONE
         weights = self._weights.get(name)
         if weights is None:
             weights = self._weights[name] = self.rates.weights(name)
         fault = Fault(self.choices.pick(label, weights))
-        self.faults += fault is not Fault.NONE
+        if fault is not Fault.NONE:
+            self.faults += 1
+            self.trouble(fault.name, run_id)
         return fault
 
     def odd(self, label: str, per_mille: int, ways: int = 1) -> int:
@@ -322,7 +336,9 @@ class World:
         return found
 
     def _stall(self, label: str) -> None:
-        self.sleep(STALLS[self.choices.pick(f"{label}/stall", (4, 3, 3, 1))])
+        span = STALLS[self.choices.pick(f"{label}/stall", (4, 3, 3, 1))]
+        self.trouble("stalled", costs=span)
+        self.sleep(span)
 
     def _told(self, task: Task, port: str, name: str, args: Any, answer: Any, fault: Fault) -> Any:
         subject = args[0] if args else None
@@ -333,43 +349,11 @@ class World:
         self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
     ) -> Any:
         try:
-            return self._effects.apply(name, method, args, kwargs, partial)
+            return self._effects.apply(port, name, method, args, kwargs, partial)
         except Violation as violation:
             self._told(self.current, port, name, args, None, Fault.NONE)  # type: ignore[arg-type]
             self.fail(violation)
             raise Aborted from violation
-
-
-class _Firing:
-    """What EventBridge Scheduler does with the timers that are due: late, twice or never, too."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def enqueue(self, command: Command) -> None:
-        world = self._world
-        how = world.odd("timer", 150, 3)
-        if how == 1:
-            return
-        world.jobs.enqueue(command, delay=timedelta(seconds=600 if how == 2 else 0))
-        if how == 3:
-            world.jobs.enqueue(command)
-
-
-class Interposed:
-    """A port as a process sees it: every call goes through the world."""
-
-    def __init__(self, world: World, port: str, target: object) -> None:
-        self._world, self._port, self._target = world, port, target
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        world, port, method = self._world, self._port, getattr(self._target, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return world.call(port, name, method, args, kwargs)
-
-        setattr(self, name, call)
-        return call
 
 
 def current_world() -> World:

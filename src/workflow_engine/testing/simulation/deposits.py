@@ -1,0 +1,66 @@
+"""Who put what where, and who has to take it away again: what a census needs to tell a leftover of
+something that went wrong from one of the engine."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import Head
+
+if TYPE_CHECKING:
+    from workflow_engine.testing.simulation.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Something was put *at* a time, or became *task*'s to take away."""
+
+    at: datetime
+    task: "Task | None"
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether something happened to whoever should have taken it away."""
+        return self.task is None or bool(self.task.troubles)
+
+
+class Deposits:
+    """Told of every effect. *puts* are by blob key, or by (run, attempt) for what an attempt wrote;
+    *released* are spilled events that left a head, and *discarded* the reruns of a run."""
+
+    def __init__(self) -> None:
+        self.puts: dict[object, Deposit] = {}
+        self.released: dict[tuple[RunId, int], Deposit] = {}
+        self.discarded: defaultdict[RunId, list[Deposit]] = defaultdict(list)
+        self.extended_at: dict[RunId, datetime] = {}
+        self.inputs: defaultdict[RunId, set[str]] = defaultdict(set)
+        self.signals: defaultdict[RunId, set[str]] = defaultdict(set)
+
+    def asked(self, name: str, args: Sequence[Any], task: "Task | None", at: datetime) -> None:
+        """A port call takes effect."""
+        if name == "put":
+            self.puts[args[0]] = Deposit(at, task)
+        elif name == "extend_expiry":
+            self.extended_at[args[0]] = at
+        elif name in _ATTEMPTS:
+            for one in args[0] if isinstance(args[0], list) else [args[0]]:
+                self.puts[(one.run_id, getattr(one, _ATTEMPTS[name]))] = Deposit(at, task)
+
+    def committed(self, before: Head | None, after: Head, task: "Task | None", at: datetime) -> None:
+        """A commit was applied."""
+        if after.input_hash is not None:
+            self.inputs[after.run_id].add(after.input_hash)
+        self.signals[after.run_id].update(after.signals)
+        if before is None:
+            return
+        last = min(after.told, before.told + before.spilled)
+        for sequence in range(before.told + 1, last + 1):
+            self.released[(after.run_id, sequence)] = Deposit(at, task)
+        if before.bases != after.bases:
+            self.discarded[after.run_id].append(Deposit(at, task))
+
+
+_ATTEMPTS: Mapping[str, str] = {"put_record": "key", "put_logs": "key", "put_annotations": "stage"}

@@ -1,0 +1,207 @@
+"""What each run of a history costs: calls of its stages, requests, messages, and time that is lost.
+
+Nothing here reads a store or takes time; ``allowances`` says how much of it is too much.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from workflow_engine.adapters.memory.sizes import events_size
+from workflow_engine.kernel import agenda
+from workflow_engine.model.commands import CreateRun
+from workflow_engine.model.events import RunEvent
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import CLOCK_SKEW
+from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
+from workflow_engine.testing.simulation.troubles import run_of
+
+if TYPE_CHECKING:
+    from workflow_engine.testing.simulation.tasks import Task
+
+MESSAGES = frozenset({"enqueue", "enqueue_parallel", "schedule"})
+# Writes of the store and the blobs, each a request that is billed.
+WRITES = frozenset({
+    "commit", "put_record", "put_input", "put_spilled", "delete_spilled", "put_dead_letter", "delete_dead_letter",
+    "put_logs", "put_annotations", "extend_expiry", "put", "delete",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease, the epoch of first leases when it was taken, and which task took it *at* which time."""
+
+    run_id: RunId
+    group: int
+    ordinal: int
+    epoch: int
+    base: int
+    at: datetime
+    task: "Task | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Somebody came *at* a time for what was *due* before. *what* says what that was, *lost* is the
+    lease that he took over."""
+
+    what: str
+    due: datetime
+    at: datetime
+    lost: Held | None = None
+
+    @property
+    def span(self) -> timedelta:
+        """How late that is."""
+        return self.at - self.due
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one run has cost so far.
+
+    *calls* count a stage's function, its checks and its handlers, by stage and epoch of first leases;
+    *claims* are leases taken, *waits* outcomes that made a stage wait, *siblings* its largest group.
+    """
+
+    calls: Counter[tuple[str, int]] = field(default_factory=Counter)
+    claims: int = 0
+    lost: int = 0
+    waits: int = 0
+    siblings: int = 1
+    commands: int = 0
+    messages: int = 0
+    writes: int = 0
+    published: int = 0
+    repeats: int = 0
+    spilled: int = 0
+    largest_head: int = 0
+    idle_firings: int = 0
+
+
+class Measures:
+    """Counts by run, told of every effect. *looks* are commands that look after many runs."""
+
+    def __init__(self) -> None:
+        self.tallies: defaultdict[RunId, Tally] = defaultdict(Tally)
+        self.looks = 0
+        self.leases: dict[tuple[RunId, int, int, int], Held] = {}
+        self._ready_at: dict[RunId, datetime] = {}
+        self._done_at: dict[RunId, datetime] = {}
+        self._signalled_at: dict[tuple[RunId, int, int], datetime] = {}
+        self._seen: defaultdict[RunId, set[int]] = defaultdict(set)
+
+    def asked(self, port: str, name: str, args: Sequence[Any]) -> None:
+        """A port call takes effect."""
+        if name in MESSAGES:
+            self._sent(args[0])
+        elif name in WRITES and (run_id := run_of(port, name, args)) is not None:
+            tally = self.tallies[run_id]
+            tally.writes += 1
+            if name == "put_spilled":
+                tally.spilled += len(args[1])
+
+    def commanded(self, command: object) -> None:
+        """Somebody sends *command*."""
+        run_id = getattr(command, "run_id", None)
+        if run_id is None:
+            self.looks += not isinstance(command, CreateRun)
+        else:
+            self.tallies[RunId(run_id)].commands += 1
+
+    def called(self, held: Held | None, stage_id: str) -> None:
+        """A stage's function, its check or its handler is called under a lease."""
+        if held is not None:
+            self.tallies[held.run_id].calls[(stage_id, held.base)] += 1
+
+    def committed(self, before: Head | None, after: Head, task: "Task | None", at: datetime) -> Iterator[Late]:
+        """A commit was applied; yields how late what it did was done."""
+        tally = self.tallies[after.run_id]
+        tally.siblings = max(tally.siblings, len(after.active))
+        tally.largest_head = max(tally.largest_head, events_size(after.events))
+        entered = before is None or before.group != after.group or before.bases != after.bases
+        if entered:
+            yield from self._left(before, at)
+            self._ready_at[after.run_id] = at
+        for ordinal, entry in enumerate(after.active):
+            old = None if entered or before is None else before.active[ordinal]
+            if _is_claimed(old, entry):
+                if before is not None and old is not None:
+                    yield self._taken(before, ordinal, old, at)
+                self._hold(after, ordinal, entry, task, at)
+            tally.waits += old is not None and old.state is EntryState.LEASED and entry.state is EntryState.WAITING
+            self._note_signal(after, ordinal, entry, at)
+        if agenda.all_done(after.active):
+            self._done_at.setdefault(after.run_id, at)
+        if before is not None and _has_expired(before, after):
+            yield Late("the run's deadline", after.deadline, at)
+
+    def emitted(self, events: Sequence[RunEvent]) -> None:
+        """The sink accepted *events*."""
+        for event in events:
+            run_id = RunId(event.run_id)
+            self.tallies[run_id].published += 1
+            self.tallies[run_id].repeats += event.sequence in self._seen[run_id]
+            self._seen[run_id].add(event.sequence)
+
+    def _sent(self, commands: Any) -> None:
+        for command in commands if isinstance(commands, list | tuple) else [commands]:
+            run_id = getattr(command, "run_id", None)
+            if run_id is not None:
+                self.tallies[RunId(run_id)].messages += 1
+
+    def _left(self, before: Head | None, at: datetime) -> Iterator[Late]:
+        """A group was left: by whoever finished last, or by somebody who found it finished."""
+        if before is None:
+            return
+        done_at = self._done_at.pop(before.run_id, None)
+        if done_at is not None and not before.status.is_terminal:
+            yield Late("the join", done_at, at)
+
+    def _taken(self, before: Head, ordinal: int, old: Entry, at: datetime) -> Late:
+        """A lease on a stage that was *old* before."""
+        what = f"stage {ordinal} of group {before.group}, {old.state.name}"
+        if old.state is EntryState.READY or old.until is None:
+            return Late(what, self._ready_at.get(before.run_id, at), at)
+        if old.state is EntryState.LEASED:
+            self.tallies[before.run_id].lost += 1
+            lost = self.leases.get((before.run_id, before.group, ordinal, old.epoch))
+            return Late(what, old.until + CLOCK_SKEW, at, lost)
+        came = self._signalled_at.get((before.run_id, ordinal, old.epoch)) if old.wait is WaitKind.SIGNAL else None
+        return Late(what, min(came or old.until, old.until), at)
+
+    def _hold(self, head: Head, ordinal: int, entry: Entry, task: "Task | None", at: datetime) -> None:
+        held = Held(head.run_id, head.group, ordinal, entry.epoch, head.base, at, task)
+        self.leases[(head.run_id, head.group, ordinal, entry.epoch)] = held
+        self.tallies[head.run_id].claims += 1
+        if task is not None:
+            task.lease = held
+
+    def _note_signal(self, head: Head, ordinal: int, entry: Entry, at: datetime) -> None:
+        waits = entry.wait is WaitKind.SIGNAL and entry.state is EntryState.WAITING
+        if waits and agenda.awaited_signal(head, entry) is not None:
+            self._signalled_at.setdefault((head.run_id, ordinal, entry.epoch), at)
+
+
+def _is_claimed(old: Entry | None, entry: Entry) -> bool:
+    leased = entry.state is EntryState.LEASED
+    return leased and (old is None or (old.state, old.epoch) != (entry.state, entry.epoch))
+
+
+def _has_expired(before: Head, after: Head) -> bool:
+    ended = after.failure is not None and not before.status.is_terminal
+    return ended and after.failure is not None and after.failure.error.type == "RunExpiredError"
+
+
+def total(tallies: Mapping[RunId, Tally]) -> Tally:
+    """What all runs cost together; of sizes the largest."""
+    found = Tally()
+    for tally in tallies.values():
+        found.calls += tally.calls
+        for name in ("claims", "lost", "waits", "commands", "messages", "writes", "published", "repeats", "spilled"):
+            setattr(found, name, getattr(found, name) + getattr(tally, name))
+        found.largest_head = max(found.largest_head, tally.largest_head)
+        found.siblings = max(found.siblings, tally.siblings)
+    return found
