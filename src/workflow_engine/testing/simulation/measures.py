@@ -132,7 +132,7 @@ class Measures:
                     yield self._taken(before, ordinal, old, at)
                 self._hold(after, ordinal, entry, task, at)
             tally.waits += old is not None and old.state is EntryState.LEASED and entry.state is EntryState.WAITING
-            self._note_signal(after, ordinal, entry, at)
+        self._note_signals(after, at)
         if agenda.all_done(after.active):
             self._done_at.setdefault(after.run_id, at)
         if before is not None and _has_expired(before, after):
@@ -179,10 +179,9 @@ class Measures:
         if task is not None:
             task.lease = held
 
-    def _note_signal(self, head: Head, ordinal: int, entry: Entry, at: datetime) -> None:
-        waits = entry.wait is WaitKind.SIGNAL and entry.state is EntryState.WAITING
-        if waits and agenda.awaited_signal(head, entry) is not None:
-            self._signalled_at.setdefault((head.run_id, ordinal, entry.epoch), at)
+    def _note_signals(self, head: Head, at: datetime) -> None:
+        for ordinal in agenda.awaited_signals(head):
+            self._signalled_at.setdefault((head.run_id, ordinal, head.active[ordinal].epoch), at)
 
 
 def _is_claimed(old: Entry | None, entry: Entry) -> bool:
