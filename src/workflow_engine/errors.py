@@ -70,11 +70,19 @@ class InvalidConfigError(WorkflowEngineError):
 
 
 class InvalidOutputError(WorkflowEngineError):
-    """A stage returned something that is not of its declared output type."""
+    """What a stage returned is not of its declared type, or would not come back from JSON as it is."""
 
     def __init__(self, *, stage_id: str, problems: Sequence[str]) -> None:
         super().__init__(f"output of stage {stage_id!r}: " + "; ".join(problems))
         self.stage_id, self.problems = stage_id, tuple(problems)
+
+
+class UnstorableValueError(WorkflowEngineError):
+    """A model that was given to a command or to ``ctx.storage`` would not come back from JSON as it is."""
+
+    def __init__(self, *, what: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{what} cannot be stored: " + "; ".join(problems))
+        self.what, self.problems = what, tuple(problems)
 
 
 class InvalidCommandError(WorkflowEngineError):

@@ -11,9 +11,9 @@ from typing import Any, Generic, Literal, TypeAlias
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from workflow_engine.authoring import values
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.errors import InvalidInputError, InvalidOutputError
+from workflow_engine.model import values
 
 Model: TypeAlias = type[BaseModel]
 Kind: TypeAlias = Literal["plain", "poll", "signal", "poll+signal"]

@@ -12,11 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from workflow_engine.authoring import values
 from workflow_engine.authoring.neighbours import Joined, field_name
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.authoring.structure import fingerprint_of, structure_of
 from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
+from workflow_engine.model import values
+from workflow_engine.model.json_values import sent
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,8 +113,17 @@ class WorkflowDefinition:
         Raises:
             InvalidInputError: it does not validate.
         """
+        return self.fixed_input(data)[1]
+
+    def fixed_input(self, data: Mapping[str, Any] | BaseModel) -> tuple[bytes, BaseModel]:
+        """What is stored of *data* as a run's input: its JSON with the defaults of this moment, so
+        that each attempt gets the same; and the input.
+
+        Raises:
+            InvalidInputError: it does not validate, or would not come back from JSON as it is.
+        """
         try:
-            return values.load_object(self.input_model, data)
+            return values.fixed(self.input_model, sent(data))
         except values.UnfitValueError as error:
             raise InvalidInputError(what=f"input of workflow {self.id!r}", problems=error.problems) from error
 
@@ -153,7 +163,7 @@ class WorkflowDefinition:
             raise InvalidConfigError(stage_id=stage_id, problems=["must be an object"])
         try:
             # The usual case, for every attempt of every stage: nothing was given.
-            return values.load_object(model, given) if given else values.load(model, b"{}")
+            return values.load(model, sent(given) if given else b"{}")
         except values.UnfitValueError as error:
             raise InvalidConfigError(stage_id=stage_id, problems=error.problems) from error
 

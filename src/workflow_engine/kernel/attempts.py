@@ -31,11 +31,11 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.storage import AttemptStorage
 from workflow_engine.kernel.transitions import Lease
-from workflow_engine.model.commands import problems_of
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.problems import problems_of
 from workflow_engine.model.runs import StageKey
 
 # What the record, the commit and the telling after a stage may take.

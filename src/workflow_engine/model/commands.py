@@ -22,10 +22,7 @@ from pydantic_core import from_json
 from workflow_engine.errors import InvalidCommandError
 from workflow_engine.model.ids import KeyText, Name, RunIdText, SignalName
 from workflow_engine.model.json_values import AnyJson, JsonObject
-
-MAX_REPORTED_PROBLEMS = 10
-# A field that nobody knows is named in its problem, and its name can be as long as the message.
-MAX_PROBLEM_CHARS = 200
+from workflow_engine.model.problems import plain, problems_of
 
 
 def _either(*names: str) -> Any:
@@ -235,7 +232,7 @@ def parse_command(message: str | bytes | Mapping[str, Any]) -> Command:
         raise InvalidCommandError(problems=problems_of(error)) from error
     except (ValueError, TypeError, RecursionError) as error:
         # TypeError is what a lone surrogate in the text itself makes of the parser.
-        raise InvalidCommandError(problems=[f"not JSON: {_plain(str(error))}"]) from error
+        raise InvalidCommandError(problems=[f"not JSON: {plain(str(error))}"]) from error
 
 
 def _from_json(message: str | bytes) -> Any:
@@ -250,18 +247,3 @@ def _model_of(given: object) -> tuple[str, type[Command]]:
         said = repr(given[:64]) if isinstance(given, str) else "missing"
         raise InvalidCommandError(problems=[f"type: is {said}, not one of {', '.join(sorted(COMMANDS))}"])
     return wire_type, model
-
-
-def problems_of(error: ValidationError) -> list[str]:
-    """One line a problem: where, and what is wrong. The values themselves are left out, since
-    these lines reach logs."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    lines = [f"{_plain('.'.join(map(str, item['loc']))) or 'value'}: {_plain(item['msg'])}" for item in found]
-    more = len(lines) - MAX_REPORTED_PROBLEMS
-    return lines[:MAX_REPORTED_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
-
-
-def _plain(text: str) -> str:
-    """*text* cut to size, on one line whoever shows it: what is not printable is written out."""
-    more = "…" if len(text) > MAX_PROBLEM_CHARS else ""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:MAX_PROBLEM_CHARS]) + more

@@ -4,7 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    JsonValue,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from workflow_engine.errors import UnstorableValueError
+from workflow_engine.model.values import UnfitValueError, json_of
 
 MAX_DEPTH = 100
 # One encoder, since json.dumps makes a new one at each call with other options than its own.
@@ -36,10 +46,42 @@ def _check_depth(value: object, left: int) -> None:
             _check_depth(item, left - 1)
 
 
-def _dumped(value: object) -> object:
+def sent(value: object) -> bytes:
+    """The JSON that *value*, which may be a model or have some in it, is sent as.
+
+    Raises:
+        UnfitValueError: it is not JSON, or a model does not survive JSON.
+    """
+    try:
+        return to_json(_with_models_as_json(value, MAX_DEPTH))
+    except UnfitValueError:
+        raise
+    except ValueError as error:
+        raise UnfitValueError([str(error)]) from error
+
+
+def _with_models_as_json(value: object, left: int) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return dict(value) if isinstance(value, Mapping) else value
+        return json_of(value)
+    if left == 0:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _with_models_as_json(item, left - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_models_as_json(item, left - 1) for item in value]
+    return value
+
+
+def _taken(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """What is JSON as it is; else with the models in it as JSON, so that callers need not dump them."""
+    try:
+        return handler(value)
+    except ValidationError:
+        try:
+            plain = _with_models_as_json(value, MAX_DEPTH)
+        except UnfitValueError as error:
+            raise UnstorableValueError(what=type(value).__name__, problems=error.problems) from error
+        return handler(plain)
 
 
 def _checked(value: Any) -> Any:
@@ -47,6 +89,5 @@ def _checked(value: Any) -> Any:
     return value
 
 
-# A model instance is taken as its JSON form, so that callers need not dump it themselves.
-JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_dumped), AfterValidator(_checked)]
-AnyJson = Annotated[JsonValue, BeforeValidator(_dumped), AfterValidator(_checked)]
+JsonObject = Annotated[dict[str, JsonValue], WrapValidator(_taken), AfterValidator(_checked)]
+AnyJson = Annotated[JsonValue, WrapValidator(_taken), AfterValidator(_checked)]

@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from workflow_engine.errors import InvalidCommandError
 from workflow_engine.model.commands import (
-    MAX_REPORTED_PROBLEMS,
     AnnotateRun,
     CancelRun,
     ClaimPendingRuns,
@@ -24,6 +23,7 @@ from workflow_engine.model.commands import (
     TransitionRun,
     parse_command,
 )
+from workflow_engine.model.problems import MAX_REPORTED_PROBLEMS
 
 COMMANDS: list[Command] = [
     CreateRun(workflow_id="analysis", input={"text": "a"}, idempotency_key="order-17", attributes={"tenant": 1}),
