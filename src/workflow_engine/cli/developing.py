@@ -4,13 +4,15 @@ that is started again when the code changes, its state in a file."""
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+from types import FrameType
+from typing import TextIO
+from urllib.parse import urlsplit
 
 from workflow_engine.adapters.system import SystemClock
 from workflow_engine.authoring import Registry
@@ -18,122 +20,87 @@ from workflow_engine.cli.checking import live_runs
 from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
 from workflow_engine.cli.embedded.state import StackState
 from workflow_engine.cli.errors import InvalidOptionError, StackNotFoundError
+from workflow_engine.cli.keeping import StateKeeper
 from workflow_engine.cli.output import print_json, say
 from workflow_engine.cli.project import Project
+from workflow_engine.cli.restarting import CodeWatch, FunctionProcess
 from workflow_engine.cli.target import DEV_FILE, running_dev
 from workflow_engine.model.commands import TransitionRun
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
 
-STATE_FILE = "state.json"
+STATE_FILE, LOCK_FILE = "state.json", "dev.lock"
 LOOK_EVERY = timedelta(milliseconds=500)
-# Saving reads everything: not with every request, but not too seldom for a machine that crashes.
-SAVE_EVERY = timedelta(seconds=5)
-# A stage that is under way is let finish; Lambda would give it no longer either.
-STOP_WITHIN = timedelta(minutes=15)
 
 
-class FunctionProcess:
-    """The process that runs the functions of *project* against the stack of *variables*."""
+class Stop:
+    """What the user wants: SIGTERM or SIGINT once is to stop, again not to wait for the job in hand."""
 
-    def __init__(self, project: Project, variables: Mapping[str, str]) -> None:
-        self._project, self._variables = project, variables
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self) -> None:
+        # No events: their lock may be held by the very code that a signal interrupts.
+        self.asked = self.hurry = False
 
-    def start(self) -> None:
-        """Start it."""
-        overrides = [f"{name}={value}" for name, value in self._project.overrides.items()]
-        module = "workflow_engine.cli.embedded.function_process"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(self._project.template_path), *overrides],
-            env={**os.environ, **self._variables},
-            stdin=subprocess.PIPE,
-            # Ctrl-C in the terminal is for us: we stop it when its job is done.
-            start_new_session=True,
-        )
-
-    def stop(self) -> None:
-        """Let it finish the job in hand, and end."""
-        if self._process is None:
-            return
-        self._process.terminate()
+    @contextmanager
+    def by_signals(self) -> Iterator["Stop"]:
+        """Listen to both signals until the end of the block."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._process.wait(STOP_WITHIN.total_seconds())
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it ended by itself: its code cannot be imported, for instance."""
-        return self._process is not None and self._process.poll() is not None
-
-
-class CodeWatch:
-    """Tells when the code below *folder*, or the template, was changed."""
-
-    def __init__(self, *paths: Path) -> None:
-        self._paths = paths
-        self._seen = self._state()
-
-    def has_changed(self) -> bool:
-        """Whether anything is different from the last look."""
-        now = self._state()
-        changed, self._seen = now != self._seen, now
-        return changed
-
-    def _state(self) -> dict[Path, int]:
-        files = (file for path in self._paths for file in (path.rglob("*.py") if path.is_dir() else [path]))
-        return {file: modified for file in files if (modified := _modified(file)) is not None}
-
-
-def _modified(file: Path) -> int | None:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:  # it was removed between the listing and the look
-        return None
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            self.hurry = True
+        elif number == signal.SIGINT:
+            # Not print: a signal may come in the middle of another one.
+            os.write(2, b"stopping, when the job in hand is done; Ctrl-C again does not wait for it\n")
+        self.asked = True
 
 
 def develop(project: Project, *, host: str, port: int, fresh: bool, as_json: bool) -> None:
     """Keep a stack until SIGTERM or SIGINT.
 
     Raises:
-        InvalidOptionError: one is kept already.
+        InvalidOptionError: one is kept already, or nothing can be written or listened to where it should be.
+        TemplateError: the template, or the state that was saved, cannot be read.
+        StateNotSavedError: the last save failed.
     """
-    if (other := running_dev(project)) is not None:
-        raise InvalidOptionError(option="dev", problem=f"runs already, at {other['AWS_ENDPOINT_URL']}")
     state_path = project.state_folder / STATE_FILE
-    if fresh:
-        state_path.unlink(missing_ok=True)
     with ExitStack() as entered:
-        stop = entered.enter_context(_stopped_by_signals())
+        entered.enter_context(_alone_with(project))
+        stop = entered.enter_context(Stop().by_signals())
         aws = entered.enter_context(
             EmbeddedAws(project.template_path, overrides=project.overrides, host=host, port=port)
         )
         state = StackState(aws.template, state_path)
+        if fresh:
+            _forget(state_path)
         loaded = state.load()
         if loaded:
             _wake_runs()
-        functions = FunctionProcess(project, aws.variables)
+        functions = FunctionProcess(project, aws.variables, lambda: stop.hurry)
+        keeper = StateKeeper(state, lambda: aws.changes, SystemClock())
+        entered.callback(_end, functions, keeper)
         functions.start()
         entered.enter_context(_found_by_others(project, aws.variables))
         _greet(aws, loaded=loaded, as_json=as_json)
-        try:
-            _keep(aws, state, functions, CodeWatch(aws.template.code_folder(), project.template_path), stop)
-        finally:
-            functions.stop()
-            state.save(with_messages=True)
+        _keep(functions, keeper, CodeWatch(aws.template.code_folder(), project.template_path), stop)
+    print(f"stopped; {_relative(state_path)} has all of it for the next `workflow-engine dev`", file=sys.stderr)
 
 
-def _keep(
-    aws: EmbeddedAws, state: StackState, functions: FunctionProcess, code: CodeWatch, stop: threading.Event
-) -> None:
-    clock = SystemClock()
-    saved_changes, saved_at, reported = aws.changes, clock.now(), False
-    while not stop.wait(LOOK_EVERY.total_seconds()):
+def _end(functions: FunctionProcess, keeper: StateKeeper) -> None:
+    try:
+        functions.stop()
+    finally:
+        keeper.save_last()
+
+
+def _keep(functions: FunctionProcess, keeper: StateKeeper, code: CodeWatch, stop: Stop) -> None:
+    never, reported = threading.Event(), False
+    while not stop.asked:
+        never.wait(LOOK_EVERY.total_seconds())
         if code.has_changed():
             print("code changed: the functions start again", file=sys.stderr, flush=True)
             functions.stop()
@@ -142,13 +109,7 @@ def _keep(
         elif functions.has_ended and not reported:
             print("the functions ended; they start again when the code changes", file=sys.stderr, flush=True)
             reported = True
-        if aws.changes != saved_changes and _is_time(saved_at, clock.now()):
-            saved_changes, saved_at = aws.changes, clock.now()
-            state.save()
-
-
-def _is_time(saved_at: datetime, now: datetime) -> bool:
-    return now >= saved_at + SAVE_EVERY
+        keeper.save_if_due()
 
 
 def _wake_runs() -> None:
@@ -159,28 +120,69 @@ def _wake_runs() -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+def _alone_with(project: Project) -> Iterator[None]:
+    """Keep others from keeping a stack of *project*, too, until the end of the block.
+
+    Raises:
+        InvalidOptionError: somebody does, or nothing can be written beside the template.
+    """
+    folder = project.state_folder
     try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        problem = f"cannot keep its state in {folder}: {error.strerror or error}"
+        raise InvalidOptionError(option="dev", problem=problem) from error
+    with lock:
+        locked = _lock(lock)
+        other = None if locked else running_dev(project)
+        if locked is False or other is not None:
+            where = (other or {}).get("AWS_ENDPOINT_URL", "an address that it is just taking or leaving")
+            raise InvalidOptionError(option="dev", problem=f"runs already, at {where}")
+        yield
+
+
+def _lock(file: TextIO) -> bool | None:
+    """Whether *file* is ours alone until it is closed or the process ends; ``None`` without locks here."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have none
+        return None
+    return True
+
+
+def _forget(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidOptionError(option="--fresh", problem=f"{path}: {error.strerror or error}") from error
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @contextmanager
 def _found_by_others(project: Project, variables: Mapping[str, str]) -> Iterator[None]:
     """Leave a file by which other commands find the stack, as long as it runs."""
     path = project.state_folder / DEV_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(dict(variables), indent=2))
-    unfinished.replace(path)
+    try:
+        unfinished.write_text(json.dumps(dict(variables), indent=2))
+        unfinished.replace(path)
+    except OSError as error:
+        raise InvalidOptionError(option="dev", problem=f"cannot write {path}: {error.strerror or error}") from error
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _greet(aws: EmbeddedAws, *, loaded: bool, as_json: bool) -> None:
@@ -203,6 +205,11 @@ def variables_of_dev(project: Project, host: str | None) -> dict[str, str]:
     variables = running_dev(project)
     if variables is None:
         raise StackNotFoundError(problem="no local stack is running", advice="start `workflow-engine dev`")
-    if host is None:
-        return variables
-    return {name: value.replace("//127.0.0.1:", f"//{host}:") for name, value in variables.items()}
+    return variables if host is None else variables_at(host, variables)
+
+
+def variables_at(host: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """*variables* of the stack that is kept, as whoever reaches it by the name *host* needs them."""
+    bound = urlsplit(variables["AWS_ENDPOINT_URL"])
+    reached = f"//{f'[{host}]' if ':' in host else host}:{bound.port}"
+    return {name: value.replace(f"//{bound.netloc}", reached) for name, value in variables.items()}

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from workflow_engine.errors import AwsRequestError, SettingsError, TransientError, WorkflowEngineError
 
 COMPLETED, RUN_FAILED, BAD_USAGE, AWS_NOT_REACHABLE = 0, 1, 2, 3
+# What a message quotes of a text that may be as long as the command line allows.
+MAX_QUOTED = 100
 # 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
 
@@ -44,6 +46,14 @@ class StackNotFoundError(WorkflowEngineError):
         self.problem, self.advice = problem, advice
 
 
+class StateNotSavedError(WorkflowEngineError):
+    """The state of the local stack cannot be written; what was saved before is still there."""
+
+    def __init__(self, *, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; what was saved before is still there")
+        self.path, self.problem = path, problem
+
+
 NOT_REACHABLE = (TransientError, AwsRequestError, StackNotFoundError)
 
 
@@ -55,6 +65,11 @@ def exit_code_of(error: WorkflowEngineError) -> int:
 def one_line(text: str) -> str:
     """*text* without line breaks."""
     return " ".join(text.split())
+
+
+def shortened(text: str, most: int = MAX_QUOTED) -> str:
+    """*text* in quotes, on one line whatever is in it, and no longer than a message takes."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}… ({len(text)} characters)"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -71,9 +86,11 @@ __all__ = [
     "InvalidOptionError",
     "SettingsError",
     "StackNotFoundError",
+    "StateNotSavedError",
     "TemplateError",
     "UnreadableInputError",
     "exit_code_of",
     "listed",
     "one_line",
+    "shortened",
 ]

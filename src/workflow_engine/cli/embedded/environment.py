@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from workflow_engine.cli.embedded.template import Place
 
@@ -18,8 +19,8 @@ def local_environment(place: Place, current: Mapping[str, str]) -> dict[str, str
 
     A DynamoDB of the user's own (``AWS_ENDPOINT_URL_DYNAMODB``) stays.
     """
-    hosts = [current.get("NO_PROXY") or current.get("no_proxy") or "", "127.0.0.1", "localhost"]
-    without_proxy = ",".join(filter(None, hosts))
+    hosts = [current.get("NO_PROXY") or current.get("no_proxy") or "", "127.0.0.1", "localhost", _host(place)]
+    without_proxy = ",".join(dict.fromkeys(filter(None, hosts)))
     kept = {DYNAMODB_ENDPOINT: current[DYNAMODB_ENDPOINT]} if DYNAMODB_ENDPOINT in current else {}
     return kept | {
         "AWS_ACCESS_KEY_ID": "local",
@@ -35,6 +36,11 @@ def local_environment(place: Place, current: Mapping[str, str]) -> dict[str, str
         "POWERTOOLS_TRACE_DISABLED": "true",
         **dict.fromkeys(_NO_PROXY, without_proxy),
     }
+
+
+def _host(place: Place) -> str:
+    """The host of *place* as the SDK compares it: without its port, an IPv6 address in its brackets."""
+    return urlsplit(place.endpoint).netloc.rpartition(":")[0]
 
 
 @contextmanager

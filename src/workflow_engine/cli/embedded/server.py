@@ -5,15 +5,19 @@ an update was lost. Behind a lock its transactions are as atomic as DynamoDB's. 
 would hold that lock for up to 20 s, so it is cut into short ones that wait outside of it.
 """
 
+import errno
 import io
 import json
 import logging
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from workflow_engine.cli.errors import InvalidOptionError, shortened
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 POLL_EVERY = timedelta(milliseconds=50)
 SHUTDOWN_HEARD_WITHIN_SECONDS = 0.05
+BACKLOG = 128
+_LOOPBACK_OF = {"0.0.0.0": LOOPBACK, "::": "::1"}
 _RECEIVE = "AmazonSQS.ReceiveMessage"
 # Reads by which nothing of the state to be saved changes: by the operation of X-Amz-Target.
 _READS = ("Get", "BatchGet", "Query", "Scan", "List", "Describe", "ReceiveMessage")
@@ -86,7 +92,10 @@ class MotoServer:
         """Where it listens; on all addresses it is named by the loopback one."""
         if self._server is None:
             raise RuntimeError("the server is not running")
-        return f"http://{LOOPBACK}:{self._server.server_port}"
+        # By its number: the SDK puts the name of a bucket before the name of a host.
+        address = str(self._server.server_address[0])
+        host = _LOOPBACK_OF.get(address, address)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     @property
     def changes(self) -> int:
@@ -108,7 +117,15 @@ class MotoServer:
         moto_api_backend.reset()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._application = SerialApplication(DomainDispatcherApplication(create_backend_app))
-        self._server = make_server(self._host, self._port, self._application, threaded=True, request_handler=KeepAlive)
+        with _listening(self._host, self._port) as listener:
+            self._server = make_server(
+                self._host,
+                self._port,
+                self._application,
+                threaded=True,
+                request_handler=KeepAlive,
+                fd=listener.fileno(),
+            )
         threading.Thread(
             target=self._server.serve_forever, args=(SHUTDOWN_HEARD_WITHIN_SECONDS,), name="embedded-aws", daemon=True
         ).start()
@@ -121,6 +138,23 @@ class MotoServer:
             self._application.closing.set()
             self._server.shutdown()
             self._server.server_close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens. The server itself would end the process where it cannot.
+
+    Raises:
+        InvalidOptionError: there is no such host here, or somebody else has the port.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        problem = f"cannot listen on {host!r}, port {port}: {error.strerror or error}"
+        raise InvalidOptionError(option="--port" if taken else "--host", problem=problem) from error
+    except (UnicodeError, ValueError) as error:
+        raise InvalidOptionError(option="--host", problem=f"{shortened(host)} is no host") from error
 
 
 def _may_change(environ: "WSGIEnvironment") -> bool:
