@@ -14,7 +14,17 @@ from typing import Any
 from workflow_engine.adapters.memory import persistence as memory
 from workflow_engine.adapters.memory.persistence import MemoryPersistence
 from workflow_engine.hosts.serverless import ServerlessHost
-from workflow_engine.kernel import advance, claiming, committing, endings, payloads, records, telling, transitions
+from workflow_engine.kernel import (
+    advance,
+    claiming,
+    committing,
+    endings,
+    keeping,
+    payloads,
+    records,
+    telling,
+    transitions,
+)
 from workflow_engine.kernel.handlers import create_run
 from workflow_engine.model import commits, runs
 from workflow_engine.model.commits import Exclusive
@@ -85,14 +95,14 @@ def _differs(scenario: Scenario, seed: int, bug: str) -> Violation | None:
 
 
 def _publish_before_commit(original: Any) -> Any:
-    def commit_ending(self: Any, attempt: Any, lease: Any, data: Any, told: Any, invocation: Any) -> Any:
+    def keep(self: Any, attempt: Any, lease: Any, data: Any, told: Any, invocation: Any) -> Any:
         if claiming.holds(data.head, lease):
             commit = endings.decide_ending(attempt, lease, data, told, invocation)
             if isinstance(commit, Exclusive):
                 self.teller.tell_events(commit.after, told)
         return original(self, attempt, lease, data, told, invocation)
 
-    return commit_ending
+    return keep
 
 
 def _any_siblings_lease(original: Any) -> Any:
@@ -210,13 +220,13 @@ def _never_join_later(_original: Any) -> Any:
 
 
 BUGS: Mapping[str, tuple[Patch, ...]] = {
-    "publish before commit": (Patch(advance.Advancer, "_commit_ending", _publish_before_commit),),
+    "publish before commit": (Patch(keeping.Keeper, "keep", _publish_before_commit),),
     "drop the epoch from a condition (alone)": (
-        Patch(advance, "holds", _any_lease),
+        Patch(keeping, "holds", _any_lease),
         Patch(claiming, "holds", _any_lease),
     ),
     "drop the epoch from a condition (siblings)": (
-        Patch(advance, "holds", _any_siblings_lease),
+        Patch(keeping, "holds", _any_siblings_lease),
         Patch(commits, "_changed", _any_epoch),
     ),
     "clear the head without a condition": (Patch(MemoryPersistence, "_decided", _unconditional_clear),),

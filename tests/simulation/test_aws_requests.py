@@ -114,7 +114,7 @@ class Stack:
             clock=self.clock,
             registry=Registry([fan, big]),
             ids=ids,
-            settings=KernelSettings(due_shards=SHARDS, published=published_types(["*"])),
+            settings=KernelSettings(due_shards=SHARDS, published=published_types(["*"]), pause=self.clock.advance),
         )
         self.host = ServerlessHost(self.kernel, self.jobs, "test")
         for client in clients.values():

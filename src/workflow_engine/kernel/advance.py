@@ -4,7 +4,10 @@ One stage after another is chained in the same invocation while time allows; a r
 whose stage has moved on, and the tick, come in through ``wake``.
 """
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -18,20 +21,22 @@ from workflow_engine.errors import (
 )
 from workflow_engine.kernel import agenda, transitions
 from workflow_engine.kernel.archiving import Archiver
-from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed, perform
+from workflow_engine.kernel.attempts import Attempt, Failed, failed, perform
 from workflow_engine.kernel.claiming import holds
 from workflow_engine.kernel.committing import commit_decided
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.endings import (
     concluded,
-    decide_ending,
     next_lease_end,
     outcome_of,
+    postponed,
     result_of,
 )
+from workflow_engine.kernel.failures import message_of
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.keeping import Keeper
 from workflow_engine.kernel.leases import HeldLeases
-from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
@@ -46,6 +51,9 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 
+_log = logging.getLogger(__name__)
+# How long a step waits for an answer where a later one would do as well.
+A_MOMENT = timedelta(seconds=15)
 _ENDS = {Status.COMPLETED: "RunsCompleted", Status.FAILED: "RunsFailed"}
 
 
@@ -56,10 +64,10 @@ class Advancer:
     persistence: Persistence
     blobs: BlobStore
     teller: Teller
-    recorder: Recorder
     definitions: Definitions
     held: HeldLeases
     observer: Observer
+    keeper: Keeper
     archiver: Archiver | None = None
 
     def work(
@@ -75,11 +83,14 @@ class Advancer:
         while True:
             with self.held.holding(head.run_id, lease):
                 attempt = self._perform(lease, data, invocation)
-                attempt = self._store(attempt, lease, data)
-                head, ours = self._commit_ending(attempt, lease, data, told, invocation)
-            result = result_of(attempt, head, lease, ours=ours)
-            if not ours:
+                before = data.head
+                kept = self.keeper.keep(attempt, lease, data, told, invocation)
+            head = kept.head
+            result = result_of(kept.attempt, head, lease, ours=kept.ours)
+            if not kept.ours:
+                self.observer.happened("Ghosts")
                 return result
+            self._committed(before, head, invocation)
             head, told = self._after(head, lease, definition, told, invocation)
             following = _chained(head, definition, invocation)
             if following is None:
@@ -123,17 +134,32 @@ class Advancer:
         except (WorkflowNotFoundError, DefinitionChangedError):
             return None
 
-    def fail_run(self, head: Head, error: WorkflowEngineError, invocation: Invocation) -> Head:
+    def give_back(self, head: Head, lease: Lease, invocation: Invocation) -> None:
+        """Give a lease back under which nothing was begun: no attempt, and no lost lease."""
+
+        def decide(now: Head) -> Exclusive | Shared | None:
+            if not holds(now, lease):
+                return None
+            moment = invocation.moment()
+            entry = postponed(lease, now, moment.at, lease.entry.taken)
+            return transitions.hold(now, lease, entry, moment, told=Told())
+
+        commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
+
+    def fail_run(
+        self, head: Head, error: WorkflowEngineError, invocation: Invocation, patience: Patience | None = None
+    ) -> Head:
         """End a run that cannot go on, whatever its stages do, and tell it."""
-        failure = transitions.failure_of(None, ErrorInfo(error.code, str(error)[:1000], error.retryable))
+        failure = transitions.failure_of(None, ErrorInfo(error.code, message_of(error), error.retryable))
 
         def decide(now: Head) -> Exclusive | None:
             # What was wrong with the run before a rerun says nothing of the rerun.
             if now.status.is_terminal or newest_base(now) != newest_base(head):
                 return None
-            return transitions.fail_run(now, failure, invocation.moment(), told=Told())
+            known = self.teller.spill(now, Told())
+            return transitions.fail_run(now, failure, invocation.moment(), told=known)
 
-        after, ours = commit_decided(self.persistence, head, decide)
+        after, ours = commit_decided(self.persistence, head, decide, patience)
         if ours:
             self._observe_end(after)
         if after.status.is_terminal:
@@ -180,72 +206,39 @@ class Advancer:
         self.observer.stage_ended(head.workflow_id, stage.id, outcome_of(attempt), seconds)
         return attempt
 
-    def _store(self, attempt: Attempt, lease: Lease, data: RunData) -> Attempt:
-        try:
-            return self.recorder.store(attempt, lease, data)
-        except TransientError as error:
-            return replace(attempt, ending=Postponed(error), journal=None)
-
     def _lost(self, lease: Lease, stage: StageDefinition, data: RunData) -> Failed:
         """The budget of killed processes is used up; the stage's own last error, if it has one, is
         what the user must see."""
         ending = failed(LeaseLostError(stage_id=stage.id, lost=lease.entry.lost), stage)
-        errors = [
-            record.error
-            for record in self.persistence.list_records(data.head.run_id)
-            if record.key.stage_id == stage.id and record.error is not None
-        ]
+        try:
+            records = self.persistence.list_records(data.head.run_id)
+        except WorkflowEngineError:
+            return ending
+        errors = [record.error for record in records if record.key.stage_id == stage.id and record.error is not None]
         if not errors:
             return ending
         last = errors[-1]
         message = f"{last.message} (then {ending.error.message})"
         return Failed(replace(last, message=message, retryable=False), retryable=False)
 
-    def _commit_ending(
-        self,
-        attempt: Attempt,
-        lease: Lease,
-        data: RunData,
-        told: Told,
-        invocation: Invocation,
-    ) -> tuple[Head, bool]:
-        """Commit what came of *lease*, as long as it is ours: others may keep signals meanwhile."""
-
-        def decide(head: Head) -> Exclusive | Shared | None:
-            if not holds(head, lease):
-                return None
-            data.head = head
-            known = self.teller.spill(head, told)
-            commit = decide_ending(attempt, lease, data, known, invocation)
-            return self._adopting(commit, data.definition) if isinstance(commit, Exclusive) else commit
-
-        before = data.head
-        head, ours = commit_decided(self.persistence, before, decide)
-        if ours:
-            self._forget_spilled(before, head)
-            self._observe_end(head)
-        else:
-            self.observer.happened("Ghosts")
-        return head, ours
-
-    def _adopting(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
-        """A run that enters its next group under a compatible definition goes on as a run of that
-        definition: compared with the old one, the group it has just entered might not be there."""
-        entered = commit.before is not None and commit.after.group > commit.before.group
-        if not entered or commit.after.fingerprint == definition.fingerprint:
-            return commit
-        self.definitions.keep(definition)
-        return replace(commit, after=replace(commit.after, fingerprint=definition.fingerprint))
+    def _committed(self, before: Head, after: Head, invocation: Invocation) -> None:
+        """A commit of ours has let events leave the head, and may have ended the run."""
+        self._forget_spilled(before, after, invocation)
+        self._observe_end(after)
 
     def _observe_end(self, head: Head) -> None:
         fact = _ENDS.get(head.status)
         if fact is not None:
             self.observer.happened(fact)
 
-    def _forget_spilled(self, before: Head, after: Head) -> None:
-        if before.spilled and after.told > before.told:
-            last = min(after.told, before.told + before.spilled)
-            self.persistence.delete_spilled(before.run_id, range(before.told + 1, last + 1))
+    def _forget_spilled(self, before: Head, after: Head, invocation: Invocation) -> None:
+        if not before.spilled or after.told <= before.told:
+            return
+        last = min(after.told, before.told + before.spilled)
+        told = range(before.told + 1, last + 1)
+        # They expire. Our commit may have taken the next lease, which must not be lost for them.
+        with suppress(TransientError):
+            invocation.patience(A_MOMENT).answered(lambda: self.persistence.delete_spilled(before.run_id, told))
 
     def _after(
         self,
@@ -264,8 +257,16 @@ class Advancer:
             if _chained(head, definition, invocation) is None:
                 jobs = agenda.sendable(head, invocation.clock.now())
                 return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
-            return head, self.teller.tell_events(head, told)
+            return head, self._told_in_passing(head, told)
         return head, self._after_wait(head, lease, definition, told, invocation)
+
+    def _told_in_passing(self, head: Head, told: Told) -> Told:
+        """Tell what can be told now, while the next lease is held: that must not be lost to it."""
+        try:
+            return self.teller.tell_events(head, told)
+        except Exception as error:
+            _log.warning("events of run %s are told later: %r", head.run_id, error)
+            return told
 
     def _after_wait(
         self,
@@ -324,12 +325,13 @@ class Advancer:
             known = self.teller.spill(now, told)
             moment = invocation.moment()
             commit = transitions.join(now, definition.plan, moment, told=known, next_until=until)
-            return self._adopting(commit, definition)
+            return self.definitions.adopted(commit, definition)
 
-        after, ours = commit_decided(self.persistence, head, decide)
+        # The lease that it takes would be lost for long with the answer.
+        patience = invocation.patience() if goes_on else None
+        after, ours = commit_decided(self.persistence, head, decide, patience)
         if ours:
-            self._forget_spilled(head, after)
-            self._observe_end(after)
+            self._committed(head, after, invocation)
         return after
 
     def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:
@@ -345,7 +347,7 @@ class Advancer:
 
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:
-            self._forget_spilled(head, after)
+            self._forget_spilled(head, after, invocation)
 
     def _archived(self, commit: Exclusive) -> bool:
         """Whether *commit* may happen: one with which a finished run leaves the due index is

@@ -4,13 +4,12 @@ The function runs outside any write. Whatever it raises or returns becomes a val
 it reaches the dispatch as an exception, but for what says that the process must go.
 """
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from workflow_engine.authoring.context import StageContext
@@ -22,24 +21,22 @@ from workflow_engine.errors import (
     InvalidInputError,
     InvalidOutputError,
     InvocationOverError,
+    StaleRunError,
     TransientError,
     WaitExpiredError,
 )
 from workflow_engine.kernel.agenda import signal_for
 from workflow_engine.kernel.claiming import reserve
-from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.failures import error_info
+from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.storage import AttemptStorage
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.json_values import to_json
-from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.problems import problems_of
 from workflow_engine.model.runs import StageKey
-
-# What the record, the commit and the telling after a stage may take.
-COMMIT_MARGIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Failed:
 class Postponed:
     """The stage could not be begun, or what it needs could not be read or stored just now: no attempt."""
 
-    error: TransientError | InvocationOverError
+    error: TransientError | StaleRunError | InvocationOverError
 
 
 Ending: TypeAlias = Completed | Suspends | StillWaits | Awaits | Unfit | Failed | Postponed
@@ -144,10 +141,10 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
     call = _Call(lease, stage, data, invocation, signal_for(data.head, lease.entry))
     started_at = invocation.clock.now()
     try:
-        if invocation.is_over:
-            # Begun now, it would be stopped at once, as if it had taken too long.
-            raise InvocationOverError(stage_id=stage.id)
+        call.check_time()
         function, is_async = call.prepare()
+        # Reading may have taken long, or the process may have been stopped meanwhile.
+        call.check_time()
         run_stage = invocation.settings.run_stage
         returned = run_stage(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
         ending = _ending(returned, stage)
@@ -173,12 +170,9 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
 
 
 def failed(error: BaseException, stage: StageDefinition) -> Failed:
-    """What is kept of *error*: cut to size, with the end of its traceback."""
+    """What is kept of *error*: cleaned and cut to size, with the end of its traceback."""
     retryable = stage.retry.retries(error)
-    lines = traceback.format_exception(error)
-    trace = _tail("".join(lines), MAX_TRACE_BYTES)
-    message = _head(_text(error), MAX_ERROR_MESSAGE_BYTES)
-    return Failed(ErrorInfo(type(error).__name__, message, retryable, trace), retryable)
+    return Failed(error_info(error, retryable=retryable), retryable)
 
 
 class _UnfitSignalError(Exception):
@@ -204,6 +198,15 @@ class _Call:
         """The stage's own, or what is left of the invocation, but for what its commit takes."""
         left = self.invocation.remaining() - COMMIT_MARGIN
         return max(min(self.stage.timeout, left), timedelta(milliseconds=100))
+
+    def check_time(self) -> None:
+        """Begun without any time, it would be stopped at once, as if it had taken too long.
+
+        Raises:
+            InvocationOverError: there was time when the invocation began, and it is over.
+        """
+        if self.invocation.is_over:
+            raise InvocationOverError(stage_id=self.stage.id)
 
     def prepare(self) -> tuple[Callable[[], Any], bool]:
         """The call, and whether it must be awaited."""
@@ -297,23 +300,3 @@ def _ending(returned: object, stage: StageDefinition) -> Ending:
             raise InvalidOutputError(stage_id=stage.id, problems=["it has no on_signal"])
         return Awaits(returned.name, returned.timeout)
     return Completed(stage.dump_output(returned)[0])
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, ValidationError):
-        # pydantic's own text quotes the values that it found, and this one is published in events.
-        return "; ".join(problems_of(error))
-    try:
-        return str(error)
-    except Exception:
-        return "(its message cannot be shown)"
-
-
-def _head(text: str, limit: int) -> str:
-    raw = text.encode(errors="replace")
-    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "..."
-
-
-def _tail(text: str, limit: int) -> str:
-    raw = text.encode(errors="replace")
-    return raw[-limit:].decode(errors="ignore")

@@ -1,5 +1,7 @@
 """Takes leases: one write, with no read before it."""
 
+from datetime import timedelta
+
 from workflow_engine.kernel import transitions
 from workflow_engine.kernel.agenda import Wake, free_signal
 from workflow_engine.kernel.committing import commit_once
@@ -20,6 +22,9 @@ from workflow_engine.model.runs import EntryState, Head, PendingEvent
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 
+# No work is lost yet: what lasts longer is an outage, and the message comes again.
+CLAIM_PATIENCE = timedelta(seconds=15)
+
 
 def take(
     persistence: Persistence,
@@ -31,16 +36,18 @@ def take(
 ) -> tuple[Head | None, Lease | None]:
     """Claim a stage as *wake* says; answers the head, and the lease if it is ours."""
     moment = invocation.moment()
+    # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
+    patience = invocation.patience(CLAIM_PATIENCE)
     change = _change(wake, moment, invocation)
     events = _events(stage_id, wake, moment)
     if _starts_the_run(wake, group, moment):
         started = PendingEvent("workflow:started", moment.at)
         first = ClaimFirst(wake.ordinal, wake.epoch, change.until, moment.by, required_status=Status.PENDING)
-        outcome = commit_once(persistence, transitions.claim(run_id, group, first, [started, *events]))
+        outcome = commit_once(persistence, transitions.claim(run_id, group, first, [started, *events]), patience)
         head = outcome.head
         if isinstance(outcome, Committed) or head is None or head.status is Status.PENDING:
             return head, _lease(head, group, stage_id, wake, isinstance(outcome, Committed))
-    outcome = commit_once(persistence, transitions.claim(run_id, group, change, events))
+    outcome = commit_once(persistence, transitions.claim(run_id, group, change, events), patience)
     return outcome.head, _lease(outcome.head, group, stage_id, wake, isinstance(outcome, Committed))
 
 

@@ -6,9 +6,11 @@ head that was just read.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from workflow_engine.errors import StaleRunError
+from workflow_engine.errors import StaleRunError, TransientError
+from workflow_engine.kernel.patience import Patience
 from workflow_engine.model.commits import (
     Cancel,
     ClaimDue,
@@ -26,8 +28,10 @@ from workflow_engine.model.commits import (
 from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.ports.persistence import Persistence
 
+# Of a caller without patience, and without a pause between them.
 MAX_TRIES = 20
-Decide: TypeAlias = Callable[[Head], Exclusive | Shared | None]
+Commit: TypeAlias = Exclusive | Shared
+Decide: TypeAlias = Callable[[Head], Commit | None]
 
 
 def is_ours(commit: Exclusive | Shared, head: Head) -> bool:
@@ -62,29 +66,90 @@ def _holds_lease_of(commit: Exclusive, head: Head) -> bool:
     return entry.state is EntryState.LEASED and entry.by == after.by
 
 
-def commit_once(persistence: Persistence, commit: Exclusive | Shared) -> Committed | Refused:
-    """Commit; a refusal by our own earlier write counts as committed."""
-    outcome = persistence.commit(commit)
+def commit_once(
+    persistence: Persistence, commit: Exclusive | Shared, patience: Patience | None = None
+) -> Committed | Refused:
+    """Commit; a refusal by our own earlier write counts as committed. With *patience*, what got no
+    answer is sent again."""
+    outcome = patience.answered(lambda: persistence.commit(commit)) if patience else persistence.commit(commit)
     if isinstance(outcome, Committed) or outcome.head is None or outcome.replay is not None:
         return outcome
     return Committed(outcome.head) if is_ours(commit, outcome.head) else outcome
 
 
-def commit_decided(persistence: Persistence, head: Head, decide: Decide) -> tuple[Head, bool]:
-    """Decide and commit, again from the head that refused, until it is done or *decide* says that
-    there is nothing to do; answers the head and whether we wrote it.
+@dataclass(slots=True)
+class Committing:
+    """Decides and commits until it is done, or *decide* says that there is nothing to do.
 
-    Raises:
-        StaleRunError: the run changed under each of many tries.
+    *unanswered* are the commits of which nobody knows whether they happened: a head that refuses a
+    later one tells. Without *patience*, the first that is not answered is the last.
     """
-    for _ in range(MAX_TRIES):
+
+    persistence: Persistence
+    patience: Patience | None = None
+    unanswered: list[Commit] = field(default_factory=list)
+    _refusals: int = 0
+
+    def commit(self, head: Head, decide: Decide) -> tuple[Head, Commit | None]:
+        """Commit what *decide* says of *head*, and again of the head that refuses; answers the head
+        as it is then, and which commit of ours made it so.
+
+        Raises:
+            TransientError: there was no answer, for as long as there was time.
+            StaleRunError: the run changed under each of many tries.
+        """
+        while True:
+            try:
+                found, commit, done = self._tried(head, decide)
+            except StaleRunError:
+                if self.patience is None:
+                    raise
+                found, commit, done = head, None, False
+            except TransientError:
+                if self.patience is None or not self.patience.after_silence():
+                    raise
+                continue
+            if done:
+                return found, commit
+            head = found
+            self._check_refusals(head)
+
+    def _tried(self, head: Head, decide: Decide) -> tuple[Head, Commit | None, bool]:
+        """One try: the head then, the commit of ours that made it so, and whether that is all."""
         commit = decide(head)
         if commit is None:
-            return head, False
-        outcome = commit_once(persistence, commit)
+            return head, None, True
+        outcome = self._sent(commit)
         if isinstance(outcome, Committed):
-            return outcome.head, True
+            return outcome.head, commit, True
         if outcome.head is None:
-            return head, False
-        head = outcome.head
-    raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+            return head, None, True
+        found = outcome.head
+        ours = next((one for one in (*self.unanswered, commit) if is_ours(one, found)), None)
+        return found, ours, ours is not None
+
+    def _sent(self, commit: Commit) -> Committed | Refused:
+        try:
+            return self.persistence.commit(commit)
+        except TransientError:
+            self.unanswered.append(commit)
+            raise
+
+    def _check_refusals(self, head: Head) -> None:
+        """After one refusal more: pause, or raise if that was enough."""
+        self._refusals += 1
+        again = self._refusals < MAX_TRIES if self.patience is None else self.patience.after_refusal()
+        if not again:
+            raise StaleRunError(run_id=head.run_id, tries=self._refusals)
+
+
+def commit_decided(
+    persistence: Persistence, head: Head, decide: Decide, patience: Patience | None = None
+) -> tuple[Head, bool]:
+    """Decide and commit as ``Committing`` does; answers the head and whether we wrote it.
+
+    Raises:
+        TransientError, StaleRunError: as there.
+    """
+    head, commit = Committing(persistence, patience).commit(head, decide)
+    return head, commit is not None

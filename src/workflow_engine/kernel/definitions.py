@@ -1,7 +1,7 @@
 """Which definition a run goes on with, after deploys that may have changed it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow_engine.authoring.compatibility import differences
@@ -9,6 +9,7 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.structure import MODELS
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import DefinitionChangedError
+from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.runs import Head
 from workflow_engine.ports.persistence import Persistence
 
@@ -49,6 +50,15 @@ class Definitions:
         if found:
             raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
         return definition
+
+    def adopted(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
+        """*commit*, for a run that enters its next group under a compatible *definition*, and goes on
+        as a run of that: compared with the old one, the group it has just entered might not be there."""
+        entered = commit.before is not None and commit.after.group > commit.before.group
+        if not entered or commit.after.fingerprint == definition.fingerprint:
+            return commit
+        self.keep(definition)
+        return replace(commit, after=replace(commit.after, fingerprint=definition.fingerprint))
 
     def closest(self, head: Head) -> WorkflowDefinition:
         """The definition that a run was started with; else the one of the same version, else the

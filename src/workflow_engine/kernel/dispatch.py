@@ -27,7 +27,8 @@ from workflow_engine.kernel.handlers.replay_dead_letters import replay_dead_lett
 from workflow_engine.kernel.handlers.rerun_from import rerun_from
 from workflow_engine.kernel.handlers.signal_run import signal_run
 from workflow_engine.kernel.handlers.transition_run import transition_run
-from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
+from workflow_engine.kernel.keeping import Keeper
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
 from workflow_engine.kernel.records import Recorder
@@ -109,9 +110,10 @@ class Kernel:
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
         self.definitions = Definitions(registry, persistence)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
+        keeper = Keeper(persistence, self.teller, recorder, self.definitions)
         archiver = Archiver(persistence, blob_store, self.definitions) if self.settings.archive else None
         self.advancer = Advancer(
-            persistence, blob_store, self.teller, recorder, self.definitions, self.held, self.observer, archiver
+            persistence, blob_store, self.teller, self.definitions, self.held, self.observer, keeper, archiver
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry)
@@ -229,7 +231,7 @@ class Kernel:
         until = deadline or now + self.settings.invocation
         # A digest of the whole id, since only as a whole is it another than all others.
         name = digest("invocation", self.ids.new_id(), length=INVOCATION_ID_LENGTH)
-        return Invocation(name, until, self.clock, self.settings, lease, had_time=now < until)
+        return Invocation(name, until, self.clock, self.settings, lease, had_time=now + COMMIT_MARGIN < until)
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:

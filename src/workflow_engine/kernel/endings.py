@@ -11,7 +11,6 @@ from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import InvalidOutputError, WaitExpiredError
 from workflow_engine.kernel import transitions
 from workflow_engine.kernel.attempts import (
-    COMMIT_MARGIN,
     Attempt,
     Awaits,
     Completed,
@@ -22,11 +21,11 @@ from workflow_engine.kernel.attempts import (
     Unfit,
     failed,
 )
-from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.transitions import Lease, Moment, Told
 from workflow_engine.model.commits import Exclusive, Shared
-from workflow_engine.model.instants import whole
+from workflow_engine.model.instants import after, whole
 from workflow_engine.model.results import JobExecuted
 from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, WaitKind
 
@@ -143,31 +142,45 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
     epoch, limit = before.epoch, head.deadline
-    if isinstance(ending, Failed | Postponed):
-        pause = POSTPONE if isinstance(ending, Postponed) else _pause(lease, stage, head)
-        return Entry(
-            EntryState.WAITING,
-            epoch,
-            before.attempt + isinstance(ending, Failed),
-            until=min(at + pause, limit),
-            wait=WaitKind.RETRY,
-            suspended_epoch=before.suspended_epoch,
-            give_up_at=before.give_up_at,
-            signal=before.signal,
-            taken=attempt.signal if len(head.active) > 1 else None,
-        )
+    taken = attempt.signal if len(head.active) > 1 else None
+    if isinstance(ending, Postponed):
+        return postponed(lease, head, at, taken)
+    if isinstance(ending, Failed):
+        until = after(at, _pause(lease, stage, head), limit)
+        return _for_retry(before, before.attempt + 1, until, taken)
     if isinstance(ending, Awaits):
-        until = limit if ending.timeout is None else min(at + ending.timeout, limit)
+        until = limit if ending.timeout is None else after(at, ending.timeout, limit)
         return _for_signal(epoch, ending.name, until)
     if isinstance(ending, Unfit):
         return _for_signal(epoch, before.signal or "", before.give_up_at or limit)
     if isinstance(ending, Suspends):
-        give_up = None if ending.give_up_after is None else at + ending.give_up_after
-        return _for_check(epoch, epoch, at + ending.poll_every, give_up, limit)
+        give_up = None if ending.give_up_after is None else after(at, ending.give_up_after, limit)
+        return _for_check(epoch, epoch, after(at, ending.poll_every, limit), give_up, limit)
     every = attempt.kept.poll_every if attempt.kept else POSTPONE
     if isinstance(ending, StillWaits) and ending.next_check_in is not None:
         every = ending.next_check_in
-    return _for_check(epoch, before.suspended_epoch, at + every, before.give_up_at, limit)
+    return _for_check(epoch, before.suspended_epoch, after(at, every, limit), before.give_up_at, limit)
+
+
+def postponed(lease: Lease, head: Head, at: datetime, taken: str | None) -> Entry:
+    """The entry of a stage whose lease is given back without an attempt, and which keeps the signal
+    that it has *taken*."""
+    until = after(at, POSTPONE, head.deadline)
+    return _in_milliseconds(_for_retry(lease.entry, lease.entry.attempt, until, taken))
+
+
+def _for_retry(before: Entry, attempt: int, until: datetime, taken: str | None) -> Entry:
+    return Entry(
+        EntryState.WAITING,
+        before.epoch,
+        attempt,
+        until=until,
+        wait=WaitKind.RETRY,
+        suspended_epoch=before.suspended_epoch,
+        give_up_at=before.give_up_at,
+        signal=before.signal,
+        taken=taken,
+    )
 
 
 def _in_milliseconds(entry: Entry) -> Entry:

@@ -3,9 +3,15 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.transitions import Moment
 from workflow_engine.ports.clock import Clock
+
+# What the record, the commit and the telling after a stage may take.
+COMMIT_MARGIN = timedelta(seconds=2)
+# What giving a lease back at the end, or one last try, may take.
+LAST_TRY = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -13,7 +19,7 @@ class Invocation:
     """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
 
     It must end by *deadline*. A lease ends then, too, or after *lease* where the host renews it.
-    *had_time* says whether that was still to come when it began.
+    *had_time* says whether there was any time for a stage when it began.
     """
 
     id: str
@@ -38,8 +44,16 @@ class Invocation:
 
     @property
     def is_over(self) -> bool:
-        """Whether its time has run out since it began: its process was stopped for a while."""
-        return self.had_time and self.deadline <= self.clock.now()
+        """Whether its time has run out since it began: its process was stopped for a while, or what
+        it read took long."""
+        return self.had_time and self.remaining() <= COMMIT_MARGIN
+
+    def patience(self, most: timedelta | None = None) -> Patience:
+        """To try again what got no answer or was refused: until a moment before the invocation, and
+        with it a lease, ends, or for *most*."""
+        left = max(self.remaining() - LAST_TRY, timedelta(0))
+        budget = left if most is None else min(left, most)
+        return Patience(self.clock, self.settings.pause, f"{self.id}.{self._writes}", budget)
 
     def lease_end(self, at: datetime) -> datetime:
         """When a lease taken *at* ends."""

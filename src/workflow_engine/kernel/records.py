@@ -1,10 +1,9 @@
 """What is written of an attempt before the commit that makes it count: logs, annotations, output,
 record. All of it lies under the lease's epoch, so that a ghost's is never seen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.kernel import payloads
 from workflow_engine.kernel.attempts import (
     Attempt,
@@ -12,7 +11,6 @@ from workflow_engine.kernel.attempts import (
     Failed,
     KeptState,
     Suspends,
-    failed,
 )
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.transitions import Lease
@@ -35,25 +33,27 @@ class Recorder:
         """When what belongs to the run may go: the head goes a week later."""
         return head.deadline + self.retention
 
-    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> Attempt:
-        """Store what *attempt* left; an output that is too large makes it a failure.
+    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> None:
+        """Store what *attempt* left.
 
         Raises:
-            TransientError: the store did not answer; the attempt does not count.
+            TransientError: the store did not answer; the same again changes nothing.
+            Exception: whatever else the stores say to it.
         """
-        key = StageKey(lease.group, lease.stage_id, lease.entry.epoch)
+        key = _key_of(lease)
         self._store_journal(attempt, key, data.head)
         ending = attempt.ending
         if not isinstance(ending, Completed | Suspends | Failed):
-            return attempt
-        try:
-            output = self._keep_output(ending, key, data.head)
-        except PayloadTooLargeError as error:
-            stage = data.definition.groups[lease.group][lease.ordinal]
-            return self._put(replace(attempt, ending=failed(error, stage)), key, data.head, None)
+            return
+        output = self._keep_output(ending, key, data.head)
+        self.persistence.put_record(self._record_of(attempt, key, data.head, output))
         if isinstance(ending, Completed):
             data.remember(key, ending.output)
-        return self._put(attempt, key, data.head, output)
+
+    def record(self, attempt: Attempt, lease: Lease, head: Head, *, correct: bool) -> None:
+        """Store the record of a failed attempt alone; *correct* replaces one of the same lease."""
+        put = self.persistence.correct_record if correct else self.persistence.put_record
+        put(self._record_of(attempt, _key_of(lease), head, None))
 
     def _keep_output(self, ending: Completed | Suspends | Failed, key: StageKey, head: Head) -> Payload | None:
         if isinstance(ending, Failed):
@@ -66,28 +66,25 @@ class Recorder:
         named = f"{what} of stage {key.stage_id!r}"
         return payloads.keep(content, what=named, blob_key=blob_key, blobs=self.blobs)
 
-    def _put(self, attempt: Attempt, key: StageKey, head: Head, output: Payload | None) -> Attempt:
+    def _record_of(self, attempt: Attempt, key: StageKey, head: Head, output: Payload | None) -> StageRecord:
         ending = attempt.ending
         completed = ending if isinstance(ending, Completed) else None
         error = ending.error if isinstance(ending, Failed) else None
         status = Status.COMPLETED if completed else Status.FAILED if error else Status.SUSPENDED
-        self.persistence.put_record(
-            StageRecord(
-                run_id=head.run_id,
-                key=key,
-                status=status,
-                attempt=attempt.number,
-                started_at=attempt.started_at,
-                finished_at=attempt.finished_at,
-                by=attempt.by,
-                expires_at=self.expiry(head),
-                output=output,
-                error=error,
-                metrics=completed.metrics if completed else {},
-                artifacts=completed.artifacts if completed else {},
-            )
+        return StageRecord(
+            run_id=head.run_id,
+            key=key,
+            status=status,
+            attempt=attempt.number,
+            started_at=attempt.started_at,
+            finished_at=attempt.finished_at,
+            by=attempt.by,
+            expires_at=self.expiry(head),
+            output=output,
+            error=error,
+            metrics=completed.metrics if completed else {},
+            artifacts=completed.artifacts if completed else {},
         )
-        return attempt
 
     def _store_journal(self, attempt: Attempt, key: StageKey, head: Head) -> None:
         journal = attempt.journal
@@ -126,3 +123,7 @@ class Recorder:
         ]
         if notes:
             self.persistence.put_annotations(notes)
+
+
+def _key_of(lease: Lease) -> StageKey:
+    return StageKey(lease.group, lease.stage_id, lease.entry.epoch)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from workflow_engine.kernel.patience import Pause, pause_for_real
 from workflow_engine.kernel.running import StageRunner, run_within
 from workflow_engine.model.events import EVENT_TYPES, PUBLISHED_BY_DEFAULT
 from workflow_engine.model.limits import WAKE_MARGIN
@@ -19,14 +20,16 @@ def published_types(patterns: Sequence[str]) -> frozenset[str]:
 class KernelSettings:
     """*invocation* is the function's timeout (Lambda: at most 900 s), *due_shards* the number of
     shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
-    calls the stages' functions: a simulation has them called in simulated time. With *archive* a
-    run that is over is stored as JSON lines before it comes to rest."""
+    calls the stages' functions, and *pause* waits before something is tried again: a simulation has
+    both in simulated time. With *archive* a run that is over is stored as JSON lines before it comes
+    to rest."""
 
     invocation: timedelta = timedelta(seconds=900)
     published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
     due_shards: int = 8
     retention: timedelta = timedelta(days=30)
     run_stage: StageRunner = run_within
+    pause: Pause = pause_for_real
     archive: bool = False
 
     @property

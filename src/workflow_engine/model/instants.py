@@ -1,4 +1,4 @@
-"""Instants as a head stores them: whole milliseconds."""
+"""Instants as a head stores them: whole milliseconds, within what a datetime holds."""
 
 from datetime import datetime, timedelta
 
@@ -10,3 +10,8 @@ def whole(instant: datetime) -> datetime:
     and a name that differs by microseconds is another timer.
     """
     return instant + timedelta(microseconds=-instant.microsecond % 1000)
+
+
+def after(instant: datetime, span: timedelta, limit: datetime) -> datetime:
+    """*span* after *instant*, but not later than *limit*, however long *span* is."""
+    return limit if span >= limit - instant else instant + span

@@ -102,6 +102,11 @@ class Persistence(Protocol):
         """Store *record* if its key is free; one that is there stays as it is."""
         ...
 
+    def correct_record(self, record: StageRecord) -> None:
+        """Store *record* in the place of the one that the same lease (``by``) stored under its key,
+        or where the key is free; another lease's stays."""
+        ...
+
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         """The records of those *keys* that exist, in as few requests as possible."""
         ...

@@ -5,7 +5,7 @@ workflows, the kernel and the adapters are the real ones.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost, outcome_of
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.agenda import awaited_signals
+from workflow_engine.kernel.patience import pause_for_real
 from workflow_engine.model.commands import CreateRun, SignalRun
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
@@ -113,10 +114,14 @@ class VirtualEngine:
             clock=self.clock,
             registry=registry,
             ids=self.ids,
-            settings=self.settings,
+            settings=self._in_virtual_time(),
             observer=self.observer,
         )
         self.host = ServerlessHost(self.kernel, self.job_transport, "virtual")
+
+    def _in_virtual_time(self) -> KernelSettings:
+        settings = self.settings
+        return replace(settings, pause=self.clock.advance) if settings.pause is pause_for_real else settings
 
     def start(self, workflow: WorkflowDefinition, input: BaseModel | Mapping[str, Any], **options: Any) -> "VirtualRun":
         """Create a run and do nothing more. *options* are fields of ``CreateRun``. A workflow that

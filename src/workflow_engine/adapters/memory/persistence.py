@@ -132,6 +132,14 @@ class MemoryPersistence(Persistence):
             self._belongings[record.run_id].records.setdefault(record.key, record)
 
     @override
+    def correct_record(self, record: StageRecord) -> None:
+        sizes.check_record(record)
+        with self._lock:
+            records = self._belongings[record.run_id].records
+            if records.setdefault(record.key, record).by == record.by:
+                records[record.key] = record
+
+    @override
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         with self._lock:
             return _picked(self._of(run_id).records, keys)

@@ -3,14 +3,17 @@
 Redelivery is harmless: the head says what is left to do.
 """
 
+import logging
+
 from workflow_engine.errors import (
     DefinitionChangedError,
     RunExpiredError,
     RunNotFoundError,
+    WorkflowEngineError,
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda
-from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.advance import A_MOMENT, Advancer
 from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.claiming import take
 from workflow_engine.kernel.definitions import Definitions
@@ -25,6 +28,7 @@ from workflow_engine.model.runs import Entry, EntryState, Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 
+_log = logging.getLogger(__name__)
 # A claim that is refused is tried again as the head that refused it says; each time somebody else
 # has moved the run.
 MAX_CLAIMS = 5
@@ -54,10 +58,14 @@ def execute_job(
     try:
         definition = advancer.definition_of(head, invocation)
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-        advancer.fail_run(head, error, invocation)
+        advancer.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
         if isinstance(error, WorkflowNotFoundError):
             raise
         return JobExecuted(outcome="failed", error=str(error))
+    except Exception:
+        # Nobody may find the stage in good hands that do nothing.
+        advancer.give_back(head, lease, invocation)
+        raise
     if command.signal is not None:
         _forget_timeout(head, lease, command, teller)
     if command.claim == "expired":
@@ -166,4 +174,8 @@ def _forget_timeout(head: Head, lease: Lease, command: ExecuteJob, teller: Telle
     """A signal came before its timeout: the timer is not needed any more."""
     if lease.entry.give_up_at is not None and command.epoch is not None:
         timer = Wake(lease.ordinal, "due", command.epoch, lease.entry.attempt, at=lease.entry.give_up_at)
-        teller.scheduler.cancel(schedule_name(head, timer))
+        try:
+            teller.scheduler.cancel(schedule_name(head, timer))
+        except WorkflowEngineError as error:
+            # It fires for nothing, then. The stage must not wait for that.
+            _log.warning("a timer of run %s is left behind: %s", head.run_id, error)

@@ -57,6 +57,19 @@ class RecordContract:
         persistence.put_record(replace(first, status=Status.FAILED, output=None))
         assert persistence.load_records(RUN, [first.key]) == {first.key: first}
 
+    def test_a_record_is_corrected_by_its_own_lease_alone(self, persistence: Persistence) -> None:
+        first = record()
+        own = replace(first, status=Status.FAILED, output=None, error=ErrorInfo("OSError", "no"))
+        persistence.put_record(first)
+        persistence.correct_record(replace(own, by="another.1"))
+        assert persistence.load_records(RUN, [first.key]) == {first.key: first}
+        persistence.correct_record(own)
+        assert persistence.load_records(RUN, [first.key]) == {first.key: own}
+
+    def test_a_record_that_is_not_there_may_be_corrected(self, persistence: Persistence) -> None:
+        persistence.correct_record(record())
+        assert persistence.list_records(RUN) == [record()]
+
     def test_every_field_of_a_record_is_kept(self, persistence: Persistence) -> None:
         full = record(
             group=12,

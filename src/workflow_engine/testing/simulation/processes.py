@@ -112,7 +112,7 @@ class Deployment:
             registry=self.scenario.registry(self.deploys),
             ids=SequentialIds(self.spawned),
             observer=self.facts,
-            settings=replace(self.scenario.settings, run_stage=run_inline),
+            settings=replace(self.scenario.settings, run_stage=run_inline, pause=world.sleep),
         )
         return Process(self.spawned, clock, kernel, self.deploys)
 

@@ -83,6 +83,11 @@ class DynamoPersistence(Persistence):
         self._items.put_if_absent(codecs.encode_record(record), "the record")
 
     @override
+    def correct_record(self, record: StageRecord) -> None:
+        own = ABSENT | (Path(["b"]) == record.by)
+        self._items.put_if_absent(codecs.encode_record(record), "the record", unless=own)
+
+    @override
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         items = self._items.get_batch(_keys(run_id, map(table.record_key, keys)))
         return {record.key: record for record in map(codecs.decode_record, items)}

@@ -1,0 +1,53 @@
+"""From an exception, whatever it is, to what is stored and published of it. Never raises.
+
+The class is a user's: its name may be of any length, its ``__str__`` may raise, or answer anything.
+"""
+
+import traceback
+
+from pydantic import ValidationError
+
+from workflow_engine.model.commands import problems_of
+from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
+from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.texts import MAX_TYPE_NAME_BYTES, head_of, plain, tail_of
+
+# Of an error that could not be stored as it was, enough to know it by.
+_BARE_MESSAGE_BYTES = 256
+UNSHOWABLE = "(its message cannot be shown)"
+
+
+def error_info(error: BaseException, *, retryable: bool) -> ErrorInfo:
+    """*error* cleaned and cut to size, with the end of its traceback."""
+    name = head_of(type(error).__name__, MAX_TYPE_NAME_BYTES)
+    return ErrorInfo(name, message_of(error), retryable, _trace_of(error))
+
+
+def message_of(error: BaseException) -> str:
+    """What *error* says, cleaned and cut to size."""
+    return head_of(_text_of(error), MAX_ERROR_MESSAGE_BYTES)
+
+
+def bare(error: ErrorInfo) -> ErrorInfo:
+    """*error* in plain characters, short and without its traceback: what any store takes."""
+    name = plain(error.type, MAX_TYPE_NAME_BYTES)
+    return ErrorInfo(name, plain(error.message, _BARE_MESSAGE_BYTES), error.retryable)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        if isinstance(error, ValidationError):
+            # pydantic's own text quotes the values that it found, and this one is published in events.
+            return "; ".join(problems_of(error))
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return UNSHOWABLE
+
+
+def _trace_of(error: BaseException) -> str | None:
+    try:
+        return tail_of("".join(traceback.format_exception(error)), MAX_TRACE_BYTES)
+    except Exception:  # somebody's class has it its own way; what it says is kept without
+        return None

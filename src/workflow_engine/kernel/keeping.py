@@ -1,0 +1,172 @@
+"""What came of an attempt is kept: stored and committed, whatever the stores say to it.
+
+A store that does not answer is asked again until the lease is about to end; then the lease is given
+back, and there was no attempt. Anything else that cannot be stored or committed fails the attempt,
+once: its worker is alive, and the same will happen to the next one.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from workflow_engine.errors import StaleRunError, TransientError
+from workflow_engine.kernel import transitions
+from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed
+from workflow_engine.kernel.claiming import holds
+from workflow_engine.kernel.committing import Commit, Committing, Decide
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.endings import decide_ending
+from workflow_engine.kernel.failures import bare
+from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.patience import Patience
+from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.model.commits import Exclusive
+from workflow_engine.model.runs import Head
+from workflow_engine.ports.persistence import Persistence
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What counts of a lease: *attempt*, if it is *ours*, and the head that says so."""
+
+    attempt: Attempt
+    head: Head
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Keeps what comes of attempts, over the ports that it needs."""
+
+    persistence: Persistence
+    teller: Teller
+    recorder: Recorder
+    definitions: Definitions
+
+    def keep(self, attempt: Attempt, lease: Lease, data: RunData, told: Told, invocation: Invocation) -> Kept:
+        """Store and commit what came of *lease*, as long as it is ours.
+
+        Raises:
+            TransientError, StaleRunError: not even giving the lease back got an answer.
+            Exception: what the store says to each commit that would end the attempt.
+        """
+        patience = invocation.patience()
+        commits = Committing(self.persistence, patience)
+        return _Keeping(self, lease, data, told, invocation, patience, commits).keep(attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """The outcome of one lease on its way into the store."""
+
+    keeper: Keeper
+    lease: Lease
+    data: RunData
+    told: Told
+    invocation: Invocation
+    patience: Patience
+    commits: Committing
+
+    def keep(self, attempt: Attempt) -> Kept:
+        attempt = self._stored(attempt)
+        try:
+            return self._committed(attempt)
+        except (TransientError, StaleRunError) as error:
+            return self._given_back(attempt, error)
+        except Exception as error:
+            return self._failed_for(error, attempt)
+
+    def _stored(self, attempt: Attempt) -> Attempt:
+        """*attempt* as it could be stored: as it is, postponed, or failed for what was wrong with it."""
+        try:
+            self.patience.answered(lambda: self.keeper.recorder.store(attempt, self.lease, self.data))
+        except TransientError as error:
+            return _without_attempt(attempt, error)
+        except Exception as error:
+            instead = self._instead(attempt, error)
+            self._try_to_record(instead)
+            return instead
+        return attempt
+
+    def _committed(self, attempt: Attempt) -> Kept:
+        head, commit = self.commits.commit(self.data.head, self._ending_of(attempt))
+        return Kept(attempt, head, commit is not None)
+
+    def _given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
+        """No time is left for another try of the commit; but of those tried, one may have happened."""
+        earlier = list(self.commits.unanswered)
+        without = _without_attempt(attempt, error)
+        head, commit = self.commits.commit(self.data.head, self._ending_of(without))
+        counts = any(commit is one for one in earlier)
+        return Kept(attempt if counts else without, head, commit is not None)
+
+    def _failed_for(self, error: Exception, attempt: Attempt) -> Kept:
+        """The commit of *attempt* is refused for what it says: it fails instead, and the run with it
+        where not even that can be committed."""
+        instead = self._instead(attempt, error)
+        if not self.commits.unanswered:
+            # Where one got no answer, it may have happened, and the record is its output's.
+            self._try_to_record(instead, correct=True)
+        try:
+            return self._committed(instead)
+        except (TransientError, StaleRunError) as unanswered:
+            return self._given_back(instead, unanswered)
+        except Exception as again:
+            _log.warning("the failure of stage %s cannot be committed: %r", self.lease.stage_id, again)
+            return self._run_failed(instead, error)
+
+    def _run_failed(self, attempt: Attempt, error: Exception) -> Kept:
+        """The last resort: an exclusive commit, which can make room in a head that is full."""
+        ending = attempt.ending
+        assert isinstance(ending, Failed)
+        failure = transitions.failure_of(self.lease.stage_id, ending.error, self.lease.entry.epoch)
+
+        def decide(head: Head) -> Exclusive | None:
+            if not holds(head, self.lease):
+                return None
+            known = self.keeper.teller.spill(head, self.told)
+            return transitions.fail_run(head, failure, self.invocation.moment(), told=known)
+
+        try:
+            head, commit = self.commits.commit(self.data.head, decide)
+        except Exception as again:
+            raise error from again
+        return Kept(attempt, head, commit is not None)
+
+    def _ending_of(self, attempt: Attempt) -> Decide:
+        data, definitions = self.data, self.keeper.definitions
+
+        def decide(head: Head) -> Commit | None:
+            if not holds(head, self.lease):
+                return None
+            data.head = head
+            known = self.keeper.teller.spill(head, self.told)
+            commit = decide_ending(attempt, self.lease, data, known, self.invocation)
+            return definitions.adopted(commit, data.definition) if isinstance(commit, Exclusive) else commit
+
+        return decide
+
+    def _instead(self, attempt: Attempt, error: Exception) -> Attempt:
+        """*attempt*, failed: by its own error if it has one, since that says more than why it could
+        not be stored."""
+        stage = self.data.definition.groups[self.lease.group][self.lease.ordinal]
+        _log.warning("what came of stage %s cannot be stored: %r", stage.id, error)
+        ending = attempt.ending
+        own = Failed(bare(ending.error), ending.retryable) if isinstance(ending, Failed) else failed(error, stage)
+        return replace(attempt, ending=own, journal=None)
+
+    def _try_to_record(self, attempt: Attempt, *, correct: bool = False) -> None:
+        """Store the record of a failure. Without it, the head alone says what failed."""
+        recorder = self.keeper.recorder
+        try:
+            self.patience.answered(lambda: recorder.record(attempt, self.lease, self.data.head, correct=correct))
+        except Exception as error:
+            _log.warning("the failure of stage %s is not recorded: %r", self.lease.stage_id, error)
+
+
+def _without_attempt(attempt: Attempt, error: TransientError | StaleRunError) -> Attempt:
+    return replace(attempt, ending=Postponed(error), journal=None)
