@@ -201,13 +201,25 @@ class PermanentError(WorkflowEngineError):
 
 
 class StageTimeoutError(WorkflowEngineError):
-    """A stage ran longer than its timeout and was stopped."""
+    """A stage ran longer than its timeout and was stopped; where *still_running*, it could not be,
+    and nobody waits for it any more."""
 
     retryable = True
 
-    def __init__(self, *, stage_id: str, timeout: timedelta) -> None:
-        super().__init__(f"stage {stage_id!r} was stopped after {timeout.total_seconds():g} s")
-        self.stage_id, self.timeout = stage_id, timeout
+    def __init__(self, *, stage_id: str, timeout: timedelta, still_running: bool = False) -> None:
+        how = "was given up, still running," if still_running else "was stopped"
+        super().__init__(f"stage {stage_id!r} {how} after {timeout.total_seconds():g} s")
+        self.stage_id, self.timeout, self.still_running = stage_id, timeout, still_running
+
+
+class StagesLeftRunningError(WorkflowEngineError):
+    """A process holds more stages that could not be stopped than it may: it takes no more work."""
+
+    retryable = True
+
+    def __init__(self, *, threads: int) -> None:
+        super().__init__(f"{threads} stages that took too long still run, and cannot be stopped: this process ends")
+        self.threads = threads
 
 
 class LeaseLostError(WorkflowEngineError):

@@ -5,6 +5,7 @@ storage come into being when a stage first asks for them. No I/O of its own: out
 are read through what the kernel injects.
 """
 
+import copy
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
@@ -105,7 +106,9 @@ class StageContext(Generic[ConfigT_co]):
     """
 
     __slots__ = (
+        "_attributes",
         "_config",
+        "_copied",
         "_deadline",
         "_group",
         "_journal",
@@ -116,7 +119,6 @@ class StageContext(Generic[ConfigT_co]):
         "_storage",
         "_workflow",
         "attempt",
-        "attributes",
         "effect_key",
         "input",
         "run_id",
@@ -144,7 +146,8 @@ class StageContext(Generic[ConfigT_co]):
         self.stage_id = stage_id
         self.attempt = attempt
         self.input = input
-        self.attributes = attributes
+        self._attributes = attributes
+        self._copied = False
         self.effect_key = effect_key
         self._config = config
         self._workflow = workflow
@@ -166,6 +169,14 @@ class StageContext(Generic[ConfigT_co]):
     def stage_number(self) -> int:
         """The position of the stage's group in the workflow, from 1."""
         return self._group + 1
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The run's, in a copy: what a stage changes in it is seen by no other."""
+        if not self._copied:
+            self._attributes = copy.deepcopy(self._attributes)
+            self._copied = True
+        return self._attributes
 
     @property
     def config(self) -> ConfigT_co:
@@ -230,12 +241,17 @@ class StageContext(Generic[ConfigT_co]):
         except StageNotFoundError:
             return None
 
-    def log(self, level: str, message: str, **fields: Any) -> None:
-        """Note a line.
+    @overload
+    def log(self, level: str, message: str, /, **fields: Any) -> None: ...
+    @overload
+    def log(self, /, *, level: str, message: str, **fields: Any) -> None: ...
+    def log(self, /, *said: Any, **fields: Any) -> None:
+        """Note a line: ``ctx.log("info", "charged", cents=990)``.
 
-        Never fails the stage: what is too long is cut, what is not JSON is written as its ``repr``.
-        An attempt keeps 1,000 lines of 8 KB, and counts the rest.
+        Never fails the stage: what is too long is cut, what is not JSON is written as its ``repr``,
+        and a field may have any name. An attempt keeps 1,000 lines of 8 KB, and counts the rest.
         """
+        level, message = _level_and_message(said, fields)
         self.journal.log(level, message, fields)
 
     def progress(self, fraction: float, message: str = "") -> None:
@@ -299,3 +315,11 @@ class StageContext(Generic[ConfigT_co]):
 
 def _id_of(stage: StageReference[Any] | str) -> str:
     return stage if isinstance(stage, str) else stage.id
+
+
+def _level_and_message(said: tuple[Any, ...], fields: dict[str, Any]) -> tuple[Any, Any]:
+    """What was given by place, else by name; only then is it no field."""
+    level = said[0] if said else fields.pop("level", "info")
+    if len(said) > 1:
+        return level, said[1] if len(said) == 2 else said[1:]
+    return level, fields.pop("message", "")

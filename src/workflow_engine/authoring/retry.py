@@ -48,15 +48,28 @@ class RetryPolicy:
 
         Never for ``PermanentError`` and other engine errors that say they are not retryable, nor
         for ``SystemExit`` and ``KeyboardInterrupt``: asking the process to end is no accident.
-        ``TransientError`` is AWS's, not the stage's: it need not be named in *retry_on*.
+        ``TransientError`` is AWS's, not the stage's: it need not be named in *retry_on*. An
+        ``ExceptionGroup`` is what it holds: it is tried again where each of its errors alone would be.
+        ``Exception`` in *retry_on* stands for whatever a stage may fail with, a ``CancelledError`` of
+        a task of its own included, which Python counts among what ends programs.
         """
+        if self._gives_up(error):
+            return False
+        if isinstance(error, BaseExceptionGroup):
+            return self._is_retried(error) or all(self.retries(one) for one in error.exceptions)
+        return self._is_retried(error)
+
+    def _gives_up(self, error: BaseException) -> bool:
         if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
-            return False
+            return True
         if isinstance(error, WorkflowEngineError) and not error.retryable:
-            return False
+            return True
         if isinstance(error, self.give_up_on):
-            return False
-        return isinstance(error, (TransientError, *self._retried))
+            return True
+        return isinstance(error, BaseExceptionGroup) and any(self._gives_up(one) for one in error.exceptions)
+
+    def _is_retried(self, error: BaseException) -> bool:
+        return Exception in self._retried or isinstance(error, (TransientError, *self._retried))
 
     def delay(self, attempt: int, spread: float) -> timedelta:
         """The pause after failed *attempt* (counted from 1).

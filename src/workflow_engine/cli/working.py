@@ -38,6 +38,7 @@ def work(stack: Stack, name: str | None, concurrency: int, tick_seconds: int, *,
                 "worker_id": stats.worker_id,
                 "jobs_processed": stats.jobs_processed,
                 "orchestration_ticks": stats.orchestration_ticks,
+                "threads_left": stats.threads_left,
                 "uptime_seconds": round(stats.uptime.total_seconds(), 3),
             }
         )

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from types import FrameType
 from typing import Any
 
+from workflow_engine.errors import StagesLeftRunningError
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.running import threads_left
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.ports.jobs import JobTransport
 
@@ -19,13 +21,15 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class WorkerStats:
-    """What a worker has done since it started."""
+    """What a worker has done since it started. *threads_left* are busy with stages of this process
+    that took too long, could not be stopped, and that nobody waits for any more."""
 
     worker_id: str
     jobs_processed: int
     orchestration_ticks: int
     is_running: bool
     uptime: timedelta
+    threads_left: int = 0
 
 
 class WorkerHost:
@@ -34,6 +38,10 @@ class WorkerHost:
     Leases are short (*lease*) and renewed every third of that, together with the visibility of the
     messages in hand; so what a killed worker held is taken over after about two leases, not after
     the longest stage. Several workers share a queue and a table.
+
+    A stage that takes too long cannot be stopped in a thread: it is given up, and goes on. Beyond
+    *max_threads_left* of them the worker says so (``StagesLeftRunningError`` to *on_error*), finishes
+    what it has in hand and ends, for whoever keeps it running to start it afresh.
     """
 
     def __init__(
@@ -46,12 +54,14 @@ class WorkerHost:
         tick_every: timedelta = timedelta(seconds=10),
         poll_wait: timedelta = timedelta(seconds=2),
         lease: timedelta = timedelta(seconds=60),
+        max_threads_left: int = 16,
         on_error: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self.kernel, self.job_transport, self.worker_id = kernel, job_transport, worker_id
         self._host = ServerlessHost(kernel, job_transport, worker_id, lease)
         self._concurrency, self._tick_every = concurrency, tick_every
         self._poll_wait, self._lease, self._on_error = poll_wait, lease, on_error
+        self._max_threads_left = max_threads_left
         self._stopping = threading.Event()
         self._asked = False
         self._lock = threading.Lock()
@@ -108,6 +118,7 @@ class WorkerHost:
             orchestration_ticks=self._ticks,
             is_running=bool(self._threads) and not self._ends,
             uptime=now - (self._started_at or now),
+            threads_left=threads_left(),
         )
 
     @property
@@ -120,6 +131,7 @@ class WorkerHost:
 
     def _work(self) -> None:
         while not self._ends:
+            self._look_for_threads_left()
             with self._reported():
                 delivery = self.job_transport.dequeue(wait=self._poll_wait)
                 if delivery is None:
@@ -128,6 +140,14 @@ class WorkerHost:
                     self.job_transport.suspend(delivery)
                     return
                 self._process(delivery)
+
+    def _look_for_threads_left(self) -> None:
+        left = threads_left()
+        with self._lock:
+            if left <= self._max_threads_left or self._asked:
+                return
+            self._asked = True
+        self._on_error(StagesLeftRunningError(threads=left))
 
     def _process(self, delivery: Delivery) -> None:
         with self._lock:

@@ -1,15 +1,30 @@
 """Event loops for async stages: one a thread, kept, since making one costs more than a small stage does.
 
-asyncio is imported when the first async stage runs: a cold start without one does not wait for it.
+What a stage leaves in its loop (tasks, timers, generators, threads) ends with the stage, as it does
+with ``asyncio.run``: tasks are cancelled, and for the rest the loop is given up. The loops are never
+the thread's *current* one, so that a sync stage cannot reach them. asyncio is imported when the first
+async stage runs: a cold start without one does not wait for it.
 """
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
+# How long what a stage left behind may take to end once it is told to.
+LEFT_ENDS_SECONDS = 0.5
+
 _local = threading.local()
+
+
+class StillRunningError(TimeoutError):
+    """The code of an async stage goes on in *thread*, and nobody listens."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        super().__init__(thread.name)
+        self.thread = thread
 
 
 def is_running() -> bool:
@@ -24,7 +39,11 @@ def run_here(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     loop: _Loop | None = getattr(_local, "here", None)
     if loop is None:
         loop = _local.here = _Loop()
-    return loop.run(call)
+    try:
+        return loop.run(call)
+    finally:
+        if not loop.is_clean:
+            forget_here()
 
 
 def forget_here() -> None:
@@ -35,21 +54,56 @@ def forget_here() -> None:
         loop.close()
 
 
+def current() -> tuple[Any, bool]:
+    """The loop that sync code in this thread would be given, if any, and whether one was ever set."""
+    local = _policys_own()
+    return getattr(local, "_loop", None), getattr(local, "_set_called", False)
+
+
+def restore_current(before: tuple[Any, bool]) -> None:
+    """Undo what a sync stage did to ``current``, so that the next one finds what it found."""
+    local = _policys_own()
+    if local is None or current() == before:
+        return
+    left = getattr(local, "_loop", None)
+    local._loop, local._set_called = before
+    if left is not None and left is not before[0] and not left.is_closed():
+        left.close()
+
+
+def _policys_own() -> Any:
+    """What asyncio's policy knows of this thread (asyncio/events.py); ``None`` where it is another's
+    policy, where nobody has used it, or within a coroutine, whose loop it is not."""
+    module = sys.modules.get("asyncio")
+    if module is None or is_running():
+        return None
+    return getattr(getattr(module.events, "_event_loop_policy", None), "_local", None)
+
+
 def run_aside(call: Callable[[], Coroutine[Any, Any, Any]], longest: timedelta) -> tuple[Any, BaseException | None]:
     """What *call* answers or raises, awaited in a thread kept for it, within the caller's context
     variables.
 
     Raises:
-        TimeoutError: it has not ended after *longest*; its code goes on, and nobody listens.
+        StillRunningError: it has not ended after *longest*.
     """
     aside: _LoopThread | None = getattr(_local, "aside", None)
     if aside is None:
         aside = _local.aside = _LoopThread()
     try:
-        return aside.outcome(call, longest)
+        outcome = aside.outcome(call, longest)
     except TimeoutError:
-        _local.aside = None
-        raise
+        _forget_aside(aside)
+        raise StillRunningError(aside.thread) from None
+    if not aside.is_clean:
+        _forget_aside(aside)
+    return outcome
+
+
+def _forget_aside(aside: "_LoopThread") -> None:
+    """Have the loop end as soon as the code that it runs lets it."""
+    _local.aside = None
+    aside.stop()
 
 
 class _Loop:
@@ -58,15 +112,19 @@ class _Loop:
     def __init__(self) -> None:
         import asyncio
 
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self.is_clean = True
 
     def run(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        # Not ``Runner.run``: each time it asks for the handler of SIGINT, which writes out the task
-        # and what the one before it answered.
-        return self._runner.get_loop().run_until_complete(call())
+        # Not ``asyncio.Runner``: each time it asks for the handler of SIGINT, which writes out the
+        # task and what the one before it answered.
+        try:
+            return self._loop.run_until_complete(_ended(call, self))
+        finally:
+            self.is_clean = self.is_clean and _is_clean(self._loop)
 
     def close(self) -> None:
-        self._runner.close()
+        _close(self._loop)
 
     def __del__(self) -> None:
         # At the end of the process asyncio may be taken apart already, and the loop goes with it.
@@ -81,7 +139,9 @@ class _LoopThread:
         import asyncio
 
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=_serve, args=(self._loop,), name="async-stages", daemon=True).start()
+        self.thread = threading.Thread(target=_serve, args=(self._loop,), name="async-stages", daemon=True)
+        self.thread.start()
+        self.is_clean = True
 
     def outcome(
         self, call: Callable[[], Coroutine[Any, Any, Any]], longest: timedelta
@@ -91,19 +151,73 @@ class _LoopThread:
         async def caught() -> tuple[Any, BaseException | None]:
             # SystemExit would end the loop before it could tell anybody.
             try:
-                return await call(), None
+                return await _ended(call, self), None
             except BaseException as error:
                 return None, error
+            finally:
+                self.is_clean = self.is_clean and _is_clean(self._loop)
 
         return asyncio.run_coroutine_threadsafe(caught(), self._loop).result(longest.total_seconds())
 
+    def stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
     def __del__(self) -> None:
         if not sys.is_finalizing():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self.stop()
+
+
+async def _ended(call: Callable[[], Coroutine[Any, Any, Any]], owner: "_Loop | _LoopThread") -> Any:
+    """What *call* answers, once the tasks and generators that it left have ended, too. A loop in
+    which anything was left is not clean."""
+    import asyncio
+
+    owner.is_clean = False
+    try:
+        return await call()
+    finally:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        generators = getattr(asyncio.get_running_loop(), "_asyncgens", ())
+        owner.is_clean = not left and not generators
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=LEFT_ENDS_SECONDS)
+        if generators:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), LEFT_ENDS_SECONDS)
+
+
+def _is_clean(loop: Any) -> bool:
+    """Whether the next stage would find nothing but tasks and generators of this one in *loop*; what
+    cannot be seen (in a loop that is not asyncio's own) is taken for granted."""
+    if loop.is_closed() or loop.get_task_factory() or loop.get_exception_handler():
+        return False
+    if getattr(loop, "_ready", None) or getattr(loop, "_default_executor", None) is not None:
+        return False
+    return all(handle.cancelled() for handle in getattr(loop, "_scheduled", ()))
 
 
 def _serve(loop: Any) -> None:
     try:
         loop.run_forever()
     finally:
-        loop.close()
+        _close(loop)
+
+
+def _close(loop: Any) -> None:
+    """Close *loop*; what did not end when it was told to is kept, out of anybody's sight, for good."""
+    if loop.is_closed():
+        return
+    import asyncio
+
+    stuck = asyncio.all_tasks(loop)
+    loop.close()
+    if stuck:
+        import ctypes
+
+        # Were it collected, Python would raise GeneratorExit in it, wherever that happens to be;
+        # code that swallows all else swallows that, too, and would never give the thread back.
+        for task in stuck:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))

@@ -1,7 +1,11 @@
 """What a stage is given and what becomes of what it answers."""
 
 import asyncio
+import contextvars
+import functools
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -11,6 +15,7 @@ from workflow_engine import (
     StageContext,
     StageResult,
     Status,
+    Suspended,
     Workflow,
     stage,
 )
@@ -244,3 +249,66 @@ def test_the_effect_key_is_the_same_on_every_attempt_and_another_for_every_stage
     engine.run(workflow, Text(text="a"))
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
+
+
+def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator as people write it: it does not know what is async."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def test_an_async_function_behind_a_plain_decorator_is_awaited(engine: VirtualEngine) -> None:
+    @stage("fetch")
+    @traced
+    async def fetch(text: Text) -> Suspended[Count]:
+        await asyncio.sleep(0)
+        return Suspended(Count(count=1), poll_every=timedelta(seconds=1))
+
+    @fetch.check_completion
+    @traced
+    async def check(state: Count) -> Count:
+        await asyncio.sleep(0)
+        return Count(count=state.count + 1)
+
+    run = engine.run(Workflow("w", input=Text).pipe(fetch).build(), Text(text="x"))
+    assert (run.status, run.output) == (Status.COMPLETED, {"count": 2})
+
+
+def test_what_a_stage_changes_in_the_attributes_is_not_seen_by_the_next(engine: VirtualEngine) -> None:
+    seen: list[Any] = []
+
+    @stage("change")
+    def change(text: Text, ctx: StageContext) -> Text:
+        ctx.attributes["tenant"]["name"] = "other"
+        return text
+
+    @stage("look")
+    def look(text: Text, ctx: StageContext) -> Text:
+        seen.append(ctx.attributes)
+        return text
+
+    workflow = Workflow("w", input=Text).pipe(change).pipe(look).build()
+    engine.run(workflow, Text(text="x"), attributes={"tenant": {"name": "acme"}})
+    assert seen == [{"tenant": {"name": "acme"}}]
+
+
+def test_context_variables_of_a_stage_are_not_seen_by_the_next(engine: VirtualEngine) -> None:
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
+    seen: list[str] = []
+
+    @stage("change")
+    def change(text: Text) -> Text:
+        tenant.set(text.text)
+        return text
+
+    @stage("look")
+    async def look(text: Text) -> Text:
+        seen.append(tenant.get())
+        return text
+
+    engine.run(Workflow("w", input=Text).pipe(change).pipe(look).build(), Text(text="acme"))
+    assert seen == ["nobody"]

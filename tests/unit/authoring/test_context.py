@@ -149,3 +149,30 @@ def test_nothing_is_made_that_the_stage_does_not_ask_for(make_context: MakeConte
     assert not made
     assert ctx.storage is ctx.storage
     assert len(made) == 1
+
+
+def test_what_a_stage_changes_in_its_attributes_is_seen_by_it_alone(make_context: MakeContext) -> None:
+    given = {"tenant": {"name": "acme"}}
+    first, second = (make_context(WORKFLOW, "report", attributes=given) for _ in range(2))
+    first.attributes["tenant"]["name"] = "other"
+    first.attributes["more"] = 1  # type: ignore[index] # a Mapping, and a dict in truth
+    assert first.attributes == {"tenant": {"name": "other"}, "more": 1}
+    assert second.attributes == given == {"tenant": {"name": "acme"}}
+
+
+def test_a_line_may_have_fields_of_any_name(make_context: MakeContext) -> None:
+    ctx = make_context(WORKFLOW, "report")
+    fields = {"message": "m", "level": "l", "self": "s", "fields": "f", "said": "t"}
+    ctx.log("info", "x", **fields)
+    (line,) = ctx.journal.lines
+    assert (line.level, line.message, line.fields) == ("INFO", "x", fields)
+
+
+def test_a_line_may_be_said_by_name(make_context: MakeContext) -> None:
+    ctx = make_context(WORKFLOW, "report")
+    ctx.log(level="warning", message="x", cents=3)
+    ctx.log("error", message="y")  # type: ignore[call-overload] # as people write it all the same
+    assert [(line.level, line.message, line.fields) for line in ctx.journal.lines] == [
+        ("WARNING", "x", {"cents": 3}),
+        ("ERROR", "y", {}),
+    ]

@@ -1,5 +1,6 @@
 """When a failed stage is tried again."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -123,3 +124,52 @@ def test_what_is_no_exception_class_is_refused(classes: Any) -> None:
         RetryPolicy(retry_on=classes)
     with pytest.raises(TypeError, match="exception classes"):
         RetryPolicy(give_up_on=classes)
+
+
+def group(*errors: BaseException) -> BaseException:
+    return BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "retried"),
+    [
+        (group(ConnectionError()), True),
+        (group(group(ConnectionError()), ConnectionError()), True),
+        (group(TransientError(service="s3", operation="put", code="SlowDown")), True),
+        (group(ConnectionError(), ValueError()), False),
+        (group(PermanentError("declined")), False),
+        (group(ConnectionError(), group(PermanentError("declined"))), False),
+        (group(ConnectionError(), SystemExit(1)), False),
+        (group(ConnectionResetError()), False),
+    ],
+)
+def test_a_group_of_errors_is_retried_where_each_of_them_would_be(error: BaseException, retried: bool) -> None:
+    policy = RetryPolicy(retry_on=(ConnectionError,), give_up_on=(ConnectionResetError,))
+    assert policy.retries(error) is retried
+
+
+@pytest.mark.parametrize(
+    ("error", "retried"),
+    [
+        (group(ValueError()), True),
+        (group(PermanentError("declined")), False),
+        (group(ValueError(), KeyboardInterrupt()), False),
+    ],
+)
+def test_by_default_a_group_is_retried_unless_it_holds_what_is_permanent(error: BaseException, retried: bool) -> None:
+    assert RetryPolicy().retries(error) is retried
+
+
+def test_a_policy_that_names_groups_retries_groups() -> None:
+    assert RetryPolicy(retry_on=(ExceptionGroup,)).retries(group(ValueError()))
+
+
+class PanicException(BaseException):
+    """As a library in Rust raises it."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), PanicException("index out of bounds")])
+def test_what_ends_programs_and_not_this_process_is_retried_like_any_exception(error: BaseException) -> None:
+    assert RetryPolicy().retries(error)
+    assert not RetryPolicy(retry_on=(ValueError,)).retries(error)
+    assert not RetryPolicy(give_up_on=(type(error),)).retries(error)

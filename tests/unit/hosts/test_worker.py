@@ -9,10 +9,11 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import override
 
-from workflow_engine import CreateRun, Status, Workflow, WorkflowDefinition, stage
+from workflow_engine import CreateRun, RetryPolicy, Status, Workflow, WorkflowDefinition, stage
 from workflow_engine.adapters.memory import MemoryJobTransport
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import StagesLeftRunningError, TransientError
 from workflow_engine.hosts import WorkerHost
+from workflow_engine.kernel.running import threads_left
 from workflow_engine.model.commands import parse_command
 from workflow_engine.model.commits import ClaimFirst, Committed, Shared
 from workflow_engine.model.deliveries import Delivery
@@ -254,6 +255,36 @@ def test_async_stages_leave_nothing_open_behind(
     worker.start()
     assert eventually(lambda: status(engine, run) is Status.COMPLETED)
     worker.stop()
+
+
+def test_a_worker_with_too_many_stages_that_cannot_be_stopped_takes_no_more(
+    make_engine: Callable[..., MemoryEngine], gate: Gate
+) -> None:
+    @stage("hang", timeout=SHORT, retry=RetryPolicy(max_attempts=1))
+    def hang(item: Item) -> Item:
+        gate.open.wait(PATIENCE_SECONDS)
+        return item
+
+    engine = make_engine(Workflow("w", input=Item).pipe(hang).build())
+    errors: list[Exception] = []
+    run = create(engine)
+    left_before = threads_left()
+    worker = WorkerHost(
+        engine.kernel,
+        engine.job_transport,
+        "hung",
+        poll_wait=timedelta(0),
+        max_threads_left=left_before,
+        on_error=errors.append,
+    )
+    worker.start()
+    assert eventually(lambda: not worker.stats().is_running)
+    assert worker.stats().threads_left == left_before + 1
+    worker.run()
+    assert [type(error) for error in errors] == [StagesLeftRunningError]
+    assert status(engine, run) is Status.FAILED
+    gate.open.set()
+    assert eventually(lambda: threads_left() <= left_before)
 
 
 def _lease_end(engine: MemoryEngine, run_id: RunId) -> datetime:

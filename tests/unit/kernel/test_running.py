@@ -5,14 +5,16 @@ import contextlib
 import contextvars
 import signal
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from workflow_engine.errors import StageTimeoutError
-from workflow_engine.kernel.running import run_within
+from workflow_engine.kernel.running import run_within, threads_left
 
 SOON, LATER = timedelta(seconds=0.1), timedelta(seconds=30)
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
@@ -82,20 +84,147 @@ def test_it_stops_waiting_off_the_main_thread(call: Callable[[], Any], is_async:
     assert isinstance(elsewhere(lambda: run(call, SOON, is_async=is_async)), StageTimeoutError)
 
 
-def test_a_stage_that_catches_everything_is_stopped_all_the_same() -> None:
+def test_a_stage_that_catches_every_exception_is_stopped_at_once() -> None:
     caught: list[Exception] = []
 
     def stubborn() -> None:
-        while len(caught) < 2:
+        while True:
             try:
                 wait()
             except Exception as error:
                 caught.append(error)
-        wait()
 
     with pytest.raises(StageTimeoutError):
         run(stubborn, SOON)
-    assert len(caught) == 2
+    assert not caught
+
+
+def swallow_in_a_loop() -> None:
+    while True:
+        try:  # noqa: SIM105 - as people write it
+            wait()
+        except BaseException:
+            pass
+
+
+def swallow_in_two_loops() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            swallow_in_a_loop()
+
+
+def swallow_while_computing() -> None:
+    while True:
+        try:
+            sum(range(1000))
+        except:  # noqa: E722
+            continue
+
+
+def swallow_once() -> int:
+    with contextlib.suppress(BaseException):
+        wait()
+    return 3
+
+
+def turn_into_another() -> None:
+    try:
+        wait()
+    except BaseException as error:
+        raise ValueError("the request was interrupted") from error
+
+
+@pytest.mark.parametrize(
+    "call", [swallow_in_a_loop, swallow_in_two_loops, swallow_while_computing, swallow_once, turn_into_another]
+)
+def test_a_stage_that_swallows_its_stop_is_stopped_all_the_same(call: Callable[[], Any]) -> None:
+    with pytest.raises(StageTimeoutError):
+        run(call, SOON)
+    assert run(lambda: 3) == 3
+
+
+async def swallow_async() -> None:
+    while True:
+        try:  # noqa: SIM105
+            await asyncio.sleep(30)
+        except BaseException:
+            pass
+
+
+async def swallow_once_async() -> int:
+    with contextlib.suppress(BaseException):
+        await asyncio.sleep(30)
+    return 3
+
+
+@pytest.mark.parametrize("call", [swallow_async, swallow_once_async])
+def test_an_async_stage_that_swallows_its_stop_is_stopped_all_the_same(call: Callable[[], Any]) -> None:
+    with pytest.raises(StageTimeoutError):
+        run(call, SOON, is_async=True)
+    assert run(answer, is_async=True) == 3
+
+
+def ignore_alarms(*_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        lambda: signal.alarm(0),
+        lambda: signal.alarm(30),
+        lambda: signal.setitimer(signal.ITIMER_REAL, 0),
+        lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
+        lambda: signal.signal(signal.SIGALRM, ignore_alarms),
+        lambda: signal.signal(signal.SIGALRM, signal.SIG_DFL),
+    ],
+    ids=["alarm off", "alarm later", "timer off", "ignored", "handler", "default"],
+)
+def test_what_a_stage_does_to_the_alarm_does_not_switch_its_timeout_off(disturb: Callable[[], Any]) -> None:
+    def stage() -> None:
+        disturb()
+        wait()
+
+    previous = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(StageTimeoutError):
+        run(stage, SOON)
+    assert signal.getsignal(signal.SIGALRM) is previous
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_stage_may_use_the_alarm() -> None:
+    rung = threading.Event()
+
+    def stage() -> bool:
+        signal.signal(signal.SIGALRM, lambda *_: rung.set())
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        return rung.wait(20)
+
+    assert run(stage)
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGTERM, signal.SIGINT])
+def test_the_signal_handlers_of_one_stage_are_not_the_next_ones(number: signal.Signals) -> None:
+    previous = signal.getsignal(number)
+    run(lambda: signal.signal(number, ignore_alarms))
+    assert signal.getsignal(number) is previous
+
+
+@pytest.mark.parametrize("missing", ["pthread_kill", "SIGALRM"])
+def test_a_machine_without_such_signals_runs_stages_all_the_same(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, missing)
+    assert run(lambda: 3) == run(answer, is_async=True) == 3
+    with pytest.raises(StageTimeoutError):
+        run(wait, SOON)
+
+
+def test_a_timer_set_from_outside_is_left_running() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    try:
+        run(lambda: 3)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_the_alarm_is_given_back() -> None:
@@ -122,6 +251,17 @@ def test_what_the_function_raises_comes_out(error: BaseException) -> None:
         run(fail_async, is_async=True)
     assert elsewhere(lambda: run(fail)) is error
     assert elsewhere(lambda: run(fail_async, is_async=True)) is error
+
+
+def test_a_stage_in_a_thread_that_raises_a_keyboard_interrupt_ends_itself_alone() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def interrupt_async() -> None:
+        raise KeyboardInterrupt
+
+    assert isinstance(elsewhere(lambda: run(interrupt)), SystemExit)
+    assert isinstance(elsewhere(lambda: run(interrupt_async, is_async=True)), SystemExit)
 
 
 def test_a_stage_after_one_that_was_stopped_runs_as_usual() -> None:
@@ -169,3 +309,158 @@ def test_a_coroutine_that_runs_async_stages_keeps_their_timeout() -> None:
 def test_a_thread_that_ends_leaves_no_loop_open() -> None:
     # An open one is a ResourceWarning, which is an error in these tests.
     assert [elsewhere(lambda: run(answer, is_async=True)) for _ in range(3)] == [3, 3, 3]
+
+
+def test_context_variables_of_one_stage_are_not_the_next_ones() -> None:
+    async def set_async() -> None:
+        name.set("ada")
+
+    for run_stage in (run, lambda *args, **options: elsewhere(lambda: run(*args, **options))):
+        run_stage(lambda: name.set("ada"))
+        run_stage(set_async, is_async=True)
+        assert run_stage(name.get) == run_stage(name_async, is_async=True) == "nobody"
+
+
+async def cling_to_life() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(30)
+
+
+async def idle_generator(ended: list[str]) -> AsyncIterator[int]:
+    try:
+        while True:
+            yield 1
+    finally:
+        ended.append("generator")
+
+
+def here(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+def test_background_work_of_one_async_stage_is_over_before_the_next(where: Callable[..., Any]) -> None:
+    said: list[str] = []
+
+    async def say() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            said.append("task")
+
+    async def leave_much() -> None:
+        loop = asyncio.get_running_loop()
+        tasks.append(asyncio.create_task(say()))
+        generators.append(idle_generator(said))
+        await anext(generators[0])
+        loop.call_later(0.05, said.append, "timer")
+        loop.set_exception_handler(lambda *_: None)
+        await asyncio.sleep(0)
+
+    async def look() -> tuple[list[str], int, Any]:
+        found = list(said)
+        await asyncio.sleep(0.1)
+        return found, len(asyncio.all_tasks()), asyncio.get_running_loop().get_exception_handler()
+
+    tasks: list[Any] = []
+    generators: list[Any] = []
+
+    def both() -> Any:
+        run(leave_much, is_async=True)
+        return run(look, is_async=True)
+
+    assert where(both) == (["task", "generator"], 1, None)
+    assert said == ["task", "generator"]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_task_that_refuses_to_end_is_not_in_the_next_stages_loop() -> None:
+    async def leave() -> None:
+        asyncio.create_task(cling_to_life())  # noqa: RUF006
+        await asyncio.sleep(0)
+
+    async def tasks() -> int:
+        return len(asyncio.all_tasks())
+
+    run(leave, is_async=True)
+    assert run(tasks, is_async=True) == 1
+
+
+def close_the_current_loop() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.get_event_loop().close()
+
+
+def run_a_loop() -> None:
+    asyncio.run(answer())
+
+
+def unset_the_loop() -> None:
+    asyncio.set_event_loop(None)
+
+
+def leave_a_loop_open() -> None:
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+@pytest.mark.parametrize("spoil", [close_the_current_loop, run_a_loop, unset_the_loop, leave_a_loop_open])
+def test_what_a_sync_stage_does_to_event_loops_is_not_seen_by_the_next(spoil: Callable[[], None]) -> None:
+    asyncio.set_event_loop_policy(None)  # as in a fresh process, whatever was tested before
+
+    def use_the_current_loop() -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return asyncio.get_event_loop().run_until_complete(answer())
+
+    assert run(answer, is_async=True) == 3
+    run(spoil)
+    assert run(answer, is_async=True) == 3
+    assert run(use_the_current_loop) == 3
+
+
+def test_a_loop_that_was_there_before_a_stage_is_there_after_it() -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        run(run_a_loop)
+        run(leave_a_loop_open)
+        assert asyncio.get_event_loop_policy().get_event_loop() is loop
+        assert not loop.is_closed()
+    finally:
+        loop.close()
+        asyncio.set_event_loop_policy(None)
+
+
+def test_what_looks_sync_and_answers_a_coroutine_is_awaited() -> None:
+    """A plain ``functools.wraps`` decorator over an ``async def``."""
+    assert run(answer) == elsewhere(lambda: run(answer)) == 3
+    with pytest.raises(StageTimeoutError):
+        run(wait_async, SOON)
+
+
+def test_what_looks_async_and_answers_a_value_is_taken_as_it_is() -> None:
+    assert run(lambda: 3, is_async=True) == 3
+
+
+def test_a_stage_that_could_not_be_stopped_is_counted_until_it_ends() -> None:
+    release = threading.Event()
+    before = threads_left()
+    for is_async in (False, True):
+
+        async def hold_async() -> None:
+            release.wait(30)
+
+        call: Callable[[], Any] = hold_async if is_async else partial(release.wait, 30)
+        error = elsewhere(partial(run, call, SOON, is_async=is_async))
+        assert isinstance(error, StageTimeoutError)
+        assert error.still_running
+    assert threads_left() == before + 2
+    release.set()
+    ended = threading.Event()
+    for _ in range(2000):
+        if threads_left() == before:
+            return
+        ended.wait(0.01)
+    raise AssertionError("a thread that has ended is still counted")

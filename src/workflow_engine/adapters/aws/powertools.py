@@ -35,9 +35,11 @@ class PowertoolsObserver(Observer):
 
     def __init__(self) -> None:
         self._segment: Any = None
+        self._keys: dict[str, Any] | None = None
 
     @override
     def stage_started(self, run_id: str, workflow_id: str, stage_id: str, attempt: int) -> None:
+        self._keys = dict(logger.get_current_keys())
         logger.append_keys(run_id=run_id, workflow_id=workflow_id, stage_id=stage_id, attempt=attempt)
         recorder = _recorder()
         if recorder is not None:
@@ -50,9 +52,19 @@ class PowertoolsObserver(Observer):
         logger.info("stage ended", outcome=outcome, seconds=round(seconds, 3))
         metrics.add_metric("StageDuration", MetricUnit.Milliseconds, seconds * 1000)
         metrics.add_metric(f"Stages{outcome.capitalize()}", MetricUnit.Count, 1)
+        self._restore_keys()
         if self._segment is not None:
             self._segment = None
             _recorder().end_subsegment()
+
+    def _restore_keys(self) -> None:
+        """The lines after a stage have the keys of those before it, whatever the stage added: the
+        loggers of a process that have one name are one."""
+        if self._keys is None:
+            return
+        before, self._keys = self._keys, None
+        logger.remove_keys([key for key in logger.get_current_keys() if key not in before])
+        logger.append_keys(**before)
 
     @override
     def happened(self, fact: str, count: int = 1) -> None:

@@ -4,6 +4,7 @@ anywhere.
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -28,7 +29,9 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
     world.ledger.measures.called(task.lease, stage_id)
     task.stage_deadline = world.now + timeout
     try:
-        return asyncio.run(call()) if is_async else call()
+        returned = call()
+        # Also what does not look async: a decorator may stand in front of an ``async def``.
+        return asyncio.run(returned) if is_async or inspect.iscoroutine(returned) else returned
     except _TooLateError:
         raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
     finally:
