@@ -35,7 +35,6 @@ from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.problems import problems_of
 from workflow_engine.model.runs import StageKey
 
 

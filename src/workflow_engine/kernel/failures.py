@@ -7,9 +7,9 @@ import traceback
 
 from pydantic import ValidationError
 
-from workflow_engine.model.commands import problems_of
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.problems import problems_of
 from workflow_engine.model.texts import MAX_TYPE_NAME_BYTES, head_of, plain, tail_of
 
 # Of an error that could not be stored as it was, enough to know it by.
@@ -39,6 +39,11 @@ def _text_of(error: BaseException) -> str:
         if isinstance(error, ValidationError):
             # pydantic's own text quotes the values that it found, and this one is published in events.
             return "; ".join(problems_of(error))
+        if isinstance(error, BaseExceptionGroup):
+            # "unhandled errors in a TaskGroup (1 sub-exception)" says nothing of what went wrong.
+            return f"{error.message}: " + "; ".join(
+                f"{type(one).__name__}: {_text_of(one)}" for one in error.exceptions
+            )
         return str(error)
     except KeyboardInterrupt:
         raise
