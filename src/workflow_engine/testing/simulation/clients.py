@@ -124,14 +124,14 @@ class Clients:
 
     def _follow(self, story: Story) -> None:
         world, plot = self.deployment.world, story.plot
-        for signalling in plot.signals:
-            self._plan_signal(story, signalling)
+        for number, signalling in enumerate(plot.signals):
+            self._plan_signal(story, signalling, number)
         if plot.cancel and (how := world.odd("cancel", 200, len(CANCELS))):
             world.at(world.now + CANCELS[how - 1], lambda: self._cancel(story))
         if plot.rerun_from is not None and (how := world.odd("rerun", 400, len(RERUNS))):
             world.at(world.now + RERUNS[how - 1], lambda: self._rerun(story))
 
-    def _plan_signal(self, story: Story, signalling: Signalling) -> None:
+    def _plan_signal(self, story: Story, signalling: Signalling, number: int) -> None:
         world = self.deployment.world
         after = signalling.after[world.choices.pick(f"signal-{signalling.name}", (1,) * len(signalling.after))]
         if after is None:
@@ -140,7 +140,7 @@ class Clients:
             run_id=str(story.run_id),
             name=signalling.name,
             payload=signalling.payload,
-            idempotency_key=f"signal-{story.number}-{signalling.name}",
+            idempotency_key=f"signal-{story.number}-{number}",
         )
         world.at(world.now + after, lambda: self._send(command))
         if world.odd("signal-again", 200):
