@@ -260,6 +260,8 @@ def test_the_load_is_bounded_and_adjustable(parameters: Json, resources: Json) -
     assert mapping["BatchSize"] == {"Ref": "BatchSize"}
     assert parameters["BatchSize"]["Default"] == 1
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+    # Half of what a new account may run at once (developer guide, "Lambda quotas": 10 for new accounts), so that ticks run.
+    assert parameters["MaximumConcurrency"]["Default"] == 5
     # Lambda API reference, ScalingConfig: at least 2.
     assert parameters["MaximumConcurrency"]["MinValue"] == 2
 
@@ -327,3 +329,22 @@ def test_the_tick_comes_every_minute_and_its_failures_are_kept(resources: Json) 
     assert failed["DestinationConfig"] == {"OnFailure": {"Destination": arn_of("TickDeadLetterQueue")}}
     # The next tick is better than a repeated one.
     assert failed["MaximumRetryAttempts"] == 0
+
+
+def test_a_tick_that_finds_no_room_waits_for_some(resources: Json) -> None:
+    """A throttled asynchronous invocation is tried again until it is too old (developer guide, "How Lambda handles errors
+    and retries with asynchronous invocation"): long enough for a squeeze to pass, and for several ticks to try."""
+    (failed,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+
+    assert failed["MaximumEventAgeInSeconds"] == 300
+
+
+def test_room_can_be_reserved_for_the_tick_and_is_not_by_default(template: Json, resources: Json) -> None:
+    """A new account has none to reserve, and its first deploy would fail."""
+    assert template["Parameters"]["TickReservedConcurrency"]["Default"] == 0
+    assert template["Conditions"]["ReservesTick"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "TickReservedConcurrency"}, 0]}]
+    }
+    assert resources["TickFunction"]["Properties"]["ReservedConcurrentExecutions"] == {
+        "Fn::If": ["ReservesTick", {"Ref": "TickReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
+    }

@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.cli.concurrency import Concurrency, concurrency_of
 from workflow_engine.cli.errors import COMPLETED, RUN_FAILED
 from workflow_engine.cli.output import print_json, say
 from workflow_engine.cli.project import Project
-from workflow_engine.cli.target import Wanted, open_stack, running_dev
-from workflow_engine.errors import WorkflowNotFoundError
+from workflow_engine.cli.target import Wanted, open_stack, running_dev, stack_outputs
+from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.runs import Head
@@ -43,14 +44,16 @@ def check_project(wanted: Wanted, *, as_json: bool) -> int:
     project = Project.find(wanted.template, wanted.parameters)
     with project.registry() as registry:
         workflows = sorted(registry, key=lambda definition: (definition.id, definition.version))
-        looked, stranded = 0, list[Stranded]()
+        looked, stranded, room = 0, list[Stranded](), None
         if wanted.is_deployed or running_dev(project) is not None:
             with open_stack(wanted) as stack:
                 looked, stranded = stranded_runs(stack.kernel, registry)
+                room = _room_for_the_tick(wanted.stack) if wanted.stack else None
     if as_json:
-        print_json(_document(workflows, looked, stranded))
+        print_json({**_document(workflows, looked, stranded), "concurrency": _facts(room)})
     else:
         _say(workflows, looked, stranded)
+        _say_room(room)
     return RUN_FAILED if stranded else COMPLETED
 
 
@@ -69,6 +72,19 @@ def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Strande
         if (differences := _differences(definitions, head))
     ]
     return counts.total(), found
+
+
+def _room_for_the_tick(stack_name: str) -> Concurrency | WorkflowEngineError | None:
+    """What may run at once, or why nobody knows; ``None`` for a stack without both functions."""
+    outputs = stack_outputs(stack_name)
+    functions = outputs.get("JobFunctionName"), outputs.get("TickFunctionName")
+    if functions[0] is None or functions[1] is None:
+        return None
+    try:
+        return concurrency_of(functions[0], functions[1])
+    except (AwsRequestError, TransientError) as error:
+        # The runs in flight were what was asked for, and whoever may see those need not see the account's limits.
+        return error
 
 
 def live_runs(kernel: Kernel) -> Iterator[Head]:
@@ -129,3 +145,17 @@ def _say(workflows: list[WorkflowDefinition], looked: int, stranded: list[Strand
         say(Text(text, style="red"))
     if looked and not stranded:
         say(Text(f"✓ all {looked} runs in flight can go on", style="green"))
+
+
+def _facts(room: Concurrency | WorkflowEngineError | None) -> dict[str, Any] | None:
+    if isinstance(room, Concurrency):
+        return {**asdict(room), "starves_the_tick": room.starves_the_tick}
+    return {"problem": str(room)} if room else None
+
+
+def _say_room(room: Concurrency | WorkflowEngineError | None) -> None:
+    if isinstance(room, Concurrency):
+        sign, style = ("!", "yellow") if room.starves_the_tick else ("✓", "green")
+        say(Text(f"{sign} {room.said()}", style=style))
+    elif room is not None:
+        say(Text(f"? what may run at once is not known: {room}", style="yellow"))

@@ -125,10 +125,7 @@ def function_environment(stack_name: str) -> dict[str, str]:
         StackNotFoundError: there is no such stack, or it is none of ours.
         AwsRequestError: AWS refused to tell.
     """
-    with translating("CloudFormation", "DescribeStacks"):
-        found = client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
-    function = outputs.get("JobFunctionName")
+    function = stack_outputs(stack_name).get("JobFunctionName")
     if function is None:
         raise StackNotFoundError(
             problem=f"stack {stack_name!r} has no output JobFunctionName",
@@ -137,6 +134,17 @@ def function_environment(stack_name: str) -> dict[str, str]:
     with translating("Lambda", "GetFunctionConfiguration"):
         answer = client("lambda").get_function_configuration(FunctionName=function)
     return dict(answer.get("Environment", {}).get("Variables", {}))
+
+
+def stack_outputs(stack_name: str) -> dict[str, str]:
+    """The outputs of a deployed stack.
+
+    Raises:
+        AwsRequestError: AWS refused to tell, or there is no such stack.
+    """
+    with translating("CloudFormation", "DescribeStacks"):
+        found = client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from botocore.session import get_session
 from typer.testing import CliRunner, Result
 
@@ -22,6 +24,7 @@ from workflow_engine.wiring.aws import client
 
 NAME = "workflow-engine-test"
 FUNCTION = "deployed-job-function"
+TICK = "deployed-tick-function"
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +41,13 @@ def deployed() -> Iterator[None]:
             yield
 
 
-def create_function(variables: dict[str, str]) -> None:
-    role = client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+def create_function(variables: dict[str, str], name: str = FUNCTION) -> None:
+    role = client("iam").create_role(RoleName=f"role-of-{name}", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as code:
         code.writestr("code.py", "")
     client("lambda").create_function(
-        FunctionName=FUNCTION,
+        FunctionName=name,
         Runtime="python3.13",
         Role=role,
         Handler="code.handler",
@@ -61,6 +64,7 @@ def create_stack(name: str, outputs: dict[str, str]) -> None:
     # With botocore's own timeouts: moto loads all its services for the first stack, and ours would ask twice.
     cloudformation: Any = get_session().create_client("cloudformation")
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    cloudformation.close()
 
 
 def call(*arguments: str) -> Result:
@@ -107,6 +111,54 @@ def test_runs_in_flight_are_checked_against_the_code_that_is_here(deployed: None
     assert document["runs_in_flight"] == 1
     assert document["stranded"] == []
     assert {workflow["id"] for workflow in document["workflows"]} >= {"document-analysis", "publish-report"}
+
+
+@pytest.fixture
+def account_of_ten(deployed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account as AWS gives it to a new customer, all of which a queue's functions may take. The embedded AWS knows no
+    such limits, and runs a function that is mapped to a queue."""
+    answers: dict[str, Any] = {
+        "GetAccountSettings": {"AccountLimit": {"ConcurrentExecutions": 10, "UnreservedConcurrentExecutions": 10}},
+        "ListEventSourceMappings": {"EventSourceMappings": [{"ScalingConfig": {"MaximumConcurrency": 10}}]},
+    }
+    send = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def sent(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        return answers.get(operation) or send(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", sent)
+
+
+def test_a_stack_that_leaves_its_tick_no_room_is_told_so(account_of_ten: None) -> None:
+    create_function({}, TICK)
+    create_stack("squeezed", {"JobFunctionName": FUNCTION, "TickFunctionName": TICK})
+
+    result = call("check", "--stack", "squeezed")
+    found = json.loads(call("check", "--stack", "squeezed", "--json").stdout)["concurrency"]
+
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if "MaximumConcurrency" in line]
+    assert line.startswith("! 10 job functions at once take all 10")
+    assert found == {"account": 10, "unreserved": 10, "jobs": 10, "tick": 0, "starves_the_tick": True}
+
+
+def test_a_check_that_may_not_ask_for_the_accounts_limits_says_so_and_goes_on(
+    deployed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def denied(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        if operation == "GetAccountSettings":
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+        return send(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
+    create_stack("reticent", {"JobFunctionName": FUNCTION, "TickFunctionName": FUNCTION})
+    result = call("check", "--stack", "reticent")
+
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("? ")]
+    assert "GetAccountSettings" in line
 
 
 def test_the_region_of_the_command_line_is_the_one_that_is_asked(deployed: None) -> None:

@@ -14,7 +14,8 @@ def check(
     parameter: options.Parameters = None,
 ) -> None:
     """Check the workflows and the template of this project; with --stack, also whether the runs that
-    are in flight there can go on with the workflows as they are here.
+    are in flight there can go on with the workflows as they are here, and whether its job functions
+    leave the tick room to run.
 
     Exits with 1 where some cannot: for a pipeline, before it deploys.
 
