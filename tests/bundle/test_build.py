@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bundle.test_template import deployments
+
 pytestmark = [pytest.mark.bundle, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +86,23 @@ def bundle(bundles: dict[str, Path]) -> Path:
 
 def test_sam_accepts_the_template() -> None:
     sam("validate", "--lint")
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_sam_reads_the_same_parameters_for_each_of_its_commands(environment: str) -> None:
+    program = f"""
+import json
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.lib.config.samconfig import SamConfig
+configuration = SamConfig({str(ROOT)!r})
+for command in ("build", "deploy", "validate"):
+    found = configuration.get_all([command], "parameters", env={environment!r})
+    print(json.dumps(CfnParameterOverridesType().convert(found["parameter_overrides"], None, None), sort_keys=True))
+"""
+    said = run([str(Path(SAM).parent / "python"), "-c", program]).splitlines()
+
+    assert len(said) == 3
+    assert set(said) == {json.dumps(deployments()[environment], sort_keys=True)}
 
 
 @pytest.mark.parametrize("handler", HANDLERS)

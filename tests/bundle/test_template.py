@@ -120,9 +120,19 @@ def deployments() -> dict[str, dict[str, str]]:
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
     environments = {name: part for name, part in configuration.items() if isinstance(part, dict)}
     return {
-        name: dict(pair.split("=", 1) for pair in part["deploy"]["parameters"].get("parameter_overrides", []))
+        name: dict(pair.split("=", 1) for pair in part["global"]["parameters"].get("parameter_overrides", []))
         for name, part in environments.items()
     }
+
+
+@pytest.mark.parametrize("deployment", ["default", "dev", "prod"])
+def test_what_is_built_is_what_is_deployed(deployment: str) -> None:
+    """`sam build` fetches the wheels of the Architecture that it is told: told to `sam deploy` alone, x86_64 gets functions
+    that cannot import. Both read what is global (SAM developer guide, "AWS SAM CLI configuration file")."""
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())[deployment]
+
+    apart = {command for command, part in configuration.items() if "parameter_overrides" in part["parameters"]}
+    assert apart <= {"global"}
 
 
 @pytest.mark.parametrize("deployment", ["default", "dev", "prod"])
