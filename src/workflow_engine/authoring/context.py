@@ -50,6 +50,7 @@ class StageStorage(Protocol):
 
         Raises:
             InvalidInputError: *key* is empty or too long.
+            UnstorableValueError: *data* is a model that would not come back from JSON as it is.
             PayloadTooLargeError: *data* is larger than the blob store takes.
         """
         ...

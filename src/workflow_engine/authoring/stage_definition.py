@@ -144,6 +144,19 @@ class SignalDefinition:
         except values.UnfitValueError as error:
             raise InvalidInputError(what="payload of the signal", problems=error.problems) from error
 
+    def fixed_payload(self, data: bytes) -> bytes:
+        """What is stored of a payload that was sent: with the defaults of this moment.
+
+        Raises:
+            InvalidInputError: it does not validate, or would not come back from JSON as it is.
+        """
+        if self.payload_model is None:
+            return data
+        try:
+            return values.fixed(self.payload_model, data)[0]
+        except values.UnfitValueError as error:
+            raise InvalidInputError(what="payload of the signal", problems=error.problems) from error
+
     def call(self, payload: BaseModel | None, ctx: Any) -> Any:
         """Call the function as its signature wants."""
         return self.facts.shape.call(self.function, payload, ctx)

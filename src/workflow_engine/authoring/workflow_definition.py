@@ -10,10 +10,12 @@ from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
+from workflow_engine.authoring.known_names import suggestion, unknown_fields
 from workflow_engine.authoring.neighbours import Joined, field_name
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
+from workflow_engine.authoring.steady import is_steady
 from workflow_engine.authoring.structure import fingerprint_of, structure_of
 from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
 from workflow_engine.model import values
@@ -143,10 +145,31 @@ class WorkflowDefinition:
             InvalidConfigError: it names a stage that does not exist or takes no config, or a
                 stage's part does not validate.
         """
-        for stage_id in config:
-            self._check_configurable(stage_id)
+        self._check_names(config)
         loaded = {stage_id: self.config_for(stage_id, config) for stage_id in self._positions}
         return {stage_id: model for stage_id, model in loaded.items() if model is not None}
+
+    def fixed_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What is stored of *config*: for each stage that was given some, the value that it stands
+        for now, defaults included; so too where a default is another one each time.
+
+        Raises:
+            InvalidConfigError: as ``validate_config`` says, or a stage's part would not come back
+                from JSON as it is.
+        """
+        self._check_names(config)
+        found: dict[str, Any] = {}
+        for stage_id in self._positions:
+            model, given = self.stage(stage_id).config_model, self._given(stage_id, config)
+            if model is None:
+                continue
+            try:
+                data, _ = values.fixed(model, sent(given))
+            except values.UnfitValueError as error:
+                raise InvalidConfigError(stage_id=stage_id, problems=error.problems) from error
+            if given or not is_steady(model):
+                found[stage_id] = from_json(data)
+        return found
 
     def config_for(self, stage_id: str, config: Mapping[str, Any]) -> BaseModel | None:
         """The config of one stage, out of the run's *config* by stage id; ``None`` if it takes none.
@@ -158,21 +181,34 @@ class WorkflowDefinition:
         model = self.stage(stage_id).config_model
         if model is None:
             return None
-        given = config.get(stage_id, {})
-        if not isinstance(given, Mapping | BaseModel):
-            raise InvalidConfigError(stage_id=stage_id, problems=["must be an object"])
+        given = self._given(stage_id, config)
         try:
             # The usual case, for every attempt of every stage: nothing was given.
             return values.load(model, sent(given) if given else b"{}")
         except values.UnfitValueError as error:
             raise InvalidConfigError(stage_id=stage_id, problems=error.problems) from error
 
-    def _check_configurable(self, stage_id: str) -> None:
-        if stage_id not in self._positions:
-            known = ", ".join(self._positions)
-            raise InvalidConfigError(stage_id=stage_id, problems=[f"the workflow has no such stage; it has {known}"])
-        if self.stage(stage_id).config_model is None:
-            raise InvalidConfigError(stage_id=stage_id, problems=["the stage takes no config"])
+    def _given(self, stage_id: str, config: Mapping[str, Any]) -> Mapping[str, Any] | BaseModel:
+        given = config.get(stage_id, {})
+        if not isinstance(given, Mapping | BaseModel):
+            raise InvalidConfigError(stage_id=stage_id, problems=["must be an object"])
+        return given
+
+    def _check_names(self, config: Mapping[str, Any]) -> None:
+        """Refuse what is misspelled: taken without a word, it would have no effect."""
+        for stage_id, given in config.items():
+            if stage_id not in self._positions:
+                known = ", ".join(self._positions)
+                hint = suggestion(stage_id, self._positions)
+                raise InvalidConfigError(
+                    stage_id=stage_id, problems=[f"the workflow has no such stage{hint}; it has {known}"]
+                )
+            model = self.stage(stage_id).config_model
+            if model is None:
+                raise InvalidConfigError(stage_id=stage_id, problems=["the stage takes no config"])
+            unknown = unknown_fields(model, given)
+            if unknown:
+                raise InvalidConfigError(stage_id=stage_id, problems=unknown)
 
     @cached_property
     def _structure(self) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Reads and writes what stages take and give: inline where small, else as a blob (I7)."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -58,19 +59,21 @@ def fetch(payload: Payload, blobs: BlobStore) -> bytes:
 def keep_input(
     run_id: RunId,
     *,
-    input: object,
-    config: object,
-    attributes: object,
+    input: bytes,
+    config: Mapping[str, Any],
+    attributes: Mapping[str, Any],
     expires_at: datetime,
     persistence: Persistence,
     blobs: BlobStore,
 ) -> tuple[bytes | None, str | None]:
-    """Store what a run is started with; answers (inline bytes, hash): exactly one is set."""
+    """Store what a run is started with, its *input* as JSON; answers (inline bytes, hash): exactly one
+    is set."""
     size = len(to_json(attributes))
     if size > MAX_ATTRIBUTES_BYTES:
         raise PayloadTooLargeError(what="attributes", size_bytes=size, limit_bytes=MAX_ATTRIBUTES_BYTES)
-    parts = {"input": input, "config": config, "attributes": attributes}
-    data = to_json({name: value for name, value in parts.items() if value or name == "input"})
+    rest = {"config": config, "attributes": attributes}
+    parts = [b',"%s":%s' % (name.encode(), to_json(value)) for name, value in rest.items() if value]
+    data = b'{"input":' + input + b"".join(parts) + b"}"
     if len(data) <= MAX_HEAD_INPUT_BYTES:
         return data, None
     content = digest("input", data.decode())

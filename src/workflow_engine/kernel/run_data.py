@@ -15,7 +15,7 @@ from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import CorruptItemError
 from workflow_engine.kernel import payloads
 from workflow_engine.model.ids import StageId
-from workflow_engine.model.json_values import to_json
+from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
 from workflow_engine.ports.blobs import BlobStore
@@ -93,7 +93,7 @@ class RunData:
     def _input_json(self, stage: StageDefinition) -> bytes:
         before = self.head.group - 1
         if before < 0:
-            return to_json(self.started_with()["input"])
+            return written_again(self.started_with()["input"])
         keys = [self.key(before, i) for i in range(len(self.definition.groups[before]))]
         outputs = self.outputs(keys)
         if len(keys) == 1:

@@ -24,7 +24,7 @@ class Schedules:
         """
         definition = self.registry.get(schedule.workflow_id)
         definition.validate_input(schedule.input)
-        definition.validate_config(schedule.config)
+        definition.fixed_config(schedule.config)
         self.scheduler.put_recurrence(schedule.as_recurrence())
 
     def list(self) -> list[Schedule]:

@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from workflow_engine.authoring.context import StageStorage
-from workflow_engine.errors import BlobNotFoundError, InvalidInputError, PayloadTooLargeError
+from workflow_engine.errors import BlobNotFoundError, InvalidInputError, PayloadTooLargeError, UnstorableValueError
 from workflow_engine.kernel.payloads import attempt_prefix
 from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 from workflow_engine.model.runs import StageKey
+from workflow_engine.model.values import UnfitValueError, dump
 from workflow_engine.ports.blobs import BlobStore
 
 MAX_KEY_BYTES = 512
@@ -35,7 +36,7 @@ class AttemptStorage(StageStorage):
     @override
     def save(self, key: str, data: bytes | str | BaseModel) -> None:
         if isinstance(data, BaseModel):
-            data = data.model_dump_json()
+            data = _json_of(data, key)
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > MAX_PAYLOAD_BYTES:
             raise PayloadTooLargeError(what=f"stored {key!r}", size_bytes=len(raw), limit_bytes=MAX_PAYLOAD_BYTES)
@@ -70,3 +71,10 @@ class AttemptStorage(StageStorage):
             raise InvalidInputError(what="storage key", problems=[f"1 to {MAX_KEY_BYTES} bytes are allowed"])
         stage_key = StageKey(self.group, self.stage_id, epoch)
         return f"{attempt_prefix(self.run_id, stage_key)}storage/{key}"
+
+
+def _json_of(model: BaseModel, key: str) -> bytes:
+    try:
+        return dump(type(model), model)[0]
+    except UnfitValueError as error:
+        raise UnstorableValueError(what=f"stored {key!r}", problems=error.problems) from error

@@ -133,7 +133,7 @@ class VirtualEngine:
         if self._workflows.get((workflow.id, workflow.version)) is not workflow:
             others = {**self._workflows, (workflow.id, workflow.version): workflow}
             self.deploy(*others.values())
-        given = input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
+        given: Any = input
         command = CreateRun(workflow_id=workflow.id, input=given, **options)
         run = VirtualRun(self, RunId(self.kernel.dispatch(command).run_id))
         self._runs.append(run)
@@ -158,7 +158,7 @@ class VirtualEngine:
         Raises:
             WorkflowEngineError: as ``run.signal`` says.
         """
-        given = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
+        given: Any = payload
         command = SignalRun(run_id=run.id, name=name, payload=given, idempotency_key=idempotency_key)
         result = self.kernel.dispatch(command)
         self.drive(run)

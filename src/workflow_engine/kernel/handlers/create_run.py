@@ -1,6 +1,7 @@
 """``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
 
 from datetime import datetime
+from typing import Any
 
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -51,7 +52,7 @@ def create_run(
     run_id = _run_id(command, ids)
     moment = invocation.moment()
     try:
-        _check(command, definition, moment.at)
+        input, config = _fixed(command, definition, moment.at)
     except (InvalidInputError, InvalidConfigError):
         # A deploy may have made the rules stricter since the first time; the first result stands.
         if not _was_created(run_id, command, persistence):
@@ -64,8 +65,8 @@ def create_run(
     expires_at = deadline + settings.retention
     inline, input_hash = payloads.keep_input(
         run_id,
-        input=command.input,
-        config=command.config,
+        input=input,
+        config=config,
         attributes=command.attributes,
         expires_at=expires_at,
         persistence=persistence,
@@ -99,12 +100,14 @@ def _run_id(command: CreateRun, ids: IdSource) -> RunId:
     return run_id_for(command.workflow_id, command.idempotency_key)
 
 
-def _check(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> None:
-    definition.validate_input(command.input)
-    definition.validate_config(command.config)
+def _fixed(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> tuple[bytes, dict[str, Any]]:
+    """Input and config with the defaults of this moment: each attempt of each stage gets the same."""
+    input, _ = definition.fixed_input(command.input)
+    config = definition.fixed_config(command.config)
     if command.start_at is not None and command.start_at - at > definition.max_duration:
         problem = f"is more than {definition.max_duration} ahead, the workflow's max_duration"
         raise InvalidInputError(what="start_at", problems=[problem])
+    return input, config
 
 
 def _was_created(run_id: RunId, command: CreateRun, persistence: Persistence) -> bool:

@@ -118,11 +118,11 @@ class _Rerunning:
         self.persistence.extend_expiry(head.run_id, expires_at)
         inline, input_hash = head.input_inline, head.input_hash
         if self.command.input is not None:
-            definition.validate_input(self.command.input)
+            fixed, _ = definition.fixed_input(self.command.input)
             started = payloads.load_input(head, persistence=self.persistence, blobs=self.blobs)
             inline, input_hash = payloads.keep_input(
                 head.run_id,
-                input=self.command.input,
+                input=fixed,
                 config=started["config"],
                 attributes=started["attributes"],
                 expires_at=expires_at,

@@ -1,5 +1,7 @@
 """``run.signal``: keeps a signal for a run, once, and wakes the stage that waits for it."""
 
+from dataclasses import replace
+
 from workflow_engine.authoring.stage_definition import SignalDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
@@ -64,7 +66,7 @@ def signal_run(
         if seen or head.status.is_terminal:
             _wake(head, kept, definitions, teller, invocation)
             return RunSignalled(delivered=seen)
-        _check(head, command, payload, definitions)
+        kept = replace(kept, payload=_fixed(head, command, payload, definitions))
         outcome = commit_once(persistence, transitions.signal(head, kept, invocation.moment()))
         if isinstance(outcome, Committed):
             _wake(outcome.head, kept, definitions, teller, invocation)
@@ -103,19 +105,22 @@ def _seen_before(kept: KeptSignal, command: SignalRun, persistence: Persistence)
     return True
 
 
-def _check(head: Head, command: SignalRun, payload: bytes, definitions: Definitions) -> None:
-    """The payload must fit the stage that waits for the signal, or else one that still may."""
+def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definitions) -> bytes:
+    """What is kept of the payload, which must fit the stage that waits for the signal, or else one
+    that still may: the value that it stands for now, so that each attempt gets the same. As it was
+    sent where it is open which of several models will read it."""
     if len(head.signals) >= MAX_KEPT_SIGNALS:
         raise PayloadTooLargeError(what="kept signals", size_bytes=len(head.signals) + 1, limit_bytes=MAX_KEPT_SIGNALS)
     definition = definitions.for_run(head)
     errors: list[InvalidInputError] = []
-    for handler in _takers(head, command.name, definition):
+    takers = _takers(head, command.name, definition)
+    for handler in takers:
         try:
-            handler.load_payload(payload)
+            fixed = handler.fixed_payload(payload)
         except InvalidInputError as error:
             errors.append(error)
         else:
-            return
+            return fixed if len({taker.payload_model for taker in takers}) == 1 else payload
     if errors:
         raise InvalidInputError(what=f"payload of signal {command.name!r}", problems=errors[0].problems)
     raise InvalidInputError(what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"])
