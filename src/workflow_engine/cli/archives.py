@@ -19,6 +19,7 @@ from workflow_engine.kernel.archive import ArchivedRun
 from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.json_values import written_again
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -75,7 +76,7 @@ def _restored(kernel: Kernel, run: ArchivedRun) -> Kernel:
     if run.started_with:
         inline, content = payloads.keep_input(
             head.run_id,
-            input=run.started_with["input"],
+            input=written_again(run.started_with["input"]),
             config=run.started_with["config"],
             attributes=run.started_with["attributes"],
             expires_at=head.expires_at,
