@@ -19,11 +19,14 @@ from workflow_engine.model.limits import (
     MAX_LOG_MESSAGE_BYTES,
     MAX_LOGS_PER_ATTEMPT,
 )
+from workflow_engine.model.texts import clean
 
 # The engine's own: annotations say how a result came about, they do not carry it.
 MAX_ANNOTATIONS_PER_ATTEMPT = 1000
 MAX_ANNOTATION_KEY_CHARS = 256
 _LONGEST_LEVEL = 16
+# Python writes no int of thousands of digits; these have few.
+_SMALL_INT = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Journal:
             return
         line = Line(
             at=self._now(),
-            level=_clean(str(level)).upper()[:_LONGEST_LEVEL],
+            level=_named(level).upper()[:_LONGEST_LEVEL],
             message=_cut(_text(message)),
             fields=_kept_fields(fields),
         )
@@ -112,10 +115,13 @@ class Journal:
         Raises:
             ValueError: *fraction* is no finite number.
         """
-        if not math.isfinite(fraction):
+        try:
+            number = float(fraction)
+        except OverflowError:  # an int that no float holds is far beyond 0 or 1
+            number = 1.0 if fraction > 0 else 0.0
+        if not math.isfinite(number):
             raise ValueError(f"progress must be a number from 0 to 1, not {fraction}")
-        bounded = min(1.0, max(0.0, float(fraction)))
-        self._progress = Progress(at=self._now(), fraction=bounded, message=_cut(_text(message)))
+        self._progress = Progress(self._now(), min(1.0, max(0.0, number)), _cut(_text(message)))
 
     def annotate(self, key: str, value: Any) -> None:
         """Note *value*, a model or JSON-compatible, under *key*.
@@ -133,11 +139,11 @@ class Journal:
 
 
 def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_ANNOTATION_KEY_CHARS or _clean(key) != key:
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_ANNOTATION_KEY_CHARS or clean(key) != key:
         raise InvalidInputError(
             what="key of an annotation", problems=[f"must be UTF-8 text of 1 to {MAX_ANNOTATION_KEY_CHARS} characters"]
         )
-    return str(key)
+    return clean(key)
 
 
 def _checked_value(key: str, value: Any) -> Any:
@@ -160,7 +166,7 @@ def _kept_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         size += len(name.encode("utf-8", "backslashreplace"))
         if size > room:
             plain, size = f"(left out: {size} bytes)", 0
-        kept[_cut(_clean(name), limit=128)] = plain
+        kept[_cut(clean(name), limit=128)] = plain
         room -= size
         if len(kept) == 100:
             break
@@ -169,10 +175,12 @@ def _kept_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plain(value: Any) -> tuple[Any, int]:
     """The nearest JSON form of *value*, and its size in bytes."""
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value, 8
+    if isinstance(value, int) and abs(value) < _SMALL_INT:
+        return int(value), 8
     if isinstance(value, str):
-        text = _cut(_clean(value))
+        text = _cut(clean(value))
         return text, len(text.encode())
     try:
         plain = to_jsonable_python(value, fallback=_represented)
@@ -183,19 +191,21 @@ def _plain(value: Any) -> tuple[Any, int]:
 
 
 def _text(message: object) -> str:
-    return _clean(message) if isinstance(message, str) else _represented(message)
+    return clean(message) if isinstance(message, str) else _represented(message)
+
+
+def _named(level: object) -> str:
+    try:
+        return clean(str(level))
+    except Exception:  # somebody's __str__ raises, or answers no text
+        return _represented(level)
 
 
 def _represented(value: object) -> str:
     try:
-        return _clean(repr(value))
+        return clean(repr(value))
     except Exception:  # somebody's __repr__ raises: the type still says something
-        return f"<{type(value).__name__} without a repr>"
-
-
-def _clean(text: str) -> str:
-    """*text* with lone surrogates written out, since they cannot be stored as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        return clean(f"<{type(value).__name__} without a repr>")
 
 
 def _cut(text: str, *, limit: int = MAX_LOG_MESSAGE_BYTES) -> str:

@@ -10,7 +10,11 @@ from typing import Generic, TypeGuard
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.ids import SIGNAL_PATTERN
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.limits import MAX_METRICS_AND_ARTIFACTS_BYTES
+from workflow_engine.model.texts import clean
 
 StateT_co = TypeVar("StateT_co", bound=BaseModel, covariant=True)
 PayloadT_co = TypeVar("PayloadT_co", bound=BaseModel | None, covariant=True)
@@ -24,10 +28,11 @@ class Suspended(Generic[StateT_co]):
     """Something outside goes on; ask the stage's ``check_completion`` for it every *poll_every*.
 
     *state* is kept and given to each check. *give_up_after* counts from this return: a stage that
-    is not resumed by then fails with ``WaitExpiredError``; ``None`` waits as long as the run lives.
+    is not resumed by then fails with ``WaitExpiredError``; ``None``, and what is longer than the run
+    may take, waits as long as the run lives.
 
     Raises:
-        TypeError: *state* is no pydantic model.
+        TypeError: *state* is no pydantic model, or a duration no timedelta.
         ValueError: a duration is not positive.
     """
 
@@ -38,6 +43,8 @@ class Suspended(Generic[StateT_co]):
     def __post_init__(self) -> None:
         if not isinstance(self.state, BaseModel):
             raise TypeError(f"the state of Suspended must be a pydantic model, not {_type_name(self.state)}")
+        if self.poll_every is None:
+            raise TypeError("poll_every must be a timedelta, not None")
         check_positive("poll_every", self.poll_every)
         check_positive("give_up_after", self.give_up_after)
 
@@ -92,7 +99,8 @@ class StageResult(Generic[ResultT_co]):
 
     Raises:
         TypeError: a name is no text, a metric no number, an artifact no text.
-        ValueError: a metric is not finite.
+        ValueError: a metric is not finite, or a text holds a lone surrogate, which is not UTF-8.
+        PayloadTooLargeError: they are above 384 KB together, as JSON.
     """
 
     output: ResultT_co
@@ -100,10 +108,17 @@ class StageResult(Generic[ResultT_co]):
     artifacts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Copies: what is checked here must be what is stored.
+        object.__setattr__(self, "metrics", dict(self.metrics))
+        object.__setattr__(self, "artifacts", dict(self.artifacts))
         for name, value in self.metrics.items():
             _check_metric(name, value)
         for name, place in self.artifacts.items():
             _check_artifact(name, place)
+        size = len(to_json(self.metrics)) + len(to_json(self.artifacts))
+        if size > MAX_METRICS_AND_ARTIFACTS_BYTES:
+            limit = MAX_METRICS_AND_ARTIFACTS_BYTES
+            raise PayloadTooLargeError(what="metrics and artifacts", size_bytes=size, limit_bytes=limit)
 
 
 def is_model(candidate: object) -> TypeGuard[type[BaseModel]]:
@@ -124,13 +139,29 @@ def check_positive(name: str, duration: timedelta | None) -> None:
 def _check_metric(name: object, value: object) -> None:
     if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"metric {name!r} must map a text to a number")
-    if not math.isfinite(value):
+    if not _is_finite(value):
         raise ValueError(f"metric {name!r} is not finite")
+    _check_text(f"the name of metric {name!r}", name)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float holds
+        return False
 
 
 def _check_artifact(name: object, place: object) -> None:
     if not isinstance(name, str) or not isinstance(place, str):
         raise TypeError(f"artifact {name!r} must map a text to a text")
+    _check_text(f"the name of artifact {name!r}", name)
+    # It says where something lies: written in another way, it would say something else.
+    _check_text(f"artifact {name!r}", place)
+
+
+def _check_text(what: str, text: str) -> None:
+    if clean(text) != text:
+        raise ValueError(f"{what} holds a lone surrogate, which is not UTF-8")
 
 
 def _type_name(value: object) -> str:

@@ -79,19 +79,20 @@ class RetryPolicy:
         """
         if attempt < 1:
             raise ValueError(f"attempts count from 1, not {attempt}")
-        pause = self._pause_seconds(attempt)
-        return timedelta(seconds=pause * (0.5 + 0.5 * spread) if self.jitter else pause)
+        pause = self._pause(attempt)
+        return pause * (0.5 + 0.5 * spread) if self.jitter else pause
 
     @property
     def _retried(self) -> tuple[type[BaseException], ...]:
         return self.retry_on if isinstance(self.retry_on, tuple) else (self.retry_on,)
 
-    def _pause_seconds(self, attempt: int) -> float:
-        longest = self.max_delay.total_seconds()
+    def _pause(self, attempt: int) -> timedelta:
         try:
-            return min(self.first_delay.total_seconds() * self.backoff ** (attempt - 1), longest)
+            seconds = self.first_delay.total_seconds() * self.backoff ** (attempt - 1)
         except OverflowError:  # 2.0 ** 1024 is above what a float holds
-            return longest
+            return self.max_delay
+        # As a float, the longest timedelta of all is longer than that.
+        return timedelta(seconds=seconds) if seconds < self.max_delay.total_seconds() else self.max_delay
 
 
 def _error_types(name: str, given: object) -> tuple[type[BaseException], ...]:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.outcomes import NotReady, Suspended, check_positive
 from workflow_engine.authoring.stages import Stage, stage
+from workflow_engine.model.limits import MAX_RUN_DURATION
 
 
 class SleepState(BaseModel):
@@ -30,7 +31,9 @@ def sleep(stage_id: str, duration: timedelta) -> Stage[..., Any]:
 
     @stage(stage_id)
     def fall_asleep(ctx: StageContext) -> Suspended[SleepState]:
-        return Suspended(SleepState(wake_at=ctx.now() + duration), poll_every=duration)
+        # Longer than any run lives is as good as for ever, and adds up with any instant.
+        span = min(duration, MAX_RUN_DURATION)
+        return Suspended(SleepState(wake_at=ctx.now() + span), poll_every=span)
 
     @fall_asleep.check_completion
     def wake_up(state: SleepState, ctx: StageContext) -> BaseModel | NotReady | None:

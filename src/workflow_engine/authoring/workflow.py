@@ -25,10 +25,7 @@ from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import WorkflowDefinitionError
 from workflow_engine.model.ids import is_name
-from workflow_engine.model.limits import MAX_GROUP_STAGES
-
-# The engine's own: what belongs to a run is kept that long, and dates stay within what Python holds.
-MAX_RUN_DURATION = timedelta(days=3660)
+from workflow_engine.model.limits import MAX_GROUP_STAGES, MAX_RUN_DURATION
 
 __all__ = ["Workflow", "WorkflowDefinition"]
 

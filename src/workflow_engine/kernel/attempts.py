@@ -33,6 +33,7 @@ from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.storage import AttemptStorage
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import StageId, digest
+from workflow_engine.model.limits import MAX_RUN_DURATION
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import StageKey
 
@@ -117,7 +118,8 @@ def kept_state(data: bytes) -> KeptState:
     would follow another rule than an output."""
     head, _, rest = data.partition(_STATE)
     seconds = from_json(head + b"}")["poll_every_seconds"]
-    return KeptState(rest[:-1], timedelta(seconds=seconds))
+    # The version before kept whatever it was given.
+    return KeptState(rest[:-1], timedelta(seconds=min(seconds, MAX_RUN_DURATION.total_seconds())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,10 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
 
 def failed(error: BaseException, stage: StageDefinition) -> Failed:
     """What is kept of *error*: cleaned and cut to size, with the end of its traceback."""
-    retryable = stage.retry.retries(error)
+    try:
+        retryable = stage.retry.retries(error)
+    except Exception:  # a group too deep to look through, a class with an isinstance of its own
+        retryable = False
     return Failed(error_info(error, retryable=retryable), retryable)
 
 
@@ -295,7 +300,8 @@ def _ending(returned: object, stage: StageDefinition) -> Ending:
         if stage.check is None:
             raise InvalidOutputError(stage_id=stage.id, problems=["it has no check_completion"])
         state = stage.dump_state(returned.state)
-        return Suspends(state, returned.poll_every, returned.give_up_after)
+        # Longer than any run lives is as good as for ever, and adds up with any instant.
+        return Suspends(state, min(returned.poll_every, MAX_RUN_DURATION), returned.give_up_after)
     if isinstance(returned, NotReady):
         return StillWaits(returned.next_check_in)
     if isinstance(returned, WaitForSignal):

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.problems import problems_of
-from workflow_engine.model.texts import MAX_TYPE_NAME_BYTES, head_of, plain, tail_of
+from workflow_engine.model.problems import plain, problems_of
+from workflow_engine.model.texts import head_of, tail_of
 
-# Of an error that could not be stored as it was, enough to know it by.
-_BARE_MESSAGE_BYTES = 256
+# The engine's own: a class may be called anything, and most readers show its name on one line.
+MAX_TYPE_NAME_BYTES = 256
 UNSHOWABLE = "(its message cannot be shown)"
 
 
@@ -29,9 +29,8 @@ def message_of(error: BaseException) -> str:
 
 
 def bare(error: ErrorInfo) -> ErrorInfo:
-    """*error* in plain characters, short and without its traceback: what any store takes."""
-    name = plain(error.type, MAX_TYPE_NAME_BYTES)
-    return ErrorInfo(name, plain(error.message, _BARE_MESSAGE_BYTES), error.retryable)
+    """*error* in printable characters, short and without its traceback: what any store takes."""
+    return ErrorInfo(plain(error.type), plain(error.message), error.retryable)
 
 
 def _text_of(error: BaseException) -> str:

@@ -33,9 +33,13 @@ MAX_HEAD_EVENTS_BYTES = 4 * 1024
 MAX_ERROR_MESSAGE_BYTES = 1024
 MAX_TRACE_BYTES = 4 * 1024
 MAX_ATTRIBUTES_BYTES = 16 * 1024
+# A record is one item, with an output of up to 8 KB in it.
+MAX_METRICS_AND_ARTIFACTS_BYTES = 384 * 1024
 MAX_ANNOTATION_BYTES = 16 * 1024
 MAX_LOG_MESSAGE_BYTES = 8 * 1024
 MAX_LOGS_PER_ATTEMPT = 1000
+# What belongs to a run is kept that long, and dates stay within what Python holds.
+MAX_RUN_DURATION = timedelta(days=3660)
 MAX_GROUP_STAGES = 100
 MAX_KEPT_SIGNALS = 100
 

@@ -1,8 +1,5 @@
 """Text from users' code as every store takes it: UTF-8, and not too long."""
 
-# What a class may be called before its name is cut.
-MAX_TYPE_NAME_BYTES = 256
-
 
 def clean(text: str) -> str:
     """*text* with lone surrogates written out, since they cannot be stored as UTF-8."""
@@ -19,9 +16,3 @@ def head_of(text: str, limit_bytes: int) -> str:
 def tail_of(text: str, limit_bytes: int) -> str:
     """The end of *text*, cleaned."""
     return clean(text).encode()[-limit_bytes:].decode(errors="ignore")
-
-
-def plain(text: str, limit_bytes: int) -> str:
-    """The beginning of *text* in nothing but ASCII that can be printed."""
-    escaped = text.encode("unicode_escape").decode("ascii")
-    return head_of(escaped, limit_bytes)

@@ -98,6 +98,24 @@ def test_fields_become_their_nearest_json(journal: Journal) -> None:
     to_json(dict(fields))
 
 
+@pytest.mark.parametrize("number", [10**5000, -(10**5000), [10**5000]], ids=["endless", "below", "inside"])
+def test_numbers_that_no_store_keeps_fail_no_stage_that_logs_them(journal: Journal, number: Any) -> None:
+    fields = logged_fields(journal, number=number)
+    assert isinstance(fields["number"], str)
+
+
+class Shy(int):
+    @override
+    def __str__(self) -> NoReturn:
+        raise RuntimeError
+
+
+def test_a_level_that_says_nothing_fails_no_stage(journal: Journal) -> None:
+    level: Any = Shy(20)
+    journal.log(level, "m", {})
+    assert journal.lines[0].level == "20"
+
+
 @given(st.dictionaries(st.text(), st.text() | st.binary() | st.floats() | st.lists(st.integers()), max_size=20))
 def test_whatever_the_fields_are_they_are_json_of_bounded_size(fields: dict[str, Any]) -> None:
     journal = Journal(FakeClock().now)
@@ -131,7 +149,7 @@ def test_the_last_progress_counts(journal: Journal) -> None:
     assert (journal.progress.fraction, journal.progress.message) == (0.5, "writing")
 
 
-@pytest.mark.parametrize(("told", "kept"), [(-1, 0.0), (1.0000001, 1.0), (1, 1.0)])
+@pytest.mark.parametrize(("told", "kept"), [(-1, 0.0), (1.0000001, 1.0), (1, 1.0), (10**400, 1.0), (-(10**400), 0.0)])
 def test_progress_beyond_the_ends_is_the_end(journal: Journal, told: float, kept: float) -> None:
     journal.report(told, "")
     assert journal.progress is not None

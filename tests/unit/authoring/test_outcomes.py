@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from workflow_engine import NotReady, StageResult, Suspended, WaitForSignal
+from workflow_engine import NotReady, PayloadTooLargeError, StageResult, Suspended, WaitForSignal
+from workflow_engine.model.limits import MAX_METRICS_AND_ARTIFACTS_BYTES
 
 
 class State(BaseModel):
@@ -88,3 +89,42 @@ def test_an_artifact_maps_a_text_to_a_text() -> None:
     artifacts: Any = {"report": b"bytes"}
     with pytest.raises(TypeError, match="artifact 'report'"):
         StageResult(State(), artifacts=artifacts)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n", 10**400), ("n", -(10**400)), ("caf\udce9", 1.0)])
+def test_a_metric_that_no_store_keeps_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match="metric '"):
+        StageResult(State(), metrics={name: value})
+
+
+@pytest.mark.parametrize(("name", "place"), [("page", "caf\udce9.txt"), ("caf\udce9", "page.txt")])
+def test_an_artifact_is_not_written_in_another_way_but_refused_by_name(name: str, place: str) -> None:
+    with pytest.raises(ValueError, match=r"artifact '(page|caf\\udce9)' holds a lone surrogate"):
+        StageResult(State(), artifacts={name: place})
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"artifacts": {f"a{n}": "s3://bucket/" + "x" * 80 for n in range(5000)}},
+        {"metrics": {f"m{n}": n / 7 for n in range(20_000)}},
+    ],
+    ids=["artifacts", "metrics"],
+)
+def test_more_metrics_and_artifacts_than_a_record_holds_are_refused(facts: Any) -> None:
+    with pytest.raises(PayloadTooLargeError) as refused:
+        StageResult(State(), **facts)
+    assert refused.value.limit_bytes == MAX_METRICS_AND_ARTIFACTS_BYTES < refused.value.size_bytes
+
+
+def test_a_result_is_what_it_was_when_it_was_checked() -> None:
+    metrics = {"words": 3.0}
+    result = StageResult(State(), metrics=metrics)
+    metrics["words"] = float("nan")
+    assert result.metrics == {"words": 3.0}
+
+
+def test_a_suspension_says_how_often_to_check() -> None:
+    never: Any = None
+    with pytest.raises(TypeError, match="poll_every must be a timedelta, not None"):
+        Suspended(State(), poll_every=never)

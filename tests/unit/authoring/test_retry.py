@@ -81,6 +81,13 @@ def test_a_pause_after_thousands_of_attempts_is_still_the_longest() -> None:
     assert RetryPolicy(jitter=False, max_attempts=100_000).delay(99_999, 0.0) == timedelta(minutes=5)
 
 
+@pytest.mark.parametrize("jitter", [True, False])
+@pytest.mark.parametrize("first", [timedelta(days=300_000_000), timedelta.max])
+def test_no_pause_is_longer_than_python_can_say(first: timedelta, jitter: bool) -> None:
+    policy = RetryPolicy(first_delay=first, max_delay=timedelta.max, jitter=jitter)
+    assert first / 2 <= policy.delay(1, 0.999) <= policy.delay(5, 0.999) <= timedelta.max
+
+
 def test_a_first_delay_of_zero_stays_zero() -> None:
     assert RetryPolicy(first_delay=timedelta(0)).delay(5, 0.9) == timedelta(0)
 
