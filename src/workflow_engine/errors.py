@@ -137,6 +137,20 @@ class PayloadTooLargeError(WorkflowEngineError):
         self.what, self.size_bytes, self.limit_bytes = what, size_bytes, limit_bytes
 
 
+class TooManySignalsError(PayloadTooLargeError):
+    """A run keeps all the signals that it can, and none of its stages waits for this one now.
+
+    Nothing was kept. There is room again once stages have used up some of the others.
+    """
+
+    retryable = True
+
+    def __init__(self, *, run_id: str, name: str, kept: int, limit: int) -> None:
+        super().__init__(what="kept signals", size_bytes=kept, limit_bytes=limit)
+        self.args = (f"run {run_id!r} keeps {kept} signals (at most {limit}), and no stage waits for {name!r} now",)
+        self.run_id, self.name, self.kept, self.limit = run_id, name, kept, limit
+
+
 class DefinitionChangedError(WorkflowEngineError):
     """A deploy changed the workflow in a way that a run in flight cannot follow."""
 

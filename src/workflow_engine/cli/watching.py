@@ -10,6 +10,7 @@ from typing import Any
 from workflow_engine.cli.interrupts import Interrupt
 from workflow_engine.cli.target import Stack
 from workflow_engine.errors import TransientError
+from workflow_engine.kernel.agenda import awaited_signals
 from workflow_engine.model.commands import SignalRun
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState, Head, WaitKind
@@ -99,11 +100,12 @@ class Watch:
         return head is not None and head.status.is_terminal
 
     def _answer(self, head: Head) -> None:
-        for entry in head.active:
+        come = awaited_signals(head)
+        for ordinal, entry in enumerate(head.active):
             name = entry.signal or ""
             waits = entry.state is EntryState.WAITING and entry.wait is WaitKind.SIGNAL
-            if waits and name in self.signals and not any(kept.startswith(f"{name}#") for kept in head.signals):
-                # The epoch is another one after a rerun: the same answer counts again there.
-                key = f"cli:{name}:{entry.epoch}"
+            if waits and name in self.signals and ordinal not in come:
+                # One signal answers one wait: the same answer is given to each that asks for it.
+                key = f"cli:{name}:{head.group}.{ordinal}.{entry.epoch}"
                 command = SignalRun(run_id=head.run_id, name=name, payload=self.signals[name], idempotency_key=key)
                 self.stack.kernel.dispatch(command)

@@ -16,7 +16,7 @@ from workflow_engine.model.commands import (
     SignalRun,
     parse_command,
 )
-from workflow_engine.model.deliveries import Delivery
+from workflow_engine.model.deliveries import DELIVERY_KEY, Delivery
 from workflow_engine.model.results import JobExecuted, Result
 from workflow_engine.ports.jobs import JobTransport
 
@@ -134,7 +134,7 @@ def _command_of(message: Delivery | Command | Mapping[str, Any] | str) -> Comman
     if isinstance(message, Delivery):
         command = parse_command(message.body)
         if isinstance(command, _KEYED) and command.idempotency_key is None:
-            key = f"sqs:{message.message_id}"
+            key = f"{DELIVERY_KEY}{message.message_id}"
             return command.model_copy(update={"idempotency_key": key})
         return command
     return parse_command(message) if isinstance(message, Mapping | str) else message

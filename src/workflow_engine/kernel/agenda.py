@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from workflow_engine.model.limits import CLOCK_SKEW
+from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS
 from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
 
@@ -50,6 +50,23 @@ def free_signal(head: Head, entry: Entry) -> str | None:
     """The oldest kept signal that *entry* waits for and no sibling has."""
     kept = _free_signals(head).get(entry.signal) if entry.signal else None
     return kept[0] if kept else None
+
+
+def signals_limit(head: Head, name: str) -> int:
+    """How many elements ``Head.signals`` may list for one more signal of *name* to be kept. What is used
+    up takes no place; there is room of its own for the first of a name, and for one that a stage waits
+    for, so that signals that nobody waits for keep no other out."""
+    used = {entry.signal for entry in head.active if entry.state is EntryState.DONE} | {USED_UP}
+    names = [element.partition("#")[0] for element in head.signals if element not in used]
+    limit = MAX_KEPT_SIGNALS + len(head.signals) - len(names)
+    come = awaited_signals(head)
+    if any(
+        entry.signal == name and entry.wait is WaitKind.SIGNAL and ordinal not in come
+        for ordinal, entry in enumerate(head.active)
+        if entry.state is EntryState.WAITING
+    ):
+        return limit + ROOM_FOR_NAMES + ROOM_FOR_WAITS
+    return limit if name in names else limit + ROOM_FOR_NAMES
 
 
 def _free_signals(head: Head) -> dict[str, deque[str]]:

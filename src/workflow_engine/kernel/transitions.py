@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from workflow_engine.kernel.agenda import next_due
+from workflow_engine.kernel.agenda import next_due, signals_limit
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
     Cancel,
@@ -26,6 +26,7 @@ from workflow_engine.model.commits import (
     newest_base,
 )
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
+from workflow_engine.model.limits import MAX_KEPT_SIGNALS
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
     USED_UP,
@@ -190,7 +191,9 @@ def hold(
 ) -> Exclusive | Shared:
     """A stage waits, as *entry* says. It and a signal that comes at that moment cannot miss each other:
     both change one item and see what they left, so whichever comes second wakes the stage."""
-    if len(head.active) > 1:
+    alone = len(head.active) == 1
+    # Now and then one of them closes the gaps that used up signals leave: they must not add up.
+    if not alone and head.signals.count(USED_UP) < MAX_KEPT_SIGNALS:
         wake = moment.at + moment.horizon
         due = min(entry.until or wake, wake) if notes else entry.until
         used = None if used_signal not in head.signals else (head.signals.index(used_signal), used_signal)
@@ -204,7 +207,7 @@ def hold(
         events=base.events + tuple(notes),
         signals=_without(head.signals, used_signal),
     )
-    if entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
+    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
         first = lease.entry.suspended_epoch is None and lease.entry.signal is None
         after = _suspended(after, lease.stage_id, first=first, moment=moment)
     commit = _exclusive(head, moment, after=after)
@@ -247,7 +250,8 @@ def cancel(head: Head, reason: str | None, moment: Moment, record: IdempotencyRe
 def signal(head: Head, kept: KeptSignal, moment: Moment) -> Shared:
     """Keep a signal. ``due_at`` comes near, so that a stage that waits for it is woken even if the
     signal's sender dies right after this commit."""
-    return Shared(head.run_id, None, Signal(kept), due_at=moment.at + moment.horizon)
+    change = Signal(kept, signals_limit(head, kept.name))
+    return Shared(head.run_id, None, change, due_at=moment.at + moment.horizon)
 
 
 def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: IdempotencyRecord | None = None) -> Exclusive:

@@ -141,9 +141,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Keep a signal, once: its item if absent, and its element in the head, in one transaction."""
+    """Keep a signal, once: its item if absent, and its element in the head, in one transaction, while
+    fewer than *most* elements are listed."""
 
     kept: KeptSignal
+    most: int = MAX_KEPT_SIGNALS
 
 
 Claim: TypeAlias = ClaimFirst | ClaimDue | ClaimExpired
@@ -314,7 +316,7 @@ def _cancelled(head: Head, change: Cancel) -> Head | None:
 
 
 def _signalled(head: Head, change: Signal) -> Head | None:
-    if change.kept.element in head.signals or len(head.signals) >= MAX_KEPT_SIGNALS:
+    if change.kept.element in head.signals or len(head.signals) >= change.most:
         return None
     return altered(head, signals=(*head.signals, change.kept.element))
 

@@ -12,6 +12,8 @@ from workflow_engine.model.limits import MAX_DELAY, MAX_MESSAGE_BYTES
 MAX_VISIBILITY = timedelta(hours=12)
 # SQS API reference, ReceiveMessage: WaitTimeSeconds 0 to 20.
 MAX_WAIT = timedelta(seconds=20)
+# Begins the idempotency key of a command that came in a message without one: the message's id follows.
+DELIVERY_KEY = "sqs:"
 # A failed message comes back after seconds, not after the queue's visibility timeout (90 minutes).
 FIRST_REDELIVERY = timedelta(seconds=5)
 MAX_REDELIVERY = timedelta(minutes=5)

@@ -41,7 +41,11 @@ MAX_LOGS_PER_ATTEMPT = 1000
 # What belongs to a run is kept that long, and dates stay within what Python holds.
 MAX_RUN_DURATION = timedelta(days=3660)
 MAX_GROUP_STAGES = 100
+# Signals that are kept and not used up, whatever their names. Beyond them there is room for the first
+# of another name, and beyond that for one that a stage waits for at that moment.
 MAX_KEPT_SIGNALS = 100
+ROOM_FOR_NAMES = 50
+ROOM_FOR_WAITS = MAX_GROUP_STAGES
 
 # What the tick and the due index add to the function's timeout (I2).
 WAKE_MARGIN = timedelta(seconds=60)

@@ -151,7 +151,7 @@ def changes(draw: st.DrawFn, head: Head) -> Change:
         Hold: Hold(ordinal, epoch, drawn_entry, draw(st.none() | st.tuples(st.integers(0, 2), elements))),
         Fail: Fail(ordinal, epoch, draw(failures), by, at),
         Cancel: Cancel(draw(st.just(newest_base(head)) | epochs), draw(st.none() | texts), by, at),
-        Signal: Signal(KeptSignal(head.run_id, name, key, "h", b"{}", at, FAR)),
+        Signal: Signal(KeptSignal(head.run_id, name, key, "h", b"{}", at, FAR), draw(sizes)),
     }
     return made[draw(st.sampled_from(kinds))]
 

@@ -26,6 +26,7 @@ from workflow_engine import (
     StageContext,
     Status,
     Suspended,
+    TooManySignalsError,
     WaitForSignal,
     Workflow,
     WorkflowDefinition,
@@ -466,12 +467,14 @@ class TestLimits:
 
     def test_a_run_keeps_a_hundred_signals_and_refuses_the_next(self, engine: VirtualEngine) -> None:
         run = engine.start(asking, ITEM)
+        other = SignalRun(run_id=run.id, name="other", payload={"yes": True})
         for _ in range(MAX_KEPT_SIGNALS):
-            command = SignalRun(run_id=run.id, name="other", payload={"yes": True})
-            assert engine.kernel.dispatch(command).delivered
-        with pytest.raises(PayloadTooLargeError) as caught:
-            engine.kernel.dispatch(SignalRun(run_id=run.id, name="answer", payload={"yes": True}))
-        assert caught.value.limit_bytes == MAX_KEPT_SIGNALS
+            assert engine.kernel.dispatch(other).delivered
+        with pytest.raises(TooManySignalsError) as caught:
+            engine.kernel.dispatch(other)
+        error = caught.value
+        assert (error.name, error.kept, error.limit, error.retryable) == ("other", 100, MAX_KEPT_SIGNALS, True)
+        assert str(error) == f"run '{run.id}' keeps 100 signals (at most 100), and no stage waits for 'other' now"
         assert len(run.head.signals) == MAX_KEPT_SIGNALS
 
     def test_an_annotation_at_its_limit_is_kept_and_above_it_fails_the_attempt(self, engine: VirtualEngine) -> None:

@@ -17,11 +17,14 @@ from workflow_engine import (
     Stage,
     StageContext,
     Status,
+    TooManySignalsError,
     WaitForSignal,
     Workflow,
     WorkflowSuspended,
     stage,
 )
+from workflow_engine.model.deliveries import Delivery, body_of
+from workflow_engine.model.limits import MAX_KEPT_SIGNALS, ROOM_FOR_NAMES
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -274,6 +277,89 @@ def test_a_run_that_will_never_wait_refuses_signals(engine: VirtualEngine) -> No
     run = engine.start(Workflow("w", input=Item).pipe(prepare).build(), Item())
     with pytest.raises(InvalidInputError):
         send(engine, run)
+
+
+class TestARunThatKeepsManySignals:
+    """A hundred of one name have come, and no stage waits for it."""
+
+    @pytest.fixture
+    def run(self, engine: VirtualEngine) -> VirtualRun:
+        run = engine.start(approving, Item())
+        for _ in range(MAX_KEPT_SIGNALS):
+            assert engine.kernel.dispatch(other(run)).delivered
+        return run
+
+    def test_one_more_is_refused_and_the_run_says_why(self, engine: VirtualEngine, run: VirtualRun) -> None:
+        with pytest.raises(TooManySignalsError):
+            engine.kernel.dispatch(other(run))
+        engine.drive(run)
+        with pytest.raises(TooManySignalsError):
+            engine.kernel.dispatch(other(run))
+
+    def test_the_one_that_a_stage_waits_for_gets_in(self, engine: VirtualEngine, run: VirtualRun) -> None:
+        engine.drive(run)
+        assert run.waiting_for == ("approval",)
+        assert engine.signal(run, "approval", YES).delivered
+        assert run.output == {"name": "ada approved x"}
+
+    def test_one_that_no_stage_waits_for_yet_gets_in(self, engine: VirtualEngine, run: VirtualRun) -> None:
+        assert send(engine, run)
+        engine.drive(run)
+        assert run.output == {"name": "ada approved x"}
+
+    def test_the_one_that_a_stage_waits_for_gets_in_beside_any_other_names(
+        self, engine: VirtualEngine, run: VirtualRun
+    ) -> None:
+        for number in range(ROOM_FOR_NAMES):
+            assert engine.kernel.dispatch(other(run, f"name-{number}")).delivered
+        with pytest.raises(TooManySignalsError):
+            engine.kernel.dispatch(other(run, "one-name-too-many"))
+        engine.drive(run)
+        assert engine.signal(run, "approval", YES).delivered
+        assert run.status is Status.COMPLETED
+
+    def test_the_same_key_again_is_no_signal_too_many(self, engine: VirtualEngine) -> None:
+        run = engine.start(approving, Item())
+        for number in range(MAX_KEPT_SIGNALS):
+            assert send(engine, run, key=f"click-{number}")
+        assert send(engine, run, key="click-7")
+
+    def test_an_accepted_one_stays(self, engine: VirtualEngine, run: VirtualRun) -> None:
+        kept = run.head.signals
+        engine.drive(run)
+        engine.signal(run, "approval", Approval(approved=True, by="the flaky one"))
+        assert run.status is Status.COMPLETED
+        assert run.head.signals == kept
+
+
+def other(run: VirtualRun, name: str = "other") -> SignalRun:
+    """A signal that fits, and that nobody waits for."""
+    return SignalRun(run_id=run.id, name=name, payload=YES.model_dump())
+
+
+def test_a_key_that_was_used_before_a_rerun_is_a_signal_of_the_rerun(engine: VirtualEngine) -> None:
+    run = waiting(engine)
+    assert send(engine, run, Approval(approved=False, by="bob"), key="approve-order-1")
+    engine.drive(run)
+    for by in ("ada", "eve"):
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="approval"))
+        engine.drive(run)
+        yes = Approval(approved=True, by=by)
+        assert [send(engine, run, yes, key="approve-order-1") for _ in range(2)] == [True, True]
+        assert len(run.head.signals) == 1
+        engine.drive(run)
+        assert run.output == {"name": f"{by} approved x"}
+
+
+def test_a_message_that_comes_again_after_a_rerun_is_no_signal_of_the_rerun(engine: VirtualEngine) -> None:
+    run = waiting(engine)
+    command = SignalRun(run_id=run.id, name="approval", payload=YES.model_dump())
+    engine.host.process(message := Delivery("m-1", body_of(command), "receipt"))
+    engine.drive(run)
+    engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="approval"))
+    engine.drive(run)
+    engine.host.process(message)
+    assert (run.waiting_for, run.head.signals, handled) == (("approval",), (), ["ada"])
 
 
 def test_a_rerun_clears_kept_signals_and_asks_again(engine: VirtualEngine) -> None:

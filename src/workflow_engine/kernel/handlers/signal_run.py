@@ -10,6 +10,7 @@ from workflow_engine.errors import (
     PayloadTooLargeError,
     RunNotFoundError,
     StaleRunError,
+    TooManySignalsError,
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda, transitions
@@ -20,10 +21,11 @@ from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commands import SignalRun
-from workflow_engine.model.commits import Committed
+from workflow_engine.model.commits import Committed, newest_base
+from workflow_engine.model.deliveries import DELIVERY_KEY
 from workflow_engine.model.ids import RunId, content_hash, digest
 from workflow_engine.model.json_values import to_json
-from workflow_engine.model.limits import MAX_INLINE_BYTES, MAX_KEPT_SIGNALS
+from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.results import RunSignalled
 from workflow_engine.model.runs import Head, KeptSignal, WaitKind
 from workflow_engine.ports.clock import IdSource
@@ -48,8 +50,10 @@ def signal_run(
     Raises:
         RunNotFoundError: there is no such run.
         InvalidInputError: the payload fits no stage that could take it; nothing was kept.
-        PayloadTooLargeError: the payload is above 32 KB, or 100 signals are kept already.
-        IdempotencyConflictError: the key was used for a signal with another payload.
+        PayloadTooLargeError: the payload is above 32 KB.
+        TooManySignalsError: the run keeps as many as it can, and no stage waits for this one.
+        IdempotencyConflictError: the key was used for a signal with another payload, since the run
+            was last started again.
     """
     payload = to_json(command.payload)
     if len(payload) > MAX_SIGNAL_BYTES:
@@ -57,11 +61,12 @@ def signal_run(
     head = persistence.load_head(RunId(command.run_id))
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
-    kept = _kept(command, payload, head, invocation, ids, settings)
+    key = command.idempotency_key or ids.new_id()
     # A fresh key cannot have been kept before; but once a commit of ours was refused, it may have
     # happened, and the signal may have been used up since.
     may_be_kept = command.idempotency_key is not None
     for _ in range(MAX_TRIES):
+        kept = _kept(command, payload, head, key, invocation, settings)
         seen = may_be_kept and _seen_before(kept, command, persistence)
         if seen or head.status.is_terminal:
             _wake(head, kept, definitions, teller, invocation)
@@ -79,15 +84,18 @@ def _kept(
     command: SignalRun,
     payload: bytes,
     head: Head,
+    key: str,
     invocation: Invocation,
-    ids: IdSource,
     settings: KernelSettings,
 ) -> KeptSignal:
-    key = command.idempotency_key or ids.new_id()
+    base = newest_base(head)
+    # A rerun asks anew, so the key of an answer to the run before it is free again. That of a delivery
+    # is not: it names the one message, which may come again after the rerun as well as before.
+    started = (str(base),) if base and not key.startswith(DELIVERY_KEY) else ()
     return KeptSignal(
         run_id=head.run_id,
         name=command.name,
-        key=digest("signal", key),
+        key=digest("signal", *started, key),
         content_hash=content_hash(command.payload),
         payload=payload,
         received_at=invocation.clock.now(),
@@ -109,8 +117,9 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     """What is kept of the payload, which must fit the stage that waits for the signal, or else one
     that still may: the value that it stands for now, so that each attempt gets the same. As it was
     sent where it is open which of several models will read it."""
-    if len(head.signals) >= MAX_KEPT_SIGNALS:
-        raise PayloadTooLargeError(what="kept signals", size_bytes=len(head.signals) + 1, limit_bytes=MAX_KEPT_SIGNALS)
+    limit = agenda.signals_limit(head, command.name)
+    if len(head.signals) >= limit:
+        raise TooManySignalsError(run_id=head.run_id, name=command.name, kept=len(head.signals), limit=limit)
     definition = definitions.for_run(head)
     errors: list[InvalidInputError] = []
     takers = _takers(head, command.name, definition)

@@ -97,9 +97,9 @@ def _cancel(at: datetime, *, base: int = 0, reason: str | None = "enough", **cha
     return head, Shared(head.run_id, None, Cancel(base, reason, "mine", at + SECOND))
 
 
-def _signal(at: datetime, signals: tuple[str, ...]) -> tuple[Head, Shared]:
+def _signal(at: datetime, signals: tuple[str, ...], **most: int) -> tuple[Head, Shared]:
     head = leased_head(at, signals=signals)
-    return head, Shared(head.run_id, None, Signal(kept_signal(at)))
+    return head, Shared(head.run_id, None, Signal(kept_signal(at), **most))
 
 
 def _siblings(at: datetime, *others: Entry, **changes: Any) -> Head:
@@ -184,6 +184,8 @@ CASES: Mapping[str, Case] = {
     "a signal that is kept already": lambda at: _signal(at, ("approval#k2", "approval#k1")),
     "the last signal that is kept": lambda at: _signal(at, MANY_SIGNALS),
     "a signal too many": lambda at: _signal(at, (*MANY_SIGNALS, "other#last")),
+    "a signal that there is more room for": lambda at: _signal(at, (*MANY_SIGNALS, "other#last"), most=200),
+    "a signal that there is less room for": lambda at: _signal(at, ("other#1", "other#2"), most=2),
     "in the group": lambda at: _in_group(2, _expired(at)),
     "in another group": lambda at: _in_group(1, _expired(at)),
     "in any group": lambda at: _in_group(None, _expired(at)),

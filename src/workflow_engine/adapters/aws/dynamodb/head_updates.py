@@ -31,7 +31,6 @@ from workflow_engine.model.commits import (
     Signal,
 )
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.limits import MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import USED_UP, EntryState
 from workflow_engine.model.status import LIVE, Status
 
@@ -251,7 +250,7 @@ def _signal(update: Update, change: Signal) -> None:
     update.sets.append("sg = list_append(if_not_exists(sg, :none), :elements)")
     element = wire.text(change.kept.element)
     update.values |= {
-        ":most": wire.number(MAX_KEPT_SIGNALS),
+        ":most": wire.number(change.most),
         ":none": _NONE,
         ":element": element,
         ":elements": {"L": [element]},
