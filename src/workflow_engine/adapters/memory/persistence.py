@@ -1,8 +1,8 @@
 """Runs in the memory of one process: for tests, the simulator and programs that need no durability.
 
 As careful as the adapter for DynamoDB (one lock, the same refusals, the same size limit), and fast:
-it keeps the immutable values themselves, and every index is sorted. Nothing is ever removed for its
-age: an expired item that is still present counts as present, as it does in DynamoDB.
+it keeps the immutable values themselves, and every index is sorted. An expired item that is still
+present counts as present, as it does in DynamoDB; ``forget_expired`` removes it.
 """
 
 from collections import defaultdict
@@ -247,6 +247,18 @@ class MemoryPersistence(Persistence):
             _extend(found.logs, expires_at)
             _extend(found.annotations, expires_at)
 
+    def forget_expired(self, now: datetime) -> None:
+        """Remove what has expired, as DynamoDB's TTL does some time after; nothing else ever does."""
+        with self._lock:
+            for found in self._belongings.values():
+                _forget(found.records, now)
+                _forget(found.inputs, now)
+                _forget(found.signals, now)
+                _forget(found.logs, now)
+                _forget(found.annotations, now)
+            for key in [key for key, record in self._idempotency.items() if record.expires_at < now]:
+                del self._idempotency[key]
+
     # Keys and definitions
 
     @override
@@ -363,6 +375,11 @@ def _order(key: StageKey) -> tuple[int, str, int]:
 
 def _picked(found: Mapping[_Key, Any], keys: Iterable[_Key]) -> dict[_Key, Any]:
     return {key: found[key] for key in keys if key in found}
+
+
+def _forget(items: dict[_Key, _Expiring], now: datetime) -> None:
+    for key in [key for key, item in items.items() if item.expires_at < now]:
+        del items[key]
 
 
 def _extend(items: dict[_Key, _Expiring], expires_at: datetime) -> None:

@@ -4,6 +4,7 @@ again with the same key where they got no answer. Operators look after everythin
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from workflow_engine.errors import WorkflowEngineError
@@ -24,7 +25,7 @@ from workflow_engine.model.commands import (
     TransitionRun,
 )
 from workflow_engine.model.ids import RunId, run_id_for
-from workflow_engine.model.results import RunSignalled
+from workflow_engine.model.results import RunCreated, RunSignalled
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment, Process
 from workflow_engine.testing.simulation.scenario import Plot, Signalling
@@ -33,9 +34,9 @@ from workflow_engine.testing.simulation.scenario import Plot, Signalling
 MOST_TRIES = 13
 MOST_REFILLS = 30
 CRASHED_CLIENT_RETURNS_AFTER = timedelta(seconds=15)
-# When a client cancels, reruns: from the run's creation.
+# When a client cancels: from the run's creation.
 CANCELS = (timedelta(0), timedelta(seconds=1), timedelta(minutes=20))
-RERUNS = (timedelta(hours=3), timedelta(hours=8), timedelta(hours=30))
+SIGNALLED_AGAIN_AFTER = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Clients:
     stories: list[Story] = field(default_factory=list)
     commands: int = 0
     _drawn: int = 0
-    _first_answers: dict[str, object] = field(default_factory=dict)
+    _first_answers: dict[str, tuple[Command, object]] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Draw the stories of this history, and the operators' moments."""
@@ -108,7 +109,7 @@ class Clients:
             priority=story.number % 11,
             start_at=start_at,
             idempotency_key=f"story-{story.number}",
-            attributes={"story": story.number},
+            attributes={"story": story.number, **plot.attributes},
         )
 
         world.ledger.allowances[run_id_for(plot.workflow_id, f"story-{story.number}")] = plot.allowance
@@ -118,46 +119,59 @@ class Clients:
                 story.run_id = RunId(result.run_id)
                 self._follow(story)
 
+        if plot.rival is not None and world.odd("rival", 500):
+            self._send(command.model_copy(update={"input": dict(plot.rival)}), created)
         self._send(command, created)
         if world.odd("create-again", 200):
             self._send(command, created)
 
     def _follow(self, story: Story) -> None:
         world, plot = self.deployment.world, story.plot
-        for number, signalling in enumerate(plot.signals):
-            self._plan_signal(story, signalling, number)
+        for signalling in plot.signals:
+            self._plan_signal(story, signalling)
         if plot.cancel and (how := world.odd("cancel", 200, len(CANCELS))):
             world.at(world.now + CANCELS[how - 1], lambda: self._cancel(story))
-        if plot.rerun_from is not None and (how := world.odd("rerun", 400, len(RERUNS))):
-            world.at(world.now + RERUNS[how - 1], lambda: self._rerun(story))
+        if plot.rerun_from is not None and (how := world.odd("rerun", 400, len(plot.reruns_after))):
+            world.at(world.now + plot.reruns_after[how - 1], lambda: self._rerun(story))
 
-    def _plan_signal(self, story: Story, signalling: Signalling, number: int) -> None:
+    def _plan_signal(self, story: Story, signalling: Signalling) -> None:
         world = self.deployment.world
         after = signalling.after[world.choices.pick(f"signal-{signalling.name}", (1,) * len(signalling.after))]
         if after is None:
             return
-        command = SignalRun(
-            run_id=str(story.run_id),
-            name=signalling.name,
-            payload=signalling.payload,
-            idempotency_key=f"signal-{story.number}-{number}",
-        )
+        command = self._signal(story, signalling)
         world.at(world.now + after, lambda: self._send(command))
         if world.odd("signal-again", 200):
             world.at(world.now + after, lambda: self._send(command))
+
+    @staticmethod
+    def _signal(story: Story, signalling: Signalling) -> SignalRun:
+        place = story.plot.signals.index(signalling)
+        return SignalRun(
+            run_id=str(story.run_id),
+            name=signalling.name,
+            payload=signalling.payload,
+            idempotency_key=f"signal-{story.number}-{signalling.name}-{place}",
+        )
 
     def _cancel(self, story: Story) -> None:
         story.cancelled = True
         self._send(CancelRun(run_id=str(story.run_id), reason="simulated", idempotency_key=f"cancel-{story.number}"))
 
     def _rerun(self, story: Story) -> None:
-        self._send(
-            RerunFrom(
-                run_id=str(story.run_id),
-                from_stage_id=str(story.plot.rerun_from),
-                idempotency_key=f"rerun-{story.number}",
-            )
+        world, given = self.deployment.world, story.plot.rerun_input
+        command = RerunFrom(
+            run_id=str(story.run_id),
+            from_stage_id=str(story.plot.rerun_from),
+            idempotency_key=f"rerun-{story.number}",
+            input=None if given is None else dict(given),
         )
+
+        def signal_again(_result: Any) -> None:
+            for signalling in story.plot.signals if story.plot.signals_again else ():
+                world.at(world.now + SIGNALLED_AGAIN_AFTER, partial(self._send, self._signal(story, signalling)))
+
+        self._send(command, signal_again)
 
     def _operate(self) -> None:
         world = self.deployment.world
@@ -188,6 +202,9 @@ class Clients:
         self.commands += 1
         self.deployment.world.ledger.measures.commanded(command)
         name, world = f"client-{self.commands}", self.deployment.world
+        if self.deployment.scenario.by_queue:
+            self._enqueue(command, then)
+            return
         process = self.deployment.start()
 
         def come_back() -> None:
@@ -198,6 +215,14 @@ class Clients:
 
         world.spawn(name, work, process.clock, on_crash=come_back, shared=_looks_after_many(command))
 
+    def _enqueue(self, command: Command, then: Callable[[Any], None] | None) -> None:
+        """Leave it to the queue. Nobody answers, but the run's id follows from its key."""
+        self.deployment.world.jobs.enqueue(command)
+        if then is not None and isinstance(command, CreateRun):
+            then(RunCreated(run_id=run_id_for(command.workflow_id, str(command.idempotency_key))))
+        elif then is not None:
+            then(None)
+
     def _try(self, process: Process, command: Command, then: Callable[[Any], None] | None) -> None:
         world = self.deployment.world
         for tries in range(MOST_TRIES):
@@ -207,6 +232,8 @@ class Clients:
                 if not error.retryable:
                     return
                 world.sleep(timedelta(seconds=2**tries))
+            except UnicodeError:
+                return
             else:
                 self._check_same(command, result)
                 if then is not None:
@@ -214,14 +241,16 @@ class Clients:
                 return
 
     def _check_same(self, command: Command, result: object) -> None:
-        """I6: the same key and content get the first result again."""
+        """I6: the same key and content get the first result again, and other content an error."""
         key = getattr(command, "idempotency_key", None)
         if key is None or isinstance(result, RunSignalled):
             return
-        first = self._first_answers.setdefault(key, result)
-        if first != result:
-            violation = Violation(f"I6: {command.type} answered {result} after it had answered {first}")
-            self.deployment.world.fail(violation)
+        first_command, first = self._first_answers.setdefault(key, (command, result))
+        said = f"I6: {command.type} answered {result} after it had answered {first}"
+        if first_command != command:
+            self.deployment.world.fail(Violation(f"{said} to other content under the same key"))
+        elif first != result:
+            self.deployment.world.fail(Violation(said))
 
 
 def _looks_after_many(command: Command) -> bool:

@@ -6,11 +6,12 @@ The world decides whether a call takes effect, and how often; here is how each k
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import AwsRequestError, CorruptItemError, PayloadTooLargeError, TransientError
 from workflow_engine.model.commands import Command
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.events import RunEvent
 from workflow_engine.ports.events import NOT_TRIED, Refusal
+from workflow_engine.testing.simulation.faults import READS
 
 if TYPE_CHECKING:
     from workflow_engine.testing.simulation.world import World
@@ -28,6 +29,17 @@ def unanswered(port: str, name: str, args: Any) -> Any:
     if name == "enqueue_parallel":
         return tuple(args[0])
     raise TransientError(service=port, operation=name, code="ServiceUnavailable")
+
+
+def refusal(port: str, name: str, how: int) -> Exception:
+    """An error that no retry mends, as each port has them."""
+    if name in READS and how:
+        return CorruptItemError(what=name, problem="simulated")
+    if how == 1:
+        return PayloadTooLargeError(what=name, size_bytes=500_000, limit_bytes=400 * 1024)
+    if how == 2:
+        return UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
+    return AwsRequestError(service=port, operation=name, code="AccessDeniedException", detail="simulated")
 
 
 class Effects:
@@ -111,6 +123,18 @@ class Effects:
         method(commands[:sent])
         return tuple(commands[sent:])
 
+    def _batch(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> None:
+        """BatchWriteItem takes 25 items a request, and may leave some of them undone."""
+        *before, items = args
+        if partial is None or not items:
+            method(*args)
+            return
+        done = self._choices.pick(f"{partial}/done", (1,) * len(items))
+        kept = dict(list(items.items())[:done]) if isinstance(items, Mapping) else list(items)[:done]
+        if kept:
+            method(*before, kept)
+        raise TransientError(service="persistence", operation=method.__name__, code="UnprocessedItems")
+
     def _schedule(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
         self._observer.sent(args[0])
         return method(*args, **kwargs)
@@ -124,4 +148,8 @@ _EFFECTS: Mapping[str, Callable[..., Any]] = {
     "enqueue": Effects._enqueue,
     "enqueue_parallel": Effects._enqueue_parallel,
     "schedule": Effects._schedule,
+    "put_spilled": Effects._batch,
+    "delete_spilled": Effects._batch,
+    "put_logs": Effects._batch,
+    "put_annotations": Effects._batch,
 }

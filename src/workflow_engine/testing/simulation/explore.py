@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from workflow_engine.adapters.memory import MemoryPersistence
 from workflow_engine.model.ids import RunId
 from workflow_engine.testing.simulation.baton import on_one_processor
 from workflow_engine.testing.simulation.choices import Choices, Script
@@ -115,6 +116,9 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
     stores = scenario.stores
     world = World(choices, rates=scenario.rates, settings=scenario.settings, stores=stores, outages=scenario.outages)
     deployment = Deployment(world, scenario)
+    if scenario.expires and isinstance(world.persistence, MemoryPersistence):
+        store = world.persistence
+        world.forget = lambda: store.forget_expired(world.now) if choices.pick("forget", (1, 1)) else None
     clients = Clients(deployment)
     violation: Violation | None = None
     try:

@@ -17,6 +17,7 @@ class Fault(IntEnum):
     STALL_BEFORE = 6
     STALL_AFTER = 7
     PARTIAL = 8
+    REFUSED = 9
 
 
 CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
@@ -36,7 +37,9 @@ READS = frozenset({
     "list_dead_letters", "list_logs", "list_annotations", "load_idempotency", "load_definition", "list_due",
     "list_runs", "list_failures", "get", "has", "list", "list_dead", "list_recurrences",
 })  # fmt: skip
-PARTIAL_METHODS = frozenset({"emit", "enqueue_parallel"})
+PARTIAL_METHODS = frozenset({
+    "emit", "enqueue_parallel", "put_spilled", "delete_spilled", "put_logs", "put_annotations",
+})  # fmt: skip
 
 
 class Crash(KeyboardInterrupt):
@@ -46,7 +49,8 @@ class Crash(KeyboardInterrupt):
 @dataclass(frozen=True, slots=True)
 class FaultRates:
     """How many of a thousand port calls meet each fault, and after how many faults or steps the
-    world calms down, so that a history comes to its end."""
+    world calms down, so that a history comes to its end. A *refused* call is answered with an error
+    that no retry mends. Clocks are off by up to *most_skew*."""
 
     crash: int = 8
     fail: int = 8
@@ -54,9 +58,11 @@ class FaultRates:
     twice: int = 6
     stall: int = 6
     partial: int = 80
+    refused: int = 0
     most_faults: int = 40
     most_steps: int = 1500
     skewed_clocks: bool = True
+    most_skew: timedelta = MAX_SKEW
     unruly_messages: bool = True
 
     def weights(self, method: str) -> tuple[int, ...]:
@@ -71,6 +77,7 @@ class FaultRates:
             self.stall,
             self.stall if writes else 0,
             self.partial if method in PARTIAL_METHODS else 0,
+            self.refused,
         )
         return (1000 - sum(faults), *faults)
 

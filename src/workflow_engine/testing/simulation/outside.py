@@ -11,6 +11,7 @@ from typing import Any
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
+from workflow_engine.model.events import RunEvent
 from workflow_engine.testing.simulation.faults import Crash
 from workflow_engine.testing.simulation.world import World, current_world
 
@@ -66,6 +67,13 @@ def apply_effect(ctx: StageContext[Any]) -> None:
         world.turn()
         applied.append((ctx.run_id, ctx.stage_id, base))
         world.turn()
+
+
+def hear(event: RunEvent) -> None:
+    """Listen to *event*, as a plugin does. The simulation checks that all are heard, in order."""
+    world = _world()
+    if world is not None:
+        world.heard[event.run_id].append(event.sequence)
 
 
 def die() -> None:

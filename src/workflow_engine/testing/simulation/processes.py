@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -25,11 +25,15 @@ from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation.faults import SKEWS
 from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.interposed import Interposed
+from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.outside import run_inline
 from workflow_engine.testing.simulation.scenario import Scenario
+from workflow_engine.testing.simulation.tasks import Task
 from workflow_engine.testing.simulation.troubles import Trouble
 from workflow_engine.testing.simulation.world import World
 
+# A worker's threads, which share its process, its leases and its end.
+WORKER_THREADS = 2
 TICK_EVERY = timedelta(seconds=60)
 # How long after its deadline an invocation is killed: never before it could have ended by itself.
 KILL_MARGIN = timedelta(seconds=1)
@@ -54,19 +58,34 @@ class Process:
     clock: Clock
     kernel: Kernel
     deploy: int
+    lease: timedelta | None = None
+    tasks: list[Task] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
 
     @property
     def host(self) -> ServerlessHost:
-        """The host that Lambda's handlers use."""
-        return ServerlessHost(self.kernel, self.kernel.job_transport, f"process-{self.number}")
+        """The host that Lambda's handlers and a worker's threads use."""
+        return ServerlessHost(self.kernel, self.kernel.job_transport, f"process-{self.number}", self.lease)
+
+    @property
+    def transport(self) -> JobTransport:
+        """The queue as this process sees it."""
+        return self.kernel.job_transport
+
+
+@dataclass(slots=True)
+class Machine:
+    """What keeps a process warm, and starts another one where it has died."""
+
+    process: Process | None = None
 
 
 @dataclass(slots=True)
 class Slot:
-    """A place where one invocation runs at a time; its process stays warm between them."""
+    """A place where one invocation runs at a time: a function's only one, or a worker's thread."""
 
     name: str
-    process: Process | None = None
+    machine: Machine = field(default_factory=Machine)
     busy: bool = False
 
 
@@ -80,6 +99,7 @@ class Deployment:
     spawned: int = 0
     jobs_begun: int = 0
     ticks_begun: int = 0
+    beats: int = 0
     lost_messages: int = 0
     reported: int = 0
     facts: Counted = field(default_factory=Counted)
@@ -88,14 +108,20 @@ class Deployment:
     _last_tick: datetime | None = None
 
     def __post_init__(self) -> None:
-        self._slots = [Slot(f"worker-{n}") for n in range(self.scenario.workers)]
+        threads = 1 if self.scenario.lease is None else WORKER_THREADS
+        machines = [Machine() for _ in range(-(-self.scenario.workers // threads))]
+        self._slots = [Slot(f"worker-{n}", machines[n // threads]) for n in range(self.scenario.workers)]
         self._tick_slots = [Slot("tick-0"), Slot("tick-1")]
         self.world.environment = self.happen
 
-    def start(self) -> Process:
-        """A process of the workflows of the day."""
+    def start(self, *, lease: timedelta | None = None) -> Process:
+        """A process of the workflows of the day, or while a deploy is under way of those before."""
         world, self.spawned = self.world, self.spawned + 1
-        skews = SKEWS if world.rates.skewed_clocks else SKEWS[:1]
+        deploy = self.deploys
+        if self.scenario.side_by_side and deploy and world.choices.pick("old-code", (1, 1)):
+            deploy -= 1
+        most_skew = world.rates.most_skew if world.rates.skewed_clocks else timedelta(0)
+        skews = [skew for skew in SKEWS if abs(skew) <= most_skew]
         skew = skews[world.choices.pick("skew", (6, *(1,) * (len(skews) - 1)))]
         clock = ProcessClock(lambda: world.now, skew)
 
@@ -109,12 +135,12 @@ class Deployment:
             event_sink=cast(EventSink, port("events", world.sink)),
             scheduler=cast(Scheduler, port("scheduler", world.timers)),
             clock=clock,
-            registry=self.scenario.registry(self.deploys),
+            registry=self.scenario.registry(deploy),
             ids=SequentialIds(self.spawned),
             observer=self.facts,
             settings=replace(self.scenario.settings, run_stage=run_inline, pause=world.sleep),
         )
-        return Process(self.spawned, clock, kernel, self.deploys)
+        return Process(self.spawned, clock, kernel, self.deploys, lease)
 
     def happen(self) -> datetime | None:
         """Invoke what is to be invoked now; answers when there will be more."""
@@ -174,7 +200,9 @@ class Deployment:
         def tick(process: Process, deadline: datetime) -> None:
             try:
                 process.host.run_maintenance_tick(deadline=deadline)
-            except WorkflowEngineError:
+            except Violation:
+                raise
+            except Exception:
                 # Lambda reports it; the next tick comes anyway.
                 self.reported += 1
 
@@ -186,7 +214,7 @@ class Deployment:
         odd = world.odd("delivery", 120, 4)
         if odd:
             world.ledger.trouble(None, _run_in(delivery), Trouble(world.now, "delivery"))
-        if odd == 1:
+        if odd == 1 and not self.scenario.by_queue:
             # As if it had been received too often: it lies in the dead-letter queue.
             world.jobs.complete(delivery)
             self.lost_messages += 1
@@ -194,18 +222,48 @@ class Deployment:
         if odd == 2:
             world.at(world.now + timedelta(seconds=90), lambda: self._again(delivery))
         wake_at = world.now + timedelta(minutes=4) if odd == 3 else world.now
+        deliveries = [delivery, *self._more(self.scenario.batch - 1)]
 
         def handle(process: Process, deadline: datetime) -> None:
-            result = process.host.handle_job(delivery, deadline=deadline)
-            self.reported += not result.acknowledge
-            if world.outage_end("jobs") is not None:
-                return
-            if not result.acknowledge:
-                world.jobs.fail(delivery)
-            elif odd != 4:
-                world.jobs.complete(delivery)
+            for place, one in enumerate(deliveries):
+                self._handle(process, one, deadline, begin=place == 0 or process.clock.now() < deadline, keep=odd == 4)
 
         self._invoke(slot, f"job-{self.jobs_begun}", handle, wake_at)
+
+    def _more(self, most: int) -> Iterator[Delivery]:
+        """Further messages that are there now, for the same invocation."""
+        for _ in range(most):
+            delivery = self.world.jobs.dequeue()
+            if delivery is None:
+                return
+            yield delivery
+
+    def _handle(self, process: Process, delivery: Delivery, deadline: datetime, *, begin: bool, keep: bool) -> None:
+        """Execute a message as the job handler does; one that it does not say is done comes again."""
+        world = self.world
+        if process.lease is not None:
+            self._touch(process, delivery)
+        try:
+            done = begin and process.host.handle_job(delivery, deadline=deadline).acknowledge
+        except Violation:
+            raise
+        except Exception:
+            # The handler logs it. The message is there again after its visibility.
+            self.reported += 1
+            return
+        self.reported += not done
+        if world.outage_end("jobs") is not None:
+            return
+        if not done:
+            world.jobs.fail(delivery)
+        elif not keep:
+            world.jobs.complete(delivery)
+
+    def _touch(self, process: Process, delivery: Delivery) -> None:
+        try:
+            process.transport.touch(delivery, visibility=2 * (process.lease or timedelta(0)))
+        except WorkflowEngineError:
+            self.reported += 1
 
     def _again(self, delivery: Delivery) -> None:
         """SQS delivers at least once: the same message to another invocation."""
@@ -215,36 +273,71 @@ class Deployment:
             name = f"job-{self.jobs_begun}"
             self._invoke(slot, name, lambda process, deadline: self._ignore(process.host, delivery, deadline))
 
-    @staticmethod
-    def _ignore(host: ServerlessHost, delivery: Delivery, deadline: datetime) -> None:
-        host.handle_job(delivery, deadline=deadline)
+    def _ignore(self, host: ServerlessHost, delivery: Delivery, deadline: datetime) -> None:
+        try:
+            host.handle_job(delivery, deadline=deadline)
+        except Violation:
+            raise
+        except Exception:
+            self.reported += 1
 
     def _invoke(
         self, slot: Slot, name: str, work: Callable[[Process, datetime], None], wake_at: datetime | None = None
     ) -> None:
         slot.busy = True
-        if slot.process is None or slot.process.deploy != self.deploys:
-            slot.process = self.start()
-        process, world = slot.process, self.world
-        limit = self.scenario.settings.invocation
+        machine, world, ticks = slot.machine, self.world, slot in self._tick_slots
+        lease = None if ticks else self.scenario.lease
+        if machine.process is None or machine.process.deploy != self.deploys:
+            machine.process = self.start(lease=lease)
+        process, limit = machine.process, self.scenario.settings.invocation
 
         def crash() -> None:
-            slot.process = None
+            machine.process = None
+            for other in process.tasks:
+                # They die with it, as soon as they do anything.
+                other.kill_at = world.now
 
         def end() -> None:
             slot.busy = False
+            process.tasks.remove(task)
 
         begin = wake_at or world.now
-        world.spawn(
+        task = world.spawn(
             name,
             lambda: work(process, process.clock.now() + limit),
             process.clock,
             wake_at=begin,
-            kill_at=begin + limit + KILL_MARGIN,
+            kill_at=None if lease is not None else begin + limit + KILL_MARGIN,
             on_crash=crash,
             on_end=end,
-            shared=slot in self._tick_slots,
+            shared=ticks,
         )
+        process.tasks.append(task)
+        if lease is not None:
+            task.troubles = process.troubles
+            self._keep_alive(process, crash)
+
+    def _keep_alive(self, process: Process, crash: Callable[[], None]) -> None:
+        """The heartbeat of a worker: a thread of its process, as long as that has work."""
+        if any(task.name.startswith("beat-") for task in process.tasks):
+            return
+        world, lease = self.world, process.lease or timedelta(0)
+
+        def beat() -> None:
+            while len(process.tasks) > 1:
+                world.sleep(lease / 3)
+                try:
+                    process.kernel.extend_leases(process.clock.now() + lease)
+                except WorkflowEngineError:
+                    self.reported += 1
+
+        def end() -> None:
+            process.tasks.remove(task)
+
+        self.beats += 1
+        task = world.spawn(f"beat-{self.beats}", beat, process.clock, on_crash=crash, on_end=end, shared=True)
+        task.troubles = process.troubles
+        process.tasks.append(task)
 
 
 def _run_in(delivery: Delivery) -> RunId | None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from workflow_engine.authoring import Workflow, stage
 from workflow_engine.model.status import Status
@@ -26,10 +25,11 @@ from workflow_engine.testing.simulation.reference_workflows import (
     three,
     two,
 )
-from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
+from workflow_engine.testing.simulation.scenario import Ended, Judge, Plot, Scenario, Signalling, must_complete
 
 
-def _completes_with(value: int) -> Any:
+def completes_with(value: int) -> Judge:
+    """Demands COMPLETED, with an output of that value."""
     expected = f'"value":{value}'
 
     def judge(ended: Ended) -> str | None:
@@ -41,7 +41,7 @@ def _completes_with(value: int) -> Any:
     return judge
 
 
-def _fails_with(*errors: str) -> Any:
+def _fails_with(*errors: str) -> Judge:
     def judge(ended: Ended) -> str | None:
         if ended.head.status is Status.FAILED and ended.error in errors:
             return None
@@ -65,7 +65,7 @@ def _approved_in_time(ended: Ended) -> str | None:
         return "its signal came in time, and it failed for want of it"
     if ended.head.status is Status.COMPLETED and at is None:
         return "no signal came, and it is COMPLETED"
-    return _completes_with(2)(ended) if ended.head.status is Status.COMPLETED else must_complete(ended)
+    return completes_with(2)(ended) if ended.head.status is Status.COMPLETED else must_complete(ended)
 
 
 APPROVAL_AFTER = (
@@ -77,10 +77,10 @@ APPROVAL_AFTER = (
     None,
 )
 PLOTS = (
-    Plot("chain", {"value": 1}, config={"one": {"plus": 5}}, rerun_from="two", judge=_completes_with(8)),
-    Plot("fan", {"value": 1}, rerun_from="sum", judge=_completes_with(112)),
-    Plot("mixed", {"value": 1}, rerun_from="quick", judge=_completes_with(12)),
-    Plot("batch", {"value": 4}, rerun_from="submit", judge=_completes_with(9)),
+    Plot("chain", {"value": 1}, config={"one": {"plus": 5}}, rerun_from="two", judge=completes_with(8)),
+    Plot("fan", {"value": 1}, rerun_from="sum", judge=completes_with(112)),
+    Plot("mixed", {"value": 1}, rerun_from="quick", judge=completes_with(12)),
+    Plot("batch", {"value": 4}, rerun_from="submit", judge=completes_with(9)),
     Plot(
         "approval",
         {"value": 1},
@@ -88,12 +88,12 @@ PLOTS = (
         rerun_from="rest",
         judge=_approved_in_time,
     ),
-    Plot("big", {"value": 1, "padding": "y" * BIG_CHARS}, rerun_from="measure", judge=_completes_with(1 + BIG_CHARS)),
+    Plot("big", {"value": 1, "padding": "y" * BIG_CHARS}, rerun_from="measure", judge=completes_with(1 + BIG_CHARS)),
     Plot("hopeless", {"value": 1}, rerun_from="left", judge=_fails_with("PermanentError")),
-    Plot("overtime", {"value": 1}, judge=_completes_with(1)),
+    Plot("overtime", {"value": 1}, judge=completes_with(1)),
     Plot("deadly", {"value": 1}, judge=_fails_with("LeaseLostError")),
     Plot("expiring", {"value": 1}, cancel=False, judge=_fails_with("RunExpiredError", "WaitExpiredError")),
-    Plot("chain", {"value": 2}, start_after=timedelta(hours=2), judge=_completes_with(5)),
+    Plot("chain", {"value": 2}, start_after=timedelta(hours=2), judge=completes_with(5)),
 )
 WORKFLOWS = (chain, fan, mixed, batch, approval, big, hopeless, overtime, deadly, expiring)
 REFERENCE = Scenario(WORKFLOWS, PLOTS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from workflow_engine.authoring.plugins import Plugin
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.kernel import KernelSettings, published_types
@@ -14,6 +15,9 @@ from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.faults import FaultRates, Outage
 from workflow_engine.testing.simulation.tasks import Stores
+
+# When clients rerun: while much still waits, when all is over, and when most timers are.
+RERUNS = (timedelta(hours=3), timedelta(hours=8), timedelta(hours=30))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,12 @@ class Signalling:
 @dataclass(frozen=True, slots=True)
 class Plot:
     """One kind of run. *judge* says what is wrong with how it ended, ``None`` where nothing is;
-    *allowance* is the most that the run may cost."""
+    *allowance* is the most that the run may cost.
+
+    A rerun goes from *rerun_from*, at one of *reruns_after* (from the run's creation), with *rerun_input* where there is one; with *signals_again* the
+    signals are sent after it once more, under their old keys. A *rival* starts a run with that input
+    under the same key: one of the two is refused.
+    """
 
     workflow_id: str
     input: Mapping[str, Any]
@@ -77,6 +86,11 @@ class Plot:
     signals: Sequence[Signalling] = ()
     cancel: bool = True
     rerun_from: str | None = None
+    reruns_after: Sequence[timedelta] = RERUNS
+    rerun_input: Mapping[str, Any] | None = None
+    signals_again: bool = False
+    rival: Mapping[str, Any] | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     judge: Judge = must_complete
     allowance: Allowance = field(default_factory=Allowance)
 
@@ -85,7 +99,14 @@ class Plot:
 class Scenario:
     """*runs* runs of *plots* (each drawn by the seed; ``None``: one of each), on *workers* job
     functions at once; more runs follow until a history has *least_steps* port calls and
-    *least_faults*. Runs begin at odd moments, or one *every* so often. *deploys* replace the workflows one after another, in the middle."""
+    *least_faults*. Runs begin at odd moments, or one *every* so often. *deploys* replace the
+    workflows one after another, in the middle; with *side_by_side* processes of the workflows before
+    are started on as well.
+
+    With a *lease* the workers are long-running processes of two threads each, which renew their
+    leases. Clients send commands through the queue if *by_queue*, an invocation gets up to *batch*
+    messages, and what has expired may vanish if *expires*. *plugins* hear of events.
+    """
 
     workflows: Sequence[WorkflowDefinition]
     plots: Sequence[Plot]
@@ -100,7 +121,13 @@ class Scenario:
     settings: KernelSettings = field(default_factory=lambda: KernelSettings(due_shards=2, published=_EVERYTHING))
     rates: FaultRates = field(default_factory=FaultRates)
     stores: Callable[[Clock], Stores] | None = None
+    lease: timedelta | None = None
+    by_queue: bool = False
+    batch: int = 1
+    expires: bool = False
+    side_by_side: bool = False
+    plugins: Sequence[Plugin] = ()
 
     def registry(self, deploys: int) -> Registry:
         """The workflows after that many *deploys*."""
-        return Registry([self.workflows, *self.deploys][deploys])
+        return Registry([self.workflows, *self.deploys][deploys], plugins=self.plugins)

@@ -12,6 +12,7 @@ from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.census import check_left
 from workflow_engine.testing.simulation.clients import Clients, Story
 from workflow_engine.testing.simulation.processes import Deployment
+from workflow_engine.testing.simulation.readings import check_readings
 from workflow_engine.testing.simulation.scenario import Ended
 from workflow_engine.testing.simulation.world import World
 
@@ -30,7 +31,9 @@ def check_end(world: World, deployment: Deployment, clients: Clients) -> Iterato
     yield from _check_left_behind(world)
     yield from _check_effects(world)
     yield from world.ledger.check_end()
+    yield from _check_heard(world, deployment)
     kernel = _reader(world, deployment)
+    yield from check_readings(world, kernel)
     for story in clients.stories:
         yield from _check_story(world, deployment, kernel, story)
 
@@ -43,6 +46,17 @@ def check_told(world: World, head: Head) -> Iterator[str]:
         yield f"I5: run {head.run_id} has {head.untold} events that were never told"
     if through < total:
         yield f"I5: of {total} events of run {head.run_id}, {through} were accepted in order"
+
+
+def _check_heard(world: World, deployment: Deployment) -> Iterator[str]:
+    """Plugins hear of every event that they ask for, in order but for repeats."""
+    types = {type_ for plugin in deployment.scenario.plugins for type_ in plugin.event_types}
+    for run_id, events in world.observer.events.items() if types else ():
+        wanted = [place for place, event in enumerate(events, 1) if event.type in types]
+        first = list(dict.fromkeys(world.heard[run_id]))
+        dead = {sequence for run, sequence in world.observer.dead if run == run_id}
+        if [one for one in wanted if one not in dead] != [one for one in first if one not in dead]:
+            yield f"I5: plugins heard events {first} of run {run_id}, and should have heard {wanted}"
 
 
 def _check_left_behind(world: World) -> Iterator[str]:

@@ -7,7 +7,7 @@ again, how a queue delivers, how a timer fires.
 
 import heapq
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -25,8 +25,8 @@ from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.testing.simulation.baton import Aborted, Relay
 from workflow_engine.testing.simulation.choices import Choices
-from workflow_engine.testing.simulation.effects import Effects, unanswered
-from workflow_engine.testing.simulation.faults import MAX_SKEW, STALLS, Crash, Fault, FaultRates, Outage
+from workflow_engine.testing.simulation.effects import Effects, refusal, unanswered
+from workflow_engine.testing.simulation.faults import STALLS, Crash, Fault, FaultRates, Outage
 from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.interposed import Firing
 from workflow_engine.testing.simulation.invariants import Bounds
@@ -41,6 +41,8 @@ LATENCY = timedelta(milliseconds=7)
 # SQS: six times the function's timeout (Lambda developer guide, "Using Lambda with Amazon SQS").
 VISIBILITY = timedelta(seconds=5400)
 MAX_RECEIVES = 5
+# Time that passes at once, in which a store may forget.
+FAR = timedelta(minutes=10)
 # A history that does not come to rest in so many steps, and so many more a run, never does.
 MAX_STEPS, MAX_STEPS_A_RUN = 20_000, 400
 
@@ -69,7 +71,7 @@ class World:
         self.jobs = MemoryJobTransport(self.clock, visibility=VISIBILITY, max_receives=MAX_RECEIVES)
         self.sink = MemoryEventSink()
         self.timers = MemoryScheduler(self.clock, cast(JobTransport, Firing(self)))
-        skew = MAX_SKEW if rates.skewed_clocks else timedelta(0)
+        skew = rates.most_skew if rates.skewed_clocks else timedelta(0)
         self.bounds = Bounds(settings.horizon, skew)
         self.observer = Observer(self.persistence, self.bounds)
         self.ledger = Ledger(self.bounds)
@@ -83,6 +85,9 @@ class World:
         self.refill: Callable[[], bool] = lambda: False
         # By key: the run, the stage, and the epoch of first leases when it was called.
         self.effects: dict[str, list[tuple[str, str, int]]] = {}
+        # What plugins heard of each run, by sequence.
+        self.heard: defaultdict[str, list[int]] = defaultdict(list)
+        self.forget: Callable[[], None] = lambda: None
         self._weights: dict[str, tuple[int, ...]] = {}
         self._tasks: list[Task] = []
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
@@ -246,7 +251,13 @@ class World:
                 if self.refill():
                     continue
                 return None
-            self.now = max(self.now, whole(min(times)))
+            self._move(max(self.now, whole(min(times))))
+
+    def _move(self, to: datetime) -> None:
+        """Nobody has anything to do before *to*. What has expired by then may be gone."""
+        far, self.now = to - self.now > FAR, to
+        if far:
+            self.forget()
 
     def _happen(self) -> None:
         while self._agenda and self._agenda[0][0] <= self.now:
@@ -276,9 +287,9 @@ class World:
         self.turn()
         if fault is Fault.STALL_BEFORE:
             self._stall(label)
-        if fault is Fault.CRASH_BEFORE:
+        if fault in (Fault.CRASH_BEFORE, Fault.REFUSED):
             self._told(task, port, name, args, None, fault)
-            raise Crash
+            raise Crash if fault is Fault.CRASH_BEFORE else self._refusal(label, port, name)
         fault = self._met_outage(port, fault)
         if fault is Fault.FAIL_BEFORE:
             return self._told(task, port, name, args, unanswered(port, name, args), fault)
@@ -334,6 +345,9 @@ class World:
         found = self.choices.pick(label, (1000 - per_mille, *[max(per_mille // ways, 1)] * ways))
         self.faults += found > 0
         return found
+
+    def _refusal(self, label: str, port: str, name: str) -> Exception:
+        return refusal(port, name, self.choices.pick(f"{label}/refusal", (2, 1, 1)))
 
     def _stall(self, label: str) -> None:
         span = STALLS[self.choices.pick(f"{label}/stall", (4, 3, 3, 1))]

@@ -1,0 +1,50 @@
+"""Random histories beyond the reference: people, workers, long chains, errors that no retry mends,
+stores that forget."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from workflow_engine.testing.simulation import Scenario, explore, simulate, varied
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "people": varied.PEOPLE,
+    "long chains": varied.LONG,
+    "old keys after a rerun": varied.AGAIN,
+    "workers": varied.WORKERS,
+    "stores that forget": varied.EXPIRING,
+    "archives and plugins": varied.ARCHIVED,
+    "commands by the queue": varied.QUEUED,
+    "batches": varied.BATCHED,
+    "errors for good": varied.REFUSING,
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_invariant_holds_in_every_history(name: str) -> None:
+    report = explore(SCENARIOS[name], 12)
+
+    assert report.fewest_faults is not None
+    assert report.fewest_faults >= 5
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_same_seed_is_the_same_history(name: str) -> None:
+    once, again = simulate(SCENARIOS[name], 3), simulate(SCENARIOS[name], 3)
+
+    assert once.fingerprint == again.fingerprint
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thirty_siblings_of_which_half_ask_people_come_to_their_end(seed: int) -> None:
+    assert simulate(varied.WIDE, seed).violation is None
+
+
+def test_thirty_siblings_to_which_nothing_happens_are_called_no_more_than_they_ask_for() -> None:
+    history = simulate(varied.WIDE_CALM, 0)
+    (tally,) = history.tallies.values()
+
+    assert history.violation is None
+    # Each of fifteen asks and handles its answer; six of the others fail once; one counts them all.
+    assert sum(tally.calls.values()) == 30 + 15 + 6 + 1
+    assert tally.lost == 0
