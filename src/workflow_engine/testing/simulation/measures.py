@@ -90,7 +90,7 @@ class Measures:
         self.leases: dict[tuple[RunId, int, int, int], Held] = {}
         self._ready_at: dict[RunId, datetime] = {}
         self._done_at: dict[RunId, datetime] = {}
-        self._signalled_at: dict[tuple[RunId, int, int], datetime] = {}
+        self._signalled_at: dict[tuple[RunId, int, int, int], datetime] = {}
         self._seen: defaultdict[RunId, set[int]] = defaultdict(set)
 
     def asked(self, port: str, name: str, args: Sequence[Any]) -> None:
@@ -169,7 +169,11 @@ class Measures:
             self.tallies[before.run_id].lost += 1
             lost = self.leases.get((before.run_id, before.group, ordinal, old.epoch))
             return Late(what, old.until + CLOCK_SKEW, at, lost)
-        came = self._signalled_at.get((before.run_id, ordinal, old.epoch)) if old.wait is WaitKind.SIGNAL else None
+        came = (
+            self._signalled_at.get((before.run_id, before.group, ordinal, old.epoch))
+            if old.wait is WaitKind.SIGNAL
+            else None
+        )
         return Late(what, min(came or old.until, old.until), at)
 
     def _hold(self, head: Head, ordinal: int, entry: Entry, task: "Task | None", at: datetime) -> None:
@@ -181,7 +185,7 @@ class Measures:
 
     def _note_signals(self, head: Head, at: datetime) -> None:
         for ordinal in agenda.awaited_signals(head):
-            self._signalled_at.setdefault((head.run_id, ordinal, head.active[ordinal].epoch), at)
+            self._signalled_at.setdefault((head.run_id, head.group, ordinal, head.active[ordinal].epoch), at)
 
 
 def _is_claimed(old: Entry | None, entry: Entry) -> bool:
