@@ -90,6 +90,15 @@ def test_an_event_that_nobody_takes_is_heard_of_though_its_run_is_looked_at_seld
     assert alarm["EvaluationPeriods"] == 1
 
 
+def test_a_dashboard_is_there_only_where_it_is_asked_for(template: Json, resources: Json) -> None:
+    """It would be the largest part of an idle stack's bill."""
+    (name,) = of_type(resources, "AWS::CloudWatch::Dashboard")
+
+    assert resources[name]["Condition"] == "HasDashboard"
+    assert template["Parameters"]["Dashboard"]["Default"] == "false"
+    assert template["Outputs"]["DashboardName"] == {"Condition": "HasDashboard", "Value": {"Ref": name}}
+
+
 def test_every_dead_letter_queue_has_an_alarm(resources: Json) -> None:
     queues = {name for name in of_type(resources, "AWS::SQS::Queue") if "DeadLetter" in name}
     watched = {

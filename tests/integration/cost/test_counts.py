@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.integration.cost.conftest import MEMORY_MEGABYTES, deployed
+from workflow_engine.cli.costing.idle import idle_month
 from workflow_engine.cli.costing.report import Report
 from workflow_engine.cli.costing.stand import Outcome
 
@@ -92,8 +94,8 @@ def test_a_timer_of_a_day_is_one_schedule_and_exact_to_a_second(outcomes: Mappin
     outcome = outcomes["timer of a day"]
     assert timedelta(days=1) <= outcome.waited <= timedelta(days=1, seconds=2)
     assert outcome.usage.schedules == 1
-    assert outcome.usage.messages == 4
-    assert outcome.usage.write_units <= 19
+    assert outcome.usage.messages == 3
+    assert outcome.usage.write_units <= 18
 
 
 def test_an_idle_tick_is_one_query_a_shard_and_nothing_else(consumed: Report) -> None:
@@ -103,8 +105,20 @@ def test_an_idle_tick_is_one_query_a_shard_and_nothing_else(consumed: Report) ->
     assert tick.read_units == 8 / 2
 
 
-def test_an_idle_month_costs_less_than_two_dollars(consumed: Report) -> None:
-    assert sum(consumed.document()["idle_month"].values()) < 2
+def test_an_idle_month_costs_at_most_two_and_a_half_dollars_at_list_price(consumed: Report) -> None:
+    idle = consumed.document()["idle_month"]
+
+    assert sum(idle.values()) <= 2.50
+    assert idle["alarms"] == pytest.approx(0.10 * consumed.deployment.alarms)
+    # Alarms are what tells that the safety net has a hole: they are not what is saved on.
+    assert consumed.deployment.alarms >= 17
+
+
+def test_whoever_asks_for_a_dashboard_sees_its_price(consumed: Report) -> None:
+    assert consumed.tick is not None
+    idle = idle_month(deployed(Dashboard="true"), consumed.tick, memory_megabytes=MEMORY_MEGABYTES)
+
+    assert idle["dashboard"] == pytest.approx(3.00)
 
 
 def test_dynamodb_local_consumes_what_the_rules_say(consumed: Report) -> None:

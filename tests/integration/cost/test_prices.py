@@ -1,11 +1,14 @@
 """The price list, and how others' bills are modelled."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from workflow_engine.adapters.aws.dynamodb.item_size import item_size
+from workflow_engine.cli.costing.capacity import Index
 from workflow_engine.cli.costing.peers import DURABLE, EXPRESS, STEP_FUNCTIONS, peers
 from workflow_engine.cli.costing.prices import dollars, prices
+from workflow_engine.cli.costing.storing import Stored, stored
 from workflow_engine.cli.costing.usage import Usage, chunks
 from workflow_engine.cli.costing.workloads import chain, reference_workloads
 
@@ -46,3 +49,26 @@ def test_step_functions_is_a_transition_and_a_function_a_step() -> None:
 def test_what_waits_cannot_be_an_express_workflow() -> None:
     impossible = {load.name for load in reference_workloads() if peers(load)[EXPRESS] is None}
     assert impossible == {"suspend, 3 polls", "signal", "timer of a day"}
+
+
+def test_what_is_kept_is_billed_with_its_overhead_for_as_long_as_it_is_there() -> None:
+    """A KB for two months, of which an index holds a copy of the keys."""
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    expires = {"N": str(int((since + timedelta(days=60)).timestamp()))}
+    item = {"pk": {"S": "R#run"}, "sk": {"S": "H"}, "k": {"S": "key"}, "l": {"S": "other"}, "expires_at": expires}
+    kept = stored([item], [Index("by", ("k", "l"))], since=since)
+
+    table_bytes = item_size(item) + 100
+    index_bytes = item_size({name: item[name] for name in ("pk", "sk", "k", "l")}) + 100
+    assert (kept.table_bytes, kept.index_bytes) == (table_bytes, index_bytes)
+    assert kept.dollars() == pytest.approx(2 * (table_bytes * (0.25 + 0.20) + index_bytes * 0.25) / 1e9)
+
+
+def test_what_never_expires_is_no_runs() -> None:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+
+    assert stored([{"pk": {"S": "D#workflow"}, "sk": {"S": "fingerprint"}}], [], since=since) == Stored()
+
+
+def test_a_trace_is_billed_for_each_invocation() -> None:
+    assert Usage(invocations=11).traces() == pytest.approx(11 * 5 / 1_000_000)

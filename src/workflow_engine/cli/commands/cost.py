@@ -44,6 +44,7 @@ def cost(
     import sys
 
     from workflow_engine.cli import texts
+    from workflow_engine.cli.costing.deployment import Deployment
     from workflow_engine.cli.costing.measuring import OwnRun, measure
     from workflow_engine.cli.costing.workloads import reference_workloads
     from workflow_engine.cli.errors import InvalidOptionError
@@ -51,19 +52,21 @@ def cost(
     from workflow_engine.cli.output import console
     from workflow_engine.cli.project import Project
 
+    project = Project.find(template, texts.pairs("--parameter", parameter))
+    deployment = Deployment.of(project.template())
     if workflow is None:
         if inputs:
             raise InvalidOptionError(option="--input", problem="is for a workflow; name it")
-        report = measure(reference_workloads(), (), dynamodb_url=dynamodb, memory_megabytes=memory)
+        report = measure(reference_workloads(), (), deployment, dynamodb_url=dynamodb, memory_megabytes=memory)
     else:
-        with Project.find(template, texts.pairs("--parameter", parameter)).registry() as registry:
+        with project.registry() as registry:
             definition = registry.get(workflow)
             read, refused = read_inputs(inputs or ["{}"], definition)
             if refused:
                 raise refused[0].error
             signals = texts.json_pairs("--signal", signal)
             own = [OwnRun(one.source, definition, one.data, signals) for one in read]
-            report = measure((), own, dynamodb_url=dynamodb, memory_megabytes=memory)
+            report = measure((), own, deployment, dynamodb_url=dynamodb, memory_megabytes=memory)
     if as_json:
         print(json.dumps(report.document(), ensure_ascii=False, indent=2))
     else:

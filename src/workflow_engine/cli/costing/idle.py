@@ -1,26 +1,42 @@
-"""A stack in which nothing runs, for a month: the tick, the queue's pollers, logs and metrics."""
+"""A stack in which nothing runs, for a month, whole: the tick, the queue's pollers, logs, and what watches it."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
+from workflow_engine.cli.costing.deployment import Deployment
 from workflow_engine.cli.costing.prices import dollars
+from workflow_engine.cli.costing.storing import MONTH
 from workflow_engine.cli.costing.usage import Usage
 
-TICKS = 30 * 24 * 60
-# Lambda's pollers of a queue without messages: five, each with long polls of 20 s. SQS bills them.
+TICKS = MONTH // timedelta(minutes=1)
+# Lambda's pollers of a queue without messages: five, each with long polls of 20 s. SQS bills them. (Two would do, were there
+# no MaximumConcurrency: Lambda developer guide, "Configuring scaling behavior for SQS event source mappings".)
 POLLS = 5 * 3 * TICKS
-# The tick's log line, its metrics as a log line, and Lambda's own three lines.
-LOG_BYTES = 1_200
-METRICS = 3
+# The tick's own line, and the two that Lambda writes of each invocation. It counts nothing while nothing is due.
+LOG_BYTES = 1_000
+# "Single-digit millisecond" (DynamoDB developer guide, "What is Amazon DynamoDB?"): what a query keeps the tick waiting.
+QUERY = timedelta(milliseconds=5)
+# DynamoDB asks for the key of a table that the account's key protects again after five minutes (developer guide,
+# "DynamoDB encryption at rest: usage notes").
+KEY_REQUESTS = MONTH // timedelta(minutes=5)
 
 
-def idle_month(tick: Usage, *, memory_megabytes: int) -> Mapping[str, float]:
-    """US dollars by item, from the requests of one *tick*. Storage and free tiers are left out."""
+def idle_month(deployment: Deployment, tick: Usage, *, memory_megabytes: int) -> Mapping[str, float]:
+    """US dollars by item at list price, from the requests of one *tick* of *deployment*.
+
+    Free tiers are left out. Its table and bucket are empty, it sends no metric and no trace.
+    """
+    taken_in = TICKS * LOG_BYTES / 1e9
+    seconds = (tick.requests["dynamodb.Query"] * QUERY).total_seconds()
     return {
-        "DynamoDB": dollars("dynamodb_read", TICKS * tick.read_units),
-        "SQS (empty polls)": dollars("sqs_request", POLLS),
-        "Scheduler": dollars("schedule", TICKS),
-        "Lambda requests": dollars("lambda_request", TICKS),
-        "Lambda GB-seconds": TICKS * tick.compute(memory_megabytes),
-        "logs": dollars("log_gigabyte", TICKS * LOG_BYTES / 1e9),
-        "metrics": dollars("custom_metric", METRICS),
+        "alarms": dollars("alarm", deployment.alarms),
+        "dashboard": dollars("dashboard", deployment.dashboards),
+        "empty polls of the queue": dollars("sqs_request", POLLS),
+        "the tick's schedule": dollars("schedule", TICKS),
+        "logs": dollars("log_gigabyte", taken_in)
+        + dollars("log_gigabyte_month", taken_in * (deployment.logs_kept / MONTH)),
+        "requests for the table's key": dollars("kms_request", KEY_REQUESTS),
+        "the tick's reads": dollars("dynamodb_read", TICKS * tick.read_units),
+        "the tick's GB-seconds": dollars("lambda_gb_second", TICKS * seconds * memory_megabytes / 1024),
+        "the tick's invocations": dollars("lambda_request", TICKS),
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.cli.costing.deployment import Deployment
 from workflow_engine.cli.costing.report import Report
 from workflow_engine.cli.costing.stand import Outcome, Stand, open_stand
 from workflow_engine.cli.costing.workloads import Workload
@@ -23,9 +24,14 @@ class OwnRun:
 
 
 def measure(
-    workloads: Sequence[Workload], own: Sequence[OwnRun], *, dynamodb_url: str | None, memory_megabytes: int
+    workloads: Sequence[Workload],
+    own: Sequence[OwnRun],
+    deployment: Deployment,
+    *,
+    dynamodb_url: str | None,
+    memory_megabytes: int,
 ) -> Report:
-    """Run *workloads* and *own* runs, and price them; with *workloads* an idle tick, too.
+    """Run *workloads* and *own* runs as in *deployment*, and price them; with *workloads* an idle tick, too.
 
     Raises:
         RunDoesNotEndError: one of them has no end.
@@ -34,11 +40,13 @@ def measure(
     definitions = {id(definition): definition for definition in found}
     with ExitStack() as stack:
         server = stack.enter_context(MotoServer())
-        stand = open_stand(Registry(definitions.values()), services_url=server.url, dynamodb_url=dynamodb_url)
+        stand = open_stand(
+            Registry(definitions.values()), deployment, services_url=server.url, dynamodb_url=dynamodb_url
+        )
         measured = [(load, _measured(stand, load.definition, load.input, load.signals)) for load in workloads]
         others = [(one.name, _measured(stand, one.definition, one.input, one.signals)) for one in own]
         tick = stand.tick() if workloads else None
-    return Report(measured, others, tick, dynamodb_url is not None, memory_megabytes)
+    return Report(measured, others, tick, dynamodb_url is not None, memory_megabytes, deployment)
 
 
 def _measured(

@@ -149,8 +149,8 @@ class DynamoMeter:
         if operation != "BatchGetItem":
             return 0.0
         [(table, wanted)] = asked["RequestItems"].items()
-        found = {_key_text(item): item for item in parsed.get("Responses", {}).get(table, ())}
-        items = [found.get(_key_text(key)) for key in wanted["Keys"]]
+        found = {key_text(item): item for item in parsed.get("Responses", {}).get(table, ())}
+        items = [found.get(key_text(key)) for key in wanted["Keys"]]
         return read_units(items, consistent=wanted.get("ConsistentRead", False))
 
 
@@ -181,7 +181,8 @@ def _key(item: Item) -> Item:
     return {"pk": item["pk"], "sk": item["sk"]}
 
 
-def _key_text(item: Item) -> str:
+def key_text(item: Item) -> str:
+    """The key of *item*, to tell it from others by."""
     return json.dumps([item["pk"], item["sk"]])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from workflow_engine.cli.costing.deployment import Deployment
 from workflow_engine.cli.costing.idle import idle_month
 from workflow_engine.cli.costing.peers import peers
 from workflow_engine.cli.costing.prices import prices
@@ -23,7 +24,7 @@ SMALL_SHARE = 0.005
 class Report:
     """What was measured: the *workloads*, *others* (runs of the user's own), and one idle *tick*.
 
-    *measured* says whether DynamoDB Local told the units.
+    *measured* says whether DynamoDB Local told the units, *deployment* is the stack that all of it ran in.
     """
 
     workloads: Sequence[tuple[Workload, Outcome]]
@@ -31,6 +32,7 @@ class Report:
     tick: Usage | None
     measured: bool
     memory_megabytes: int
+    deployment: Deployment
 
     def document(self) -> dict[str, Any]:
         """All figures, for programs."""
@@ -44,13 +46,16 @@ class Report:
         }
 
     def _idle(self) -> Mapping[str, float]:
-        return idle_month(self.tick, memory_megabytes=self.memory_megabytes) if self.tick else {}
+        if self.tick is None:
+            return {}
+        return idle_month(self.deployment, self.tick, memory_megabytes=self.memory_megabytes)
 
     def show(self, console: Console) -> None:
         """Print the tables."""
         outcomes = [(load.name, outcome) for load, outcome in self.workloads] + list(self.others)
         console.print(self._requests(outcomes))
         console.print(self._costs(outcomes))
+        console.print(self._beside_requests(outcomes))
         if self.workloads:
             console.print(self._beside())
         if self.tick is not None:
@@ -70,12 +75,25 @@ class Report:
         return table
 
     def _costs(self, outcomes: Sequence[tuple[str, Outcome]]) -> Table:
-        columns = ["$ / M stages", "$ / M runs", "shares", "GB-s apart, $ / M runs"]
+        columns = ["$ / M stages", "$ / M runs", "shares"]
         table = _table("What it costs, without GB-seconds", ["run", *columns])
         for name, outcome in outcomes:
             run = outcome.usage.total() * MILLION
-            compute = outcome.usage.compute(self.memory_megabytes) * MILLION
-            table.add_row(name, f"{run / outcome.stages:.2f}", f"{run:.2f}", _shares(outcome.usage), f"{compute:.2f}")
+            table.add_row(name, f"{run / outcome.stages:.2f}", f"{run:.2f}", _shares(outcome.usage))
+        return table
+
+    def _beside_requests(self, outcomes: Sequence[tuple[str, Outcome]]) -> Table:
+        days = self.deployment.retention.days
+        columns = ["bytes kept", "keeping them", "traces, if traced", "GB-seconds"]
+        table = _table(f"On top, $ / M runs (RetentionDays {days})", ["run", *columns])
+        for name, outcome in outcomes:
+            costs = (
+                outcome.stored.dollars(),
+                outcome.usage.traces(),
+                outcome.usage.compute(self.memory_megabytes),
+            )
+            kept = outcome.stored.table_bytes + outcome.stored.index_bytes
+            table.add_row(name, str(kept), *(f"{cost * MILLION:.2f}" for cost in costs))
         return table
 
     def _beside(self) -> Table:
@@ -88,8 +106,10 @@ class Report:
 
     def _idle_table(self) -> Table:
         idle = self._idle()
-        table = _table("An idle stack for a month, $", [*idle, "all"])
-        table.add_row(*(f"{value:.3f}" for value in idle.values()), f"{sum(idle.values()):.2f}")
+        table = _table("An idle stack for a month", ["", "$"])
+        for name, value in idle.items():
+            table.add_row(name, f"{value:.2f}")
+        table.add_row("all of it", f"{sum(idle.values()):.2f}")
         return table
 
     def _footnote(self, outcomes: Sequence[tuple[str, Outcome]]) -> str:
@@ -123,6 +143,9 @@ def _row(name: str, outcome: Outcome, report: Report) -> dict[str, Any]:
         "stages": outcome.stages,
         "dollars_per_million_runs": round(used.total() * MILLION, 4),
         "dollars_per_million_stages": round(used.total() * MILLION / outcome.stages, 4),
+        "stored_bytes": outcome.stored.table_bytes + outcome.stored.index_bytes,
+        "storage_dollars_per_million_runs": round(outcome.stored.dollars() * MILLION, 4),
+        "trace_dollars_per_million_runs": round(used.traces() * MILLION, 4),
         "compute_dollars_per_million_runs": round(used.compute(report.memory_megabytes) * MILLION, 4),
         "shares": {name: round(value / used.total(), 4) for name, value in used.bill().items()},
         "requests": dict(used.requests),

@@ -6,7 +6,7 @@ no time. Each message is an invocation of its own, as the template has it (``Bat
 """
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -23,8 +23,10 @@ from workflow_engine.adapters.aws.scheduler import EventBridgeScheduler
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import RandomIds
 from workflow_engine.authoring import Registry, WorkflowDefinition
-from workflow_engine.cli.costing.capacity import Item, indexes_of
-from workflow_engine.cli.costing.metering import DynamoMeter, Message, ServiceMeter
+from workflow_engine.cli.costing.capacity import Index, Item, indexes_of
+from workflow_engine.cli.costing.deployment import Deployment
+from workflow_engine.cli.costing.metering import DynamoMeter, Message, ServiceMeter, key_text
+from workflow_engine.cli.costing.storing import Stored, stored
 from workflow_engine.cli.costing.usage import Usage, chunks
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.hosts import ServerlessHost
@@ -39,8 +41,6 @@ PARTITION, REGION = "aws", "us-east-1"
 ACCOUNT = "123456789012"
 LOOK = timedelta(milliseconds=1)
 BUCKET, BUS, GROUP = "workflow-costs", "workflow-costs", "workflow-costs"
-# The function's default timeout in the template.
-INVOCATION = timedelta(seconds=300)
 START = datetime(2030, 1, 1, tzinfo=UTC)
 # A workflow that never ends must not keep its user waiting for ever.
 MAX_INVOCATIONS = 20_000
@@ -75,12 +75,13 @@ class VirtualClock(Clock):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run that ended: how, after which virtual time, how many stages it had, and what it used."""
+    """A run that ended: how, after which virtual time, how many stages it had, what it used, and what it left."""
 
     status: str
     waited: timedelta
     stages: int
     usage: Usage
+    stored: Stored
 
 
 @dataclass(slots=True)
@@ -91,6 +92,8 @@ class Stand:
     kernel: Kernel
     clock: VirtualClock
     usage: Usage
+    indexes: tuple[Index, ...]
+    scan: Callable[[], Iterable[Item]]
     _queue: list[tuple[datetime, int, Message]] = field(default_factory=list)
     _order: "count[int]" = field(default_factory=count)
 
@@ -114,6 +117,7 @@ class Stand:
         Raises:
             RunDoesNotEndError: it waits for a signal that nobody sends, or goes round for ever.
         """
+        before = {key_text(item) for item in self.scan()}
         self._reset()
         begin = self.clock.now()
         run_id = RunId(self.kernel.dispatch(CreateRun(workflow_id=definition.id, input=dict(input))).run_id)
@@ -127,7 +131,9 @@ class Stand:
                 run_id=run_id, problem=f"it is {head.status if head else 'gone'} and nothing is due"
             )
         stages = sum(map(len, definition.plan))
-        return Outcome(head.status.value, (head.ended_at or begin) - begin, stages, self._taken())
+        left = [item for item in self.scan() if key_text(item) not in before]
+        kept = stored(left, self.indexes, since=begin)
+        return Outcome(head.status.value, (head.ended_at or begin) - begin, stages, self._taken(), kept)
 
     def tick(self) -> Usage:
         """One maintenance tick, with whatever is due."""
@@ -149,7 +155,7 @@ class Stand:
         delivery = Delivery(message_id=f"message-{number}", body=message.body, receipt=f"receipt-{number}")
         host = ServerlessHost(self.kernel, self.kernel.job_transport, f"invocation-{number}")
         begun = perf_counter()
-        result = host.handle_job(delivery, deadline=self.clock.now() + INVOCATION)
+        result = host.handle_job(delivery, deadline=self.clock.now() + self.kernel.settings.invocation)
         self.usage.seconds += perf_counter() - begun
         if not result.acknowledge:
             self._come_again(run_id, message, delivery, result.error)
@@ -201,7 +207,9 @@ class Stand:
             setattr(self.usage, name, getattr(usage, name))
 
 
-def open_stand(registry: Registry, *, services_url: str, dynamodb_url: str | None = None, shards: int = 8) -> Stand:
+def open_stand(
+    registry: Registry, deployment: Deployment, *, services_url: str, dynamodb_url: str | None = None
+) -> Stand:
     """A stand on emptied emulators: *services_url* is moto's, *dynamodb_url* that of DynamoDB Local.
 
     Where the latter is given, units are what it says it consumed, else what AWS's rules give.
@@ -211,6 +219,7 @@ def open_stand(registry: Registry, *, services_url: str, dynamodb_url: str | Non
     _create(clients, table)
     usage, clock = Usage(), VirtualClock()
     metered = clients.make("dynamodb")
+    shards = deployment.shards
     persistence = DynamoPersistence(table_name=table, shards=shards, clock=clock, ids=RandomIds(), client=metered)
     queue_url = clients.bare("sqs").create_queue(QueueName=table)["QueueUrl"]
     sqs, events, scheduler, s3 = (clients.make(name) for name in ("sqs", "events", "scheduler", "s3"))
@@ -228,14 +237,14 @@ def open_stand(registry: Registry, *, services_url: str, dynamodb_url: str | Non
         ),
         clock=clock,
         registry=registry,
-        settings=KernelSettings(INVOCATION, due_shards=shards),
+        settings=KernelSettings(deployment.invocation, due_shards=shards, retention=deployment.retention),
     )
-    stand = Stand(registry, kernel, clock, usage)
+    indexes = indexes_of(create_table_request(table))
+    stand = Stand(registry, kernel, clock, usage, indexes, _scanner(clients.bare("dynamodb"), table))
     services = ServiceMeter(usage, stand.accept, stand.cancel)
     for client in (sqs, events, scheduler, s3):
         services.attach(client)
     look = _reader(clients.bare("dynamodb"), table)
-    indexes = indexes_of(create_table_request(table))
     DynamoMeter(usage, indexes, look, trusted=dynamodb_url is not None).attach(metered)
     return stand
 
@@ -283,3 +292,11 @@ def _reader(client: Any, table: str) -> Any:
         return item
 
     return look
+
+
+def _scanner(client: Any, table: str) -> Callable[[], Iterable[Item]]:
+    def scan() -> Iterable[Item]:
+        for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+            yield from page["Items"]
+
+    return scan

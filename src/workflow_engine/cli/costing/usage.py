@@ -66,6 +66,11 @@ class Usage:
         """US dollars in all, without the function's GB-seconds."""
         return sum(self.bill().values())
 
+    def traces(self) -> float:
+        """US dollars for X-Ray where it is active: at the most a trace an invocation, as it is below one
+        invocation a second (developer guide, "Sampling": the first of each second, and 5 % of the rest)."""
+        return dollars("trace", self.invocations)
+
     def compute(self, memory_megabytes: int) -> float:
         """US dollars for the measured seconds at that memory."""
         return dollars("lambda_gb_second", self.seconds * memory_megabytes / 1024)
