@@ -1,6 +1,5 @@
 """All that a stage author imports."""
 
-from workflow_engine.authoring.compatibility import differences
 from workflow_engine.authoring.context import OutputReader, StageContext, StageStorage
 from workflow_engine.authoring.journal import Journal, Line, Note, Progress
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal
@@ -35,7 +34,6 @@ __all__ = [
     "WaitForSignal",
     "Workflow",
     "WorkflowDefinition",
-    "differences",
     "sleep",
     "stage",
 ]

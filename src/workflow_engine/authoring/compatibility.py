@@ -1,58 +1,93 @@
 """Whether a run in flight can go on after a deploy that changed its workflow.
 
-What a run has behind it must still be readable, and what it is in the middle of must still be there;
-what lies before it may change freely, but for config that the run was never given.
+What a run has behind it must still be there, and what it is in the middle of; what lies before it
+may change freely. Where the models differ, the structures cannot tell: an optional field more is
+another model, and reads all that was ever stored. So the answer is a list of what must be asked of
+the values that the run has stored.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 from workflow_engine.authoring.structure import MODELS, STRUCTURE_FORMAT
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 
-StageFacts = Mapping[str, Any]
+StageFacts: TypeAlias = Mapping[str, Any]
+Groups: TypeAlias = Sequence[Sequence[StageFacts]]
+Asked: TypeAlias = Literal["input", "output", "state", "config", "check", "handler"]
 
 
-def differences(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> list[str]:
-    """Why a run of the workflow with *old_structure*, now in *group* (from 0), cannot follow *new*.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be asked of a run: whether what it has stored for a stage can be read by the model
+    of the day (input, output, state, config), or whether it waits for a function that the stage
+    does not have any more (check, handler)."""
 
-    Empty where it can:
+    about: Asked
+    group: int
+    ordinal: int
+    stage_id: str
 
-    - earlier groups have the same stages in the same places, with the same output schemas, since
-      their outputs may still be read;
-    - the current group has the same stages in the same order; those that may wait can still be
-      woken and read the state they kept; of several, the outputs are the same, since some may be
-      there already; in the first group, the workflow's input is the same;
-    - from the current group on, no config field is required that was not before.
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two structures of a workflow: what no run can follow, and what depends on the run."""
+
+    differences: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+
+def compare(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:
+    """Whether a run of the workflow with *old_structure*, now in *group* (from 0), can follow *new*.
+
+    - Earlier groups and the current one must have the same stages in the same places.
+    - Where their output models differ, the stored outputs are asked: they may still be read; in
+      the current group those of the siblings that are done.
+    - In the current group, inputs are asked where the model differs, or what they are made of; so
+      are the states of stages that wait, and whether what waits can still be woken.
+    - From the current group on, the run's config is asked where a stage's model differs.
 
     A structure of a format that this version does not know is a difference.
     """
-    if old_structure.get("format") != STRUCTURE_FORMAT:
-        return [f"its structure has format {old_structure.get('format')!r}; this version reads {STRUCTURE_FORMAT}"]
-    old_groups: Sequence[Sequence[StageFacts]] = old_structure["groups"]
     new_structure = new.structure()
-    new_groups: Sequence[Sequence[StageFacts]] = new_structure["groups"]
-    found = list(_moved_stages(old_groups, new_groups, group))
-    if not found:
-        pairs = [list(zip(*both, strict=True)) for both in zip(old_groups, new_groups[: group + 1], strict=False)]
-        found += [line for stages in pairs[:group] for old, now in stages for line in _changed_output(old, now)]
-        found += [line for stages in pairs[group:] for old, now in stages for line in _changed_wait(old, now)]
-        found += [
-            line
-            for stages in pairs[group:]
-            if len(stages) > 1
-            for old, now in stages
-            for line in _changed_output(old, now)
-        ]
-    if group == 0 and not _same_input(old_structure, new_structure):
-        found.append("the workflow's input has changed")
-    return [*found, *_new_config(old_groups, new_groups[group:])]
+    found = _differences(old_structure, new_structure, group, within=group + 1)
+    if found:
+        return Comparison(found)
+    old_groups, new_groups = old_structure["groups"], new_structure["groups"]
+    input_is_same = _is_same_input(old_structure, new_structure)
+    questions = [
+        *_about_outputs(old_groups, new_groups, group),
+        *_about_inputs(old_groups, new_groups, group, input_is_same=input_is_same),
+        *_about_waits(old_groups, new_groups, group),
+        *_about_config(old_groups, new_groups, group),
+    ]
+    return Comparison(questions=tuple(questions))
 
 
-def _moved_stages(
-    old_groups: Sequence[Sequence[StageFacts]], new_groups: Sequence[Sequence[StageFacts]], group: int
-) -> Iterator[str]:
-    for index, old in enumerate(old_groups[: group + 1]):
+def compare_kept(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:
+    """Whether a run that goes again from *group* on can keep on *new* what lies before it."""
+    new_structure = new.structure()
+    found = _differences(old_structure, new_structure, group, within=group)
+    if found:
+        return Comparison(found)
+    pairs = _pairs(old_structure["groups"], new_structure["groups"], range(group))
+    changed = (
+        Question("output", index, ordinal, now["id"])
+        for index, ordinal, old, now in pairs
+        if not _is_same(old, now, "output")
+    )
+    return Comparison(questions=tuple(changed))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], group: int, *, within: int) -> tuple[str, ...]:
+    if old.get("format") != STRUCTURE_FORMAT:
+        return (f"its structure has format {old.get('format')!r}; this version reads {STRUCTURE_FORMAT}",)
+    return tuple(_moved_stages(old["groups"][:within], new["groups"], group))
+
+
+def _moved_stages(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[str]:
+    for index, old in enumerate(old_groups):
         before = [stage["id"] for stage in old]
         now = [stage["id"] for stage in new_groups[index]] if index < len(new_groups) else []
         if before != now:
@@ -60,7 +95,48 @@ def _moved_stages(
             yield f"{place} was {_listed(before)} and is {_listed(now)}"
 
 
-def _same(old: StageFacts, now: StageFacts, model: str) -> bool:
+def _about_outputs(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[Question]:
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group + 1)):
+        if not _is_same(old, now, "output") and (index < group or len(new_groups[group]) > 1):
+            yield Question("output", index, ordinal, now["id"])
+
+
+def _about_inputs(old_groups: Groups, new_groups: Groups, group: int, *, input_is_same: bool) -> Iterator[Question]:
+    before = _pairs(old_groups, new_groups, range(group - 1, group)) if group > 0 else ()
+    source_is_same = all(_is_same(old, now, "output") for _, _, old, now in before) and (group > 0 or input_is_same)
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group, group + 1)):
+        if not (source_is_same and _is_same(old, now, "input")):
+            yield Question("input", index, ordinal, now["id"])
+
+
+def _about_waits(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[Question]:
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group, group + 1)):
+        if "poll" in old["kind"] and "poll" not in now["kind"]:
+            yield Question("check", index, ordinal, now["id"])
+        elif not _is_same(old, now, "state"):
+            yield Question("state", index, ordinal, now["id"])
+        if "signal" in old["kind"] and "signal" not in now["kind"]:
+            yield Question("handler", index, ordinal, now["id"])
+
+
+def _about_config(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[Question]:
+    known = {stage["id"]: stage for stages in old_groups for stage in stages}
+    for index, stages in enumerate(new_groups[group:], start=group):
+        for ordinal, now in enumerate(stages):
+            old = known.get(now["id"])
+            if now["config"] and (old is None or not _is_same(old, now, "config")):
+                yield Question("config", index, ordinal, now["id"])
+
+
+def _pairs(old_groups: Groups, new_groups: Groups, groups: range) -> Iterator[tuple[int, int, StageFacts, StageFacts]]:
+    """The stages of *groups* as they were and are, each with its place; of groups that are there in both."""
+    for index in groups:
+        if index < min(len(old_groups), len(new_groups)):
+            for ordinal, (old, now) in enumerate(zip(old_groups[index], new_groups[index], strict=True)):
+                yield index, ordinal, old, now
+
+
+def _is_same(old: StageFacts, now: StageFacts, model: str) -> bool:
     """Whether a stage's *model* is what it was. What a version before stored has no shapes."""
     if "shapes" not in old:
         return bool(old[model] == now[model])
@@ -68,31 +144,9 @@ def _same(old: StageFacts, now: StageFacts, model: str) -> bool:
     return bool(old["shapes"][index] == now["shapes"][index])
 
 
-def _same_input(old: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def _is_same_input(old: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     name = "shape" if "shape" in old else "input"
     return bool(old[name] == now[name])
-
-
-def _changed_output(old: StageFacts, now: StageFacts) -> Iterator[str]:
-    if not _same(old, now, "output"):
-        yield f"the output of stage {old['id']!r} has changed, and outputs of before may still be read"
-
-
-def _changed_wait(old: StageFacts, now: StageFacts) -> Iterator[str]:
-    if "poll" in old["kind"] and "poll" not in now["kind"]:
-        yield f"stage {old['id']!r} may be suspended and has no check_completion any more"
-    elif "poll" in old["kind"] and not _same(old, now, "state"):
-        yield f"the state that stage {old['id']!r} keeps has changed"
-    if "signal" in old["kind"] and "signal" not in now["kind"]:
-        yield f"stage {old['id']!r} may wait for a signal and has no on_signal any more"
-
-
-def _new_config(old_groups: Sequence[Sequence[StageFacts]], ahead: Sequence[Sequence[StageFacts]]) -> Iterator[str]:
-    required = {stage["id"]: set(stage["config_required"]) for group in old_groups for stage in group}
-    for stage in (stage for group in ahead for stage in group):
-        missing = sorted(set(stage["config_required"]) - required.get(stage["id"], set()))
-        if missing:
-            yield f"stage {stage['id']!r} requires config that the run was not given: {', '.join(missing)}"
 
 
 def _listed(ids: Sequence[str]) -> str:

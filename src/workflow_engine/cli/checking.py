@@ -59,19 +59,15 @@ def check_project(wanted: Wanted, *, as_json: bool) -> int:
 
 def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Stranded]]:
     """How many runs are in flight, and which of them could not go on with *registry*."""
-    counts = Counter[tuple[str, str, int]]()
-    examples: dict[tuple[str, str, int], Head] = {}
-    definitions = Definitions(registry, kernel.persistence)
+    counts, looked = Counter[tuple[str, str, int, tuple[str, ...]]](), 0
+    definitions = Definitions(registry, kernel.persistence, kernel.blob_store)
     for head in live_runs(kernel):
-        kind = (head.workflow_id, head.fingerprint, head.group)
-        counts[kind] += 1
-        examples[kind] = head
-    found = [
-        Stranded(*kind, counts[kind], differences)
-        for kind, head in examples.items()
-        if (differences := _differences(definitions, head))
-    ]
-    return counts.total(), found
+        looked += 1
+        differences = _differences(definitions, head)
+        if differences:
+            counts[(head.workflow_id, head.fingerprint, head.group, differences)] += 1
+    found = [Stranded(*where[:3], runs, where[3]) for where, runs in counts.items()]
+    return looked, found
 
 
 def _room_for_the_tick(stack_name: str) -> Concurrency | WorkflowEngineError | None:

@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workflow_engine.authoring.compatibility import differences
+from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_kept
 from workflow_engine.authoring.registry import Registry
-from workflow_engine.authoring.structure import MODELS
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import DefinitionChangedError
-from workflow_engine.model.commits import Exclusive
+from workflow_engine.kernel.stored_values import lost_waits, unreadable
+from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.runs import Head
+from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
+
+# Runs whose values were asked. After so many, whoever comes again is asked again.
+MAX_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,11 @@ class Definitions:
 
     registry: Registry
     persistence: Persistence
+    blobs: BlobStore
     _stored: set[tuple[str, str]] = field(default_factory=set)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    _verdicts: dict[tuple[str, str, str, int], tuple[str, ...]] = field(default_factory=dict)
+    _comparisons: dict[tuple[str, str, str, int], Comparison] = field(default_factory=dict)
+    _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
         """Store the definition's structure, once a process, so that a later deploy can name the
@@ -37,18 +43,25 @@ class Definitions:
             self._stored.add(name)
 
     def for_run(self, head: Head) -> WorkflowDefinition:
-        """The definition to go on with.
+        """The definition to go on with. Where a model is another than it was, what the run has stored
+        is asked whether it can still be read: once for each group that the run is in.
 
         Raises:
             WorkflowNotFoundError: the workflow is not registered any more.
             DefinitionChangedError: it was changed in a way that this run cannot follow.
+            TransientError: a store did not answer.
         """
         definition = self.closest(head)
         if definition.fingerprint == head.fingerprint or head.status.is_terminal:
             return definition
-        found = self.differences(head, definition)
-        if found:
-            raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
+        comparison = self._compared(head, definition)
+        _refuse(head, [*comparison.differences, *lost_waits(head, comparison.questions)])
+        key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head))
+        if comparison.questions and key not in self._asked:
+            _refuse(head, self._unreadable(head, definition, comparison.questions))
+            if len(self._asked) >= MAX_REMEMBERED:
+                self._asked.clear()
+            self._asked.add(key)
         return definition
 
     def adopted(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
@@ -85,32 +98,33 @@ class Definitions:
         return self._structures[name]
 
     def differences(self, head: Head, definition: WorkflowDefinition) -> tuple[str, ...]:
-        """What stands between a run and *definition*; empty where it can go on with it."""
-        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group)
-        if key not in self._verdicts:
-            old = self._structure(head)
-            self._verdicts[key] = (
-                (f"its definition {head.fingerprint} is not known",)
-                if old is None
-                else tuple(differences(old, definition, head.group))
-            )
-        return self._verdicts[key]
+        """What stands between a run and *definition*, in its stored values too; empty where it can
+        go on with it."""
+        comparison = self._compared(head, definition)
+        found = [*comparison.differences, *lost_waits(head, comparison.questions)]
+        return tuple(found or self._unreadable(head, definition, comparison.questions))
 
     def kept_differences(self, head: Head, definition: WorkflowDefinition, group: int) -> tuple[str, ...]:
-        """Why the outputs of the groups before *group* do not fit *definition*; empty if they do."""
+        """Why what a run keeps that goes again from *group* on does not fit *definition*: its earlier
+        groups are others, or their outputs cannot be read any more. Empty if it does."""
         old = self._structure(head)
-        if old is None:
-            return (f"its definition {head.fingerprint} is not known",)
-        shapes = "shape" in old
-        before = [_outputs(stages, shapes=shapes) for stages in old["groups"][:group]]
-        now = [_outputs(stages, shapes=shapes) for stages in definition.structure()["groups"][:group]]
-        return tuple(
-            f"group {index + 1} had the outputs of {sorted(was)}, which its stages do not have now"
-            for index, (was, is_now) in enumerate(zip(before, now, strict=False))
-            if was != is_now
-        )
+        comparison = self._unknown(head) if old is None else compare_kept(old, definition, group)
+        return comparison.differences or tuple(self._unreadable(head, definition, comparison.questions))
+
+    def _compared(self, head: Head, definition: WorkflowDefinition) -> Comparison:
+        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group)
+        if key not in self._comparisons:
+            old = self._structure(head)
+            self._comparisons[key] = self._unknown(head) if old is None else compare(old, definition, head.group)
+        return self._comparisons[key]
+
+    def _unknown(self, head: Head) -> Comparison:
+        return Comparison((f"its definition {head.fingerprint} is not known",))
+
+    def _unreadable(self, head: Head, definition: WorkflowDefinition, questions: Sequence[Question]) -> list[str]:
+        return list(unreadable(head, definition, questions, persistence=self.persistence, blobs=self.blobs))
 
 
-def _outputs(stages: Sequence[Mapping[str, Any]], *, shapes: bool) -> dict[str, Any]:
-    index = MODELS.index("output")
-    return {stage["id"]: stage["shapes"][index] if shapes else stage["output"] for stage in stages}
+def _refuse(head: Head, differences: Sequence[str]) -> None:
+    if differences:
+        raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=differences)

@@ -108,7 +108,7 @@ class Kernel:
         self.observer = observer or NoObserver()
         self.held = HeldLeases()
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
-        self.definitions = Definitions(registry, persistence)
+        self.definitions = Definitions(registry, persistence, blob_store)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
         keeper = Keeper(persistence, self.teller, recorder, self.definitions)
         archiver = Archiver(persistence, blob_store, self.definitions) if self.settings.archive else None

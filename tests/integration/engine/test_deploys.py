@@ -1,5 +1,6 @@
 """Runs in flight while their workflow changes under them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,9 @@ from workflow_engine import (
     sleep,
     stage,
 )
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import StageKey
+from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
 
 HOUR = timedelta(hours=1)
@@ -33,7 +37,7 @@ class Item(BaseModel):
 
 class Priced(BaseModel):
     name: str = "x"
-    price: int = 0
+    price: int
 
 
 class Limit(BaseModel):
@@ -146,7 +150,158 @@ class TestCompatible:
         assert run.output == {"name": "0:00:07"}
 
 
+class More(Item):
+    """An optional field more: whatever was stored of an item can be read as one."""
+
+    note: str | None = None
+    size: int = 1
+
+
+def more(stage_id: str) -> Stage[..., More]:
+    @stage(stage_id)
+    def add(item: More) -> More:
+        return More(name=f"{item.name} {stage_id}", size=item.size + 1)
+
+    return add
+
+
+class TestAnOptionalFieldMore:
+    """The models differ, and so does the fingerprint: what is stored is asked, and can be read."""
+
+    def shop(self, item: type[Item], *behind: Stage[..., Any]) -> WorkflowDefinition:
+        @stage("first")
+        def first(given: item) -> item:  # type: ignore[valid-type]
+            return given
+
+        @stage("gate")
+        def wait(given: item) -> WaitForSignal[item] | Suspended[item]:  # type: ignore[valid-type]
+            return WaitForSignal("go", item)
+
+        @wait.on_signal
+        def signalled(payload: item, ctx: StageContext) -> Suspended[item]:  # type: ignore[valid-type]
+            assert isinstance(ctx.input, item)
+            return Suspended(payload, poll_every=HOUR)
+
+        @wait.check_completion
+        def check(state: item) -> item:  # type: ignore[valid-type]
+            return state
+
+        workflow = Workflow("shop", input=item).pipe(first).pipe(wait)
+        for one in behind:
+            workflow.pipe(one)
+        return workflow.build()
+
+    def test_of_an_input_that_was_not_read_yet(self, engine: VirtualEngine) -> None:
+        run = engine.start(self.shop(Item), Item())
+        engine.deploy(self.shop(More))
+        engine.drive(run)
+        assert run.waiting_for == ("go",)
+
+    def test_of_an_output_a_signal_and_a_state(self, engine: VirtualEngine) -> None:
+        run = engine.run(self.shop(Item), Item())
+        engine.deploy(self.shop(More))
+        engine.kernel.dispatch(SignalRun(run_id=run.id, name="go", payload={"name": "y"}))
+        engine.work()
+        assert run.status is Status.SUSPENDED
+        engine.deploy(self.shop(More, more("last")))
+        engine.drive(run)
+        assert run.output == {"name": "y last", "note": None, "size": 2}
+
+    def test_of_a_sibling_that_is_done(self, engine: VirtualEngine) -> None:
+        def parallel(item: type[Item]) -> WorkflowDefinition:
+            @stage("left")
+            def left(given: item) -> item:  # type: ignore[valid-type]
+                return given
+
+            @stage("both")
+            def both(ctx: StageContext) -> Item:
+                found = ctx.require("left")
+                assert isinstance(found, item)
+                return Item(name=found.name)
+
+            return Workflow("shop", input=item).parallel(left, gate()).pipe(both).build()
+
+        run = engine.run(parallel(Item), Item(name="kept"))
+        engine.deploy(parallel(More))
+        go(engine, run)
+        assert run.output == {"name": "kept"}
+
+    def test_of_a_config(self, engine: VirtualEngine) -> None:
+        class Limits(BaseModel):
+            most: int
+
+        class MoreLimits(Limits):
+            least: int = 0
+
+        def limited(limits: type[BaseModel]) -> Stage[..., Item]:
+            @stage("last")
+            def last(item: Item, ctx: StageContext[limits]) -> Item:  # type: ignore[valid-type]
+                return Item(name=repr(ctx.config))
+
+            return last
+
+        run = engine.run(shop(named("first"), gate(), limited(Limits)), Item(), config={"last": {"most": 3}})
+        engine.deploy(shop(named("first"), gate(), limited(MoreLimits)))
+        go(engine, run)
+        assert run.output == {"name": "MoreLimits(most=3, least=0)"}
+
+    def test_of_an_output_that_a_rerun_keeps(self, engine: VirtualEngine) -> None:
+        run = engine.run(shop(named("first"), named("last")), Item())
+        engine.deploy(Workflow("shop", input=More).pipe(more("first")).pipe(more("last")).build())
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="last"))
+        engine.drive(run)
+        assert run.output == {"name": "x first last", "note": None, "size": 2}
+
+    def test_the_other_way_round_as_when_it_is_rolled_back(self, engine: VirtualEngine) -> None:
+        run = engine.run(self.shop(More), More())
+        engine.deploy(self.shop(Item))
+        go(engine, run)
+        engine.drive(run)
+        assert run.status is Status.COMPLETED
+
+    def test_what_is_stored_is_asked_once_a_group_and_process(self, engine: VirtualEngine) -> None:
+        run = engine.run(self.shop(Item), Item())
+        engine.deploy(self.shop(More))
+        definitions = engine.kernel.definitions
+        reads = counted(engine.persistence, "load_records")
+        for _ in range(3):
+            definitions.for_run(run.head)
+        assert reads == [[("first", 0)], [("first", 0)]]
+        reads.clear()
+        engine.deploy(self.shop(Item))
+        engine.kernel.definitions.for_run(run.head)
+        assert reads == []
+
+
+def counted(persistence: Persistence, method: str) -> list[list[tuple[str, int]]]:
+    """The stages and epochs of the records that each further read of *persistence* asks for."""
+    calls: list[list[tuple[str, int]]] = []
+    original = getattr(persistence, method)
+
+    def call(run_id: RunId, keys: Sequence[StageKey]) -> Any:
+        calls.append([(key.stage_id, key.epoch) for key in keys])
+        return original(run_id, keys)
+
+    setattr(persistence, method, call)
+    return calls
+
+
 class TestIncompatible:
+    def test_a_wait_that_nobody_would_end(self, engine: VirtualEngine) -> None:
+        run = at_the_gate(engine)
+        engine.deploy(shop(named("first"), named("gate"), named("last")))
+        assert "stage 'gate' waits for a signal and has no on_signal any more" in self.failed(engine, run)
+
+    def test_an_input_that_can_be_read_no_more(self, engine: VirtualEngine) -> None:
+        @stage("first")
+        def first(item: Priced) -> Priced:
+            return item
+
+        run = engine.start(shop(named("first")), Item())
+        engine.deploy(Workflow("shop", input=Priced).pipe(first).build())
+        message = self.failed(engine, run)
+        assert "the input of stage 'first' has changed, and the stored one cannot be read any more: price" in message
+
     def failed(self, engine: VirtualEngine, run: VirtualRun) -> str:
         """Why the run failed, once somebody looks at it."""
         assert engine.kernel.dispatch(TransitionRun(run_id=run.id)).action == "failed"
@@ -168,7 +323,7 @@ class TestIncompatible:
     def test_the_output_of_a_stage_behind_it_is_another(self, engine: VirtualEngine) -> None:
         @stage("first")
         def first(item: Item) -> Priced:
-            return Priced(name=item.name)
+            return Priced(name=item.name, price=1)
 
         @stage("gate")
         def wait(item: Priced) -> WaitForSignal[Item]:
@@ -180,7 +335,8 @@ class TestIncompatible:
 
         run = at_the_gate(engine)
         engine.deploy(shop(first, wait, named("last")))
-        assert "the output of stage 'first' has changed" in self.failed(engine, run)
+        message = self.failed(engine, run)
+        assert "the output of stage 'first' has changed, and the stored one cannot be read any more: price" in message
 
     def test_a_stage_ahead_needs_config_that_the_run_was_not_given(self, engine: VirtualEngine) -> None:
         @stage("last")
@@ -206,7 +362,9 @@ class TestIncompatible:
         run = engine.start(batch(Item), Item())
         engine.work()
         engine.deploy(batch(Priced))
-        assert "the state that stage 'batch' keeps has changed" in self.failed(engine, run)
+        message = self.failed(engine, run)
+        assert "the state that stage 'batch' keeps has changed, and the stored one cannot be read" in message
+        assert "price: Field required" in message
 
     def test_a_signal_for_it_is_refused_with_the_difference(self, engine: VirtualEngine) -> None:
         run = at_the_gate(engine)
@@ -266,7 +424,7 @@ class TestRerun:
     def test_it_is_refused_where_a_kept_output_does_not_fit(self, engine: VirtualEngine) -> None:
         @stage("first")
         def first(item: Item) -> Priced:
-            return Priced(name=item.name)
+            return Priced(name=item.name, price=1)
 
         @stage("last")
         def last(item: Priced) -> Item:

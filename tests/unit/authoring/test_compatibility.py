@@ -19,7 +19,7 @@ from workflow_engine import (
     WorkflowDefinition,
     stage,
 )
-from workflow_engine.authoring.compatibility import differences
+from workflow_engine.authoring.compatibility import Comparison, compare, compare_kept
 
 
 class Data(BaseModel):
@@ -93,7 +93,17 @@ def stored(definition: WorkflowDefinition) -> Mapping[str, Any]:
 
 
 def told(old: WorkflowDefinition, new: WorkflowDefinition, group: int) -> str:
-    return "\n".join(differences(stored(old), new, group))
+    """What no run can follow; nothing where it depends on the run."""
+    comparison = compare(stored(old), new, group)
+    assert not (comparison.differences and comparison.questions)
+    return "\n".join(comparison.differences)
+
+
+def asked(old: WorkflowDefinition, new: WorkflowDefinition, group: int) -> list[str]:
+    """What must be asked of a run: "output a" for the output that it has stored of stage a."""
+    comparison = compare(stored(old), new, group)
+    assert comparison.differences == ()
+    return [f"{question.about} {question.stage_id}" for question in comparison.questions]
 
 
 OLD = workflow([A], [B], [C])
@@ -101,13 +111,13 @@ OLD = workflow([A], [B], [C])
 
 @pytest.mark.parametrize("group", [0, 1, 2, 3])
 def test_the_same_workflow_has_no_differences(group: int) -> None:
-    assert differences(stored(OLD), workflow([A], [B], [C]), group) == []
+    assert compare(stored(OLD), workflow([A], [B], [C]), group) == Comparison()
 
 
 def test_policies_and_the_version_may_change() -> None:
     patient = made("b", retry=RetryPolicy(max_attempts=9), timeout=timedelta(seconds=9))
     new = Workflow("w", input=Data, version=7).pipe(A).pipe(patient).pipe(C).build()
-    assert told(OLD, new, 1) == ""
+    assert asked(OLD, new, 1) == []
 
 
 def test_what_lies_ahead_may_change_freely() -> None:
@@ -135,60 +145,69 @@ def made_joined() -> Stage[..., Any]:
     return function
 
 
-def test_an_output_behind_the_run_must_stay_readable() -> None:
+def test_an_output_behind_the_run_is_asked_where_its_model_differs_and_so_is_the_input_made_of_it() -> None:
     new = workflow([made("a", MoreData)], [B], [C])
-    assert told(OLD, new, 1) == "the output of stage 'a' has changed, and outputs of before may still be read"
-    assert told(OLD, new, 0) == ""
+    assert asked(OLD, new, 1) == ["output a", "input b"]
+    assert asked(OLD, new, 2) == ["output a"]
+    assert asked(OLD, new, 0) == []
 
 
 def test_outputs_of_siblings_may_be_there_already() -> None:
     old, new = workflow([A, B]), workflow([A, made("b", MoreData)])
-    assert told(old, new, 0) == "the output of stage 'b' has changed, and outputs of before may still be read"
+    assert asked(old, new, 0) == ["output b"]
 
 
-def test_a_stage_that_may_be_suspended_must_still_be_checkable() -> None:
+def test_a_stage_that_may_be_suspended_is_asked_whether_it_is() -> None:
     old = workflow([polling("a")], [B])
-    assert "no check_completion any more" in told(old, workflow([A], [B]), 0)
-    assert "the state that stage 'a' keeps has changed" in told(old, workflow([polling("a", OtherState)], [B]), 0)
-    assert told(old, workflow([polling("a")], [B]), 0) == ""
+    assert asked(old, workflow([A], [B]), 0) == ["check a"]
+    assert asked(old, workflow([polling("a", OtherState)], [B]), 0) == ["state a"]
+    assert asked(old, workflow([polling("a")], [B]), 0) == []
 
 
 def test_once_it_is_behind_the_run_a_stage_need_not_wait_any_more() -> None:
-    assert told(workflow([polling("a")], [B]), workflow([A], [B]), 1) == ""
-    assert told(workflow([signalled("a")], [B]), workflow([A], [B]), 1) == ""
+    assert asked(workflow([polling("a")], [B]), workflow([A], [B]), 1) == []
+    assert asked(workflow([signalled("a")], [B]), workflow([A], [B]), 1) == []
 
 
-def test_a_stage_that_may_await_a_signal_must_still_take_one() -> None:
+def test_a_stage_that_may_await_a_signal_is_asked_whether_it_does() -> None:
     old = workflow([signalled("a")], [B])
-    assert "no on_signal any more" in told(old, workflow([A], [B]), 0)
+    assert asked(old, workflow([A], [B]), 0) == ["handler a"]
     # The payload is validated when it comes, against what is deployed then.
-    assert told(old, workflow([signalled("a", OtherState)], [B]), 0) == ""
+    assert asked(old, workflow([signalled("a", OtherState)], [B]), 0) == []
 
 
 def test_a_stage_may_learn_to_wait() -> None:
-    assert told(OLD, workflow([polling("a")], [signalled("b")], [C]), 0) == ""
+    new = workflow([polling("a")], [signalled("b")], [C])
+    assert told(OLD, new, 0) == ""
+    assert asked(OLD, new, 1) == []
 
 
-def test_the_input_matters_while_the_first_group_runs() -> None:
+def test_the_input_is_asked_while_the_first_group_runs() -> None:
     new = workflow([A], [B], [C], data=MoreData)
-    assert told(OLD, new, 0) == "the workflow's input has changed"
-    assert told(OLD, new, 1) == ""
+    assert asked(OLD, new, 0) == ["input a"]
+    assert asked(OLD, new, 1) == []
 
 
-def test_config_that_the_run_was_never_given_must_not_be_required_from_here_on() -> None:
+def test_config_is_asked_from_here_on_where_its_model_differs() -> None:
     new = workflow([A], [configured("b")], [configured("d")])
-    assert differences(stored(OLD), new, 1) == [
-        "stage 'b' requires config that the run was not given: model",
-        "stage 'd' requires config that the run was not given: model",
-    ]
-    assert told(OLD, new, 0).count("requires config") == 2
-    assert told(workflow([A], [configured("b")], [C]), new, 1).count("requires config") == 1
-    assert told(workflow([configured("a")], [B]), workflow([configured("a")], [B]), 0) == ""
+    assert asked(OLD, new, 1) == ["config b", "config d"]
+    assert asked(OLD, new, 0) == ["config b", "config d"]
+    assert asked(workflow([A], [configured("b")], [C]), new, 1) == ["config d"]
+    assert asked(workflow([configured("a")], [B]), workflow([configured("a")], [B]), 0) == []
+
+
+def test_what_a_rerun_keeps_is_asked_and_nothing_else() -> None:
+    new = workflow([made("a", MoreData)], [made("b", MoreData)], [polling("x")], data=MoreData)
+    kept = compare_kept(stored(OLD), new, 1)
+    assert [(question.about, question.stage_id) for question in kept.questions] == [("output", "a")]
+    assert compare_kept(stored(OLD), new, 0) == Comparison()
+    moved = compare_kept(stored(OLD), workflow([B], [A]), 1)
+    assert moved.differences == ("group 1, which it has behind it, was 'a' and is 'b'",)
 
 
 def test_a_structure_of_another_format_is_a_difference_and_no_crash() -> None:
-    assert "format 99" in differences({"format": 99}, OLD, 0)[0]
-    assert "format None" in differences({}, OLD, 0)[0]
+    assert "format 99" in compare({"format": 99}, OLD, 0).differences[0]
+    assert "format None" in compare_kept({}, OLD, 0).differences[0]
 
 
 class Document(BaseModel):
@@ -234,7 +253,7 @@ STORED_BEFORE: Mapping[str, Any] = json.loads("""
 
 @pytest.mark.parametrize("group", [0, 1])
 def test_a_structure_that_a_version_before_stored_is_still_compared(group: int) -> None:
-    assert differences(STORED_BEFORE, documents(), group) == []
+    assert compare(STORED_BEFORE, documents(), group) == Comparison()
 
 
 def test_what_a_version_before_compares_is_still_stored() -> None:
