@@ -165,8 +165,9 @@ def _runs(stack: RecordedStack) -> None:
     stack.send(type="run.rerun_from", run_id=run_id, from_stage_id="store", idempotency_key="again")
     stack.create("fan")
     stack.send(type="run.annotate", run_id=run_id, key="seen", value=True)
-    # A message that cannot work comes again after seconds.
+    # A message that cannot work is a dead letter; one that may work later comes again after seconds.
     stack.send(type="run.transition", run_id="nobody")
+    stack.send(type="run.cancel", run_id="nobody")
     stack.send(type="run.nonsense")
 
 

@@ -18,7 +18,6 @@ BY_AWS_ITSELF = {
     "JobRole": {
         # Lambda developer guide, "Configuring an SQS queue to trigger a function": the poller uses the function's role.
         "sqs:ReceiveMessage",
-        "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
     },
     "TickRole": {

@@ -6,16 +6,18 @@ Who may do what is in test_privileges.
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.bundle.stack import Json, arn_of, as_list, of_type
+from workflow_engine.adapters.memory.jobs import DEFAULT_MAX_RECEIVES
+from workflow_engine.hosts.patience import A_DAY, MAX_SURPRISES
+from workflow_engine.model.deliveries import FIRST_REDELIVERY, MAX_REDELIVERY
 
 ROOT = Path(__file__).parents[2]
 SECONDS_OF_14_DAYS = 1_209_600
-# Lambda developer guide, "Configuring scalability for an SQS queue": six times the function's timeout.
-VISIBILITY_FACTOR = 6
 # Workflow(max_duration=…) unless it says otherwise, and the head's week after its children.
 USUAL_MAX_DURATION_DAYS = 30
 HEAD_OUTLIVES_CHILDREN_DAYS = 7
@@ -180,18 +182,53 @@ def test_a_deployment_sets_parameters_that_exist(parameters: Json, deployment: s
 # ---------------------------------------------------------------- queues
 
 
-def test_a_message_in_work_is_not_given_to_a_second_function(parameters: Json, resources: Json) -> None:
-    longest = parameters["InvocationSeconds"]["MaxValue"]
+def test_a_message_in_work_is_not_given_to_a_second_function_and_comes_again_soon_after_its_death(
+    template: Json, parameters: Json, resources: Json
+) -> None:
+    """CreateEventSourceMapping refuses a queue whose visibility timeout is below the function's (Lambda developer guide,
+    "Configuring scalability for an SQS queue")."""
+    visibility = resources["JobQueue"]["Properties"]["VisibilityTimeout"]
+    seconds = template["Mappings"]["VisibilityOf"]
 
-    assert resources["JobQueue"]["Properties"]["VisibilityTimeout"] >= VISIBILITY_FACTOR * longest
+    assert visibility == {"Fn::FindInMap": ["VisibilityOf", {"Ref": "InvocationSeconds"}, "Seconds"]}
+    assert {int(key): line["Seconds"] - int(key) for key, line in seconds.items()} == dict.fromkeys(
+        parameters["InvocationSeconds"]["AllowedValues"], 60
+    )
 
 
-def test_a_job_that_fails_for_ever_ends_in_the_dead_letter_queue(resources: Json) -> None:
+def spread(receives: int, share: float) -> timedelta:
+    """How long a message is tried that fails at each of *receives* deliveries, at that share of the longest pauses."""
+    pauses = [min(FIRST_REDELIVERY * 2 ** min(number, 16), MAX_REDELIVERY) for number in range(receives)]
+    return sum(pauses, timedelta()) * share
+
+
+def test_a_command_outlives_an_outage_of_a_day_and_people_have_a_week_for_what_does_not(resources: Json) -> None:
     redrive = resources["JobQueue"]["Properties"]["RedrivePolicy"]
+    receives = redrive["maxReceiveCount"]
+    retention = timedelta(seconds=SECONDS_OF_14_DAYS)
 
     assert redrive["deadLetterTargetArn"] == arn_of("JobDeadLetterQueue")
-    # A throttled or crashed delivery counts too, so not 1; each costs seconds, so not 100.
-    assert 3 <= redrive["maxReceiveCount"] <= 10
+    assert spread(receives, 0.5) > timedelta(hours=36)
+    assert spread(receives, 1) < timedelta(hours=74)
+    # A message that kills its function each time. Its age counts from when it was first sent (SQS developer guide,
+    # "Using dead-letter queues in Amazon SQS").
+    assert retention - receives * timedelta(seconds=960) > timedelta(days=10)
+    assert receives == DEFAULT_MAX_RECEIVES
+
+
+def test_a_command_that_waits_for_people_is_given_up_by_the_engine_and_not_by_the_queue(resources: Json) -> None:
+    """Else it would be a dead letter without a reason."""
+    receives = resources["JobQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+
+    assert spread(receives, 0.5) > A_DAY + MAX_REDELIVERY
+    assert receives > MAX_SURPRISES
+
+
+def test_an_alarm_rings_for_a_single_death_of_the_job_function(resources: Json) -> None:
+    """All that it had is out of sight after it, so that a second one may be far away."""
+    alarm = resources["JobErrorAlarm"]["Properties"]
+
+    assert (alarm["MetricName"], alarm["Threshold"], alarm["EvaluationPeriods"]) == ("Errors", 0, 1)
 
 
 def test_dead_letters_wait_as_long_as_sqs_allows(resources: Json) -> None:
@@ -291,6 +328,7 @@ def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Js
         "BUCKET_NAME": {"Ref": "Bucket"},
         "JOB_QUEUE_URL": {"Ref": "JobQueue"},
         "JOB_QUEUE_ARN": arn_of("JobQueue"),
+        "JOB_DLQ_URL": {"Ref": "JobDeadLetterQueue"},
         "EVENT_BUS_NAME": {"Ref": "EventBus"},
         "SCHEDULE_GROUP_NAME": {"Ref": "ScheduleGroup"},
         "SCHEDULER_ROLE_ARN": arn_of("SchedulerRole"),

@@ -95,12 +95,13 @@ def test_dbos_716_an_outage_during_recovery_drops_nothing() -> None:
     """Recovery looked at each run of a dead process once; where the database failed at that moment
     the error was logged, and the run was never looked at again.
 
-    Here a worker dies, and the tick that finds its run cannot send.
+    Here a worker dies, its message is lost with it, and the tick that finds its run cannot send.
     """
     history = survived(
         "fan",
         {
             ("job-1/persistence.put_record", 0): Fault.CRASH_BEFORE,
+            ("delivery", 2): 1,
             ("tick-1/jobs.enqueue", 0): Fault.FAIL_BEFORE,
             ("tick-2/jobs.enqueue", 0): Fault.CRASH_BEFORE,
         },

@@ -154,7 +154,7 @@ class WorkerHost:
             self._in_hand[delivery.receipt] = delivery
         try:
             with self._reported():
-                # The queue's own visibility is made for functions (90 minutes): for so long would the
+                # The queue's own visibility is made for functions (16 minutes): for so long would the
                 # message be hidden, were we to die before the first renewal.
                 self.job_transport.touch(delivery, visibility=self._lease * 2)
             self._host.process(delivery)

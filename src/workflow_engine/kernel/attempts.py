@@ -147,6 +147,7 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
     started_at = invocation.clock.now()
     try:
         call.check_time()
+        invocation.time.stage_begun = True
         function, is_async = call.prepare()
         # Reading may have taken long, or the process may have been stopped meanwhile.
         call.check_time()

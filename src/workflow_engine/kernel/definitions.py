@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_kept
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
-from workflow_engine.errors import DefinitionChangedError
+from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
 from workflow_engine.kernel.stored_values import lost_waits, unreadable
 from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.runs import Head
@@ -96,6 +97,15 @@ class Definitions:
                 return None
             self._structures[name] = found
         return self._structures[name]
+
+    def longest_timeout(self, workflow_id: str, stage_id: str) -> timedelta | None:
+        """What the stage may take in any version of the workflow; ``None`` where none has it here."""
+        try:
+            versions = self.registry.versions(workflow_id)
+        except WorkflowNotFoundError:
+            return None
+        stages = (stage for version in versions for group in version.groups for stage in group)
+        return max((stage.timeout for stage in stages if stage.id == stage_id), default=None)
 
     def differences(self, head: Head, definition: WorkflowDefinition) -> tuple[str, ...]:
         """What stands between a run and *definition*, in its stored values too; empty where it can

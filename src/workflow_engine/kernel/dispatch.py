@@ -27,7 +27,7 @@ from workflow_engine.kernel.handlers.replay_dead_letters import replay_dead_lett
 from workflow_engine.kernel.handlers.rerun_from import rerun_from
 from workflow_engine.kernel.handlers.signal_run import signal_run
 from workflow_engine.kernel.handlers.transition_run import transition_run
-from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
+from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invocation
 from workflow_engine.kernel.keeping import Keeper
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
@@ -132,55 +132,120 @@ class Kernel:
 
     @overload
     def dispatch(
-        self, command: commands.CreateRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.CreateRun,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunCreated: ...
     @overload
     def dispatch(
-        self, command: commands.ClaimPendingRuns, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.ClaimPendingRuns,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.PendingRunsClaimed: ...
     @overload
     def dispatch(
-        self, command: commands.TransitionRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.TransitionRun,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunTransitioned: ...
     @overload
     def dispatch(
-        self, command: commands.CancelRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.CancelRun,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunCancelled: ...
     @overload
     def dispatch(
-        self, command: commands.RerunFrom, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.RerunFrom,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunRerun: ...
     @overload
     def dispatch(
-        self, command: commands.SignalRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.SignalRun,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunSignalled: ...
     @overload
     def dispatch(
-        self, command: commands.AnnotateRun, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.AnnotateRun,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.RunAnnotated: ...
     @overload
     def dispatch(
-        self, command: commands.ReapStuckRuns, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.ReapStuckRuns,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.StuckRunsReaped: ...
     @overload
     def dispatch(
-        self, command: commands.ExecuteJob, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.ExecuteJob,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.JobExecuted: ...
     @overload
     def dispatch(
-        self, command: commands.PollSuspendedStages, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.PollSuspendedStages,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.SuspendedStagesPolled: ...
     @overload
     def dispatch(
-        self, command: commands.ReapStaleLeases, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.ReapStaleLeases,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.StaleLeasesReaped: ...
     @overload
     def dispatch(
-        self, command: commands.FlushOutbox, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.FlushOutbox,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.OutboxFlushed: ...
     @overload
     def dispatch(
-        self, command: commands.ReplayDeadLetters, *, deadline: datetime | None = ..., lease: timedelta | None = ...
+        self,
+        command: commands.ReplayDeadLetters,
+        *,
+        deadline: datetime | None = ...,
+        lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> results.DeadLettersReplayed: ...
     @overload
     def dispatch(
@@ -189,6 +254,7 @@ class Kernel:
         *,
         deadline: datetime | None = ...,
         lease: timedelta | None = ...,
+        time: FunctionTime | None = ...,
     ) -> Result: ...
     def dispatch(
         self,
@@ -196,11 +262,13 @@ class Kernel:
         *,
         deadline: datetime | None = None,
         lease: timedelta | None = None,
+        time: FunctionTime | None = None,
     ) -> Result:
         """Execute *command* (a model, or the message that says it) and answer its result.
 
         Everything must be done by *deadline* (default: the settings' invocation from now on);
-        leases end then, or after *lease* where the caller renews them (``extend_leases``).
+        leases end then, or after *lease* where the caller renews them (``extend_leases``). *time* is
+        shared by the commands of one invocation of a function (default: this command has its own).
 
         Raises:
             InvalidCommandError: it is no command of the contract.
@@ -211,7 +279,7 @@ class Kernel:
         handler = self._handlers.get(type(command))
         if handler is None:
             raise InvalidCommandError(problems=[f"{type(command).__name__} is no command"])
-        return handler(command, self.invocation(deadline, lease))
+        return handler(command, self.invocation(deadline, lease, time))
 
     def tick(self, *, deadline: datetime | None = None) -> SweepCounts:
         """Look at every run that is due: the maintenance tick."""
@@ -225,13 +293,17 @@ class Kernel:
         ]
         return sum(isinstance(self.persistence.commit(one), Committed) for one in changes)
 
-    def invocation(self, deadline: datetime | None = None, lease: timedelta | None = None) -> Invocation:
+    def invocation(
+        self, deadline: datetime | None = None, lease: timedelta | None = None, time: FunctionTime | None = None
+    ) -> Invocation:
         """One more dispatch, under an id of its own."""
         now = self.clock.now()
         until = deadline or now + self.settings.invocation
         # A digest of the whole id, since only as a whole is it another than all others.
         name = digest("invocation", self.ids.new_id(), length=INVOCATION_ID_LENGTH)
-        return Invocation(name, until, self.clock, self.settings, lease, had_time=now + COMMIT_MARGIN < until)
+        shared = time or FunctionTime(max(until - now, timedelta(0)))
+        had_time = now + COMMIT_MARGIN < until
+        return Invocation(name, until, self.clock, self.settings, lease, had_time=had_time, time=shared)
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:

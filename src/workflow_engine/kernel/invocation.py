@@ -12,6 +12,18 @@ from workflow_engine.ports.clock import Clock
 COMMIT_MARGIN = timedelta(seconds=2)
 # What giving a lease back at the end, or one last try, may take.
 LAST_TRY = timedelta(seconds=1)
+# A first stage that does not fit into what is left is begun while so much of the whole is left: a stage that
+# takes longer than any invocation would never be begun otherwise.
+FRESH = 0.9
+
+
+@dataclass(slots=True)
+class FunctionTime:
+    """The time of one invocation of the function, shared by the messages of its batch: *whole* is what
+    there was of it at its begin."""
+
+    whole: timedelta
+    stage_begun: bool = False
 
 
 @dataclass(slots=True)
@@ -29,6 +41,7 @@ class Invocation:
     lease: timedelta | None = None
     may_chain: bool = True
     had_time: bool = True
+    time: FunctionTime = field(default_factory=lambda: FunctionTime(timedelta(0)))
     _writes: int = field(default=0)
 
     def moment(self) -> Moment:
@@ -41,6 +54,12 @@ class Invocation:
     def remaining(self) -> timedelta:
         """What is left until the invocation must end; never negative."""
         return max(self.deadline - self.clock.now(), timedelta(0))
+
+    def may_begin(self, timeout: timedelta) -> bool:
+        """Whether a stage that may take *timeout* can be begun without being stopped for the time of
+        others: only the first stage of the function's invocation may get less than it asks for."""
+        left = self.remaining()
+        return timeout + COMMIT_MARGIN <= left or (not self.time.stage_begun and left >= FRESH * self.time.whole)
 
     @property
     def is_over(self) -> bool:

@@ -1,11 +1,11 @@
 """How commands travel to whoever executes them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from workflow_engine.model.commands import Command
-from workflow_engine.model.deliveries import Delivery
+from workflow_engine.model.deliveries import DeadReason, Delivery
 
 
 class JobTransport(Protocol):
@@ -65,6 +65,16 @@ class JobTransport(Protocol):
         """
         ...
 
+    def bury(self, delivery: Delivery, reason: DeadReason) -> bool:
+        """Move the message to the dead-letter queue now, with its *reason*; answers whether it was.
+
+        It is sent before it is removed: a crash in between makes a letter of it and leaves it in the
+        queue. Its body carries the key that its id stood for, so that neither has an effect of its
+        own. Where there is no dead-letter queue, or no room for the key in the message, it is given
+        back as by ``fail``.
+        """
+        ...
+
     def touch(self, delivery: Delivery, *, visibility: timedelta) -> None:
         """Keep the message invisible for *visibility* from now: the heartbeat.
 
@@ -74,13 +84,19 @@ class JobTransport(Protocol):
         ...
 
     def list_dead(self, *, limit: int = 100) -> Sequence[Delivery]:
-        """Messages in the dead-letter queue, which stay there."""
+        """Messages in the dead-letter queue, which stay there; ``reason`` where it is known."""
         ...
 
     def redrive_dead(self, *, limit: int = 100) -> int:
         """Send messages of the dead-letter queue back; answers how many.
 
-        Each is sent before it is removed: a crash in between repeats it. It starts anew: another
-        id, and a ``receive_count`` of 1.
+        Each is sent before it is removed: a crash in between repeats it. It starts anew, with another
+        id and a ``receive_count`` of 1, but under its old key: a command that had none carries the
+        one that its first id stood for. One that has no room for it stays where it is.
         """
+        ...
+
+    def forget_dead(self, *, limit: int = 100, message_ids: Collection[str] | None = None) -> int:
+        """Remove messages of the dead-letter queue for good, all or those of *message_ids*; answers
+        how many."""
         ...

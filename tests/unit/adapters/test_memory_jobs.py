@@ -19,7 +19,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def transport(clock: FakeClock) -> MemoryJobTransport:
-    return MemoryJobTransport(clock, visibility=timedelta(minutes=1))
+    return MemoryJobTransport(clock, visibility=timedelta(minutes=1), max_receives=5)
 
 
 def test_messages_come_in_the_order_in_which_they_become_visible(

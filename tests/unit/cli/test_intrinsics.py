@@ -26,6 +26,7 @@ RESOLVER = Resolver(
         "Either": {"Fn::Or": [{"Condition": "Is"}, {"Condition": "IsNot"}]},
         "Number": {"Fn::Equals": [{"Ref": "Count"}, "3"]},
     },
+    mappings={"Longer": {"3": {"Seconds": 63}}},
 )
 
 
@@ -43,6 +44,7 @@ RESOLVER = Resolver(
         ("!If [Both, 1, 2]", 2),
         ("!If [Either, 1, 2]", 1),
         ("!If [Number, 1, 2]", 1),
+        ("!FindInMap [Longer, !Ref Count, Seconds]", 63),
         ('!Join [",", [!Ref Name, b]]', "box,b"),
         ('!Select [1, !Split [",", "a,b,c"]]', "b"),
         ("{a: !Ref AWS::NoValue, b: [!Ref AWS::NoValue, c]}", {"b": ["c"]}),
@@ -55,7 +57,15 @@ def test_a_function_is_worked_out(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["!Ref Nobody", "!ImportValue other", "!If [Unknown, 1, 2]", "!Select [9, [a]]", "!Select [x, [a]]", "!If [Is]"],
+    [
+        "!Ref Nobody",
+        "!ImportValue other",
+        "!If [Unknown, 1, 2]",
+        "!Select [9, [a]]",
+        "!Select [x, [a]]",
+        "!If [Is]",
+        "!FindInMap [Longer, 4, Seconds]",
+    ],
 )
 def test_what_cannot_be_worked_out_is_refused(text: str) -> None:
     with pytest.raises(TemplateError):

@@ -1,10 +1,12 @@
 """``ServerlessHost``: one message, some messages, one tick."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import override
 
 from workflow_engine import (
     AnnotateRun,
@@ -17,9 +19,14 @@ from workflow_engine import (
     Workflow,
     stage,
 )
-from workflow_engine.hosts import JobResult, ProcessedJobs
+from workflow_engine.adapters.memory import MemoryPersistence
+from workflow_engine.errors import AwsRequestError
+from workflow_engine.hosts import JobResult, ProcessedJobs, ServerlessHost
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.commands import Command, ExecuteJob, RerunFrom, SignalRun, TransitionRun
 from workflow_engine.model.deliveries import Delivery, body_of
-from workflow_engine.model.ids import RunId
+from workflow_engine.model.ids import RunId, run_id_for
+from workflow_engine.model.runs import Head
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.memory import MemoryEngine
 
@@ -153,6 +160,155 @@ def test_a_tick_says_what_it_sent_on_its_way(engine: MemoryEngine, clock: FakeCl
     while engine.host.process_available_jobs().processed:
         pass
     assert (status(engine, pending), status(engine, suspended)) == (Status.COMPLETED, Status.COMPLETED)
+
+
+# ---------------------------------------------------------------- what is given up, and when
+
+
+def died_after(engine: MemoryEngine, clock: FakeClock, command: Command) -> tuple[timedelta, Delivery]:
+    """How long after it was sent *command* was given up, and its letter."""
+    sent_at = clock.now()
+    engine.job_transport.enqueue(command)
+    while (next_at := engine.job_transport.next_visible_at()) is not None:
+        clock.set(max(next_at, clock.now()))
+        engine.host.process_available_jobs()
+    (letter,) = engine.job_transport.list_dead()
+    return clock.now() - sent_at, letter
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (CreateRun(workflow_id="copying", input={"name": 1}), "InvalidInputError"),
+        (CreateRun(workflow_id="copying", input={}, config={"copy": {"x": 1}}), "InvalidConfigError"),
+        (TransitionRun(run_id="nobody"), "RunNotFoundError"),
+        (ExecuteJob(run_id="nobody", workflow_id="copying", stage_id="copy"), "RunNotFoundError"),
+    ],
+)
+def test_poison_is_a_dead_letter_after_its_first_delivery(
+    engine: MemoryEngine, clock: FakeClock, command: Command, code: str
+) -> None:
+    waited, letter = died_after(engine, clock, command)
+    assert waited == timedelta(0)
+    reason = letter.reason
+    assert reason is not None
+    assert (reason.code, reason.run_id) == (code, getattr(command, "run_id", None))
+    assert (reason.message_id, reason.first_at, reason.died_at) == ("message-1", clock.now(), clock.now())
+    assert reason.message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CancelRun(run_id="nobody"),
+        SignalRun(run_id="nobody", name="go"),
+        RerunFrom(run_id="nobody", from_stage_id="copy"),
+        AnnotateRun(run_id="nobody", key="k"),
+    ],
+)
+def test_what_may_have_overtaken_its_run_waits_for_it_a_day(
+    engine: MemoryEngine, clock: FakeClock, command: Command
+) -> None:
+    waited, letter = died_after(engine, clock, command)
+    assert timedelta(days=1) <= waited <= timedelta(days=1, hours=1)
+    assert letter.reason is not None
+    assert letter.reason.code == "RunNotFoundError"
+
+
+def test_a_run_of_an_unknown_workflow_waits_as_long_as_a_deploy_takes(engine: MemoryEngine, clock: FakeClock) -> None:
+    waited, letter = died_after(engine, clock, CreateRun(workflow_id="coming", input={}))
+    assert timedelta(hours=1) <= waited <= timedelta(hours=1, minutes=15)
+    assert letter.reason is not None
+    assert letter.reason.code == "WorkflowNotFoundError"
+
+
+def test_a_signal_that_overtook_its_run_is_delivered(engine: MemoryEngine, clock: FakeClock) -> None:
+    run_id = run_id_for("copying", "order-1")
+    engine.job_transport.enqueue(CancelRun(run_id=run_id))
+    assert engine.host.process_available_jobs(5) == ProcessedJobs(1, 0, 1)
+    engine.kernel.dispatch(CreateRun(workflow_id="copying", input={}, idempotency_key="order-1"))
+    engine.job_transport.complete(_take(engine))
+    clock.advance(timedelta(seconds=5))
+    assert engine.host.process_available_jobs(5) == ProcessedJobs(1, 1, 0)
+    assert status(engine, run_id) is Status.CANCELLED
+
+
+class Surprising(MemoryPersistence):
+    """A store with a fault that the engine knows nothing of."""
+
+    error: Exception = ZeroDivisionError("by \udce9")
+
+    @override
+    def load_head(self, run_id: RunId) -> Head | None:
+        raise self.error
+
+
+def surprised(make_engine: Callable[..., MemoryEngine], clock: FakeClock, error: Exception) -> MemoryEngine:
+    made = make_engine(copying)
+    store = Surprising(clock)
+    store.error = error
+    kernel = Kernel(
+        persistence=store,
+        blob_store=made.blob_store,
+        job_transport=made.job_transport,
+        event_sink=made.event_sink,
+        scheduler=made.scheduler,
+        clock=clock,
+        registry=made.kernel.registry,
+    )
+    host = ServerlessHost(kernel, made.job_transport, "surprised")
+    return replace(made, kernel=kernel, host=host)
+
+
+class SilentError(Exception):
+    """An exception that cannot say what is wrong."""
+
+    @override
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by \udce9"), MemoryError(), SilentError()])
+def test_what_nobody_expected_is_tried_for_some_hours_and_then_given_up_with_its_reason(
+    make_engine: Callable[..., MemoryEngine], clock: FakeClock, error: Exception
+) -> None:
+    engine = surprised(make_engine, clock, error)
+    waited, letter = died_after(engine, clock, TransitionRun(run_id="run-1"))
+    assert timedelta(hours=1, minutes=30) <= waited <= timedelta(hours=3, minutes=10)
+    assert letter.reason is not None
+    assert letter.reason.code == type(error).__name__
+
+
+def test_what_people_have_to_mend_is_tried_for_a_day(
+    make_engine: Callable[..., MemoryEngine], clock: FakeClock
+) -> None:
+    denied = AwsRequestError(service="DynamoDB", operation="GetItem", code="AccessDeniedException", detail="no")
+    engine = surprised(make_engine, clock, denied)
+    waited, _ = died_after(engine, clock, TransitionRun(run_id="run-1"))
+    assert timedelta(days=1) <= waited <= timedelta(days=1, hours=1)
+
+
+def test_an_exception_of_no_kind_that_the_engine_knows_is_in_the_answer(
+    make_engine: Callable[..., MemoryEngine], clock: FakeClock
+) -> None:
+    error = ZeroDivisionError("by zero")
+    engine = surprised(make_engine, clock, error)
+    result = engine.host.handle_job(TransitionRun(run_id="run-1"))
+    assert (result.error, result.cause, result.acknowledge) == ("ZeroDivisionError: by zero", error, False)
+
+
+def test_a_replayed_create_that_had_taken_effect_makes_no_second_run(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.job_transport.enqueue(CreateRun(workflow_id="copying", input={}))
+    first = _take(engine)
+    assert engine.host.handle_job(first).acknowledge
+    engine.job_transport.complete(_take(engine))
+    # As if its answer had been lost each time, until SQS gave it up.
+    while not engine.job_transport.list_dead():
+        clock.advance(timedelta(hours=1))
+        engine.job_transport.dequeue()
+    assert engine.job_transport.redrive_dead() == 1
+    assert engine.host.process_available_jobs(5).failed == 0
+    assert len(engine.persistence.list_runs("copying").run_ids) == 1
 
 
 def test_results_are_values(engine: MemoryEngine) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
+from workflow_engine.adapters.aws.letters import reason_of
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.limits import MAX_MESSAGE_BATCH, MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import (
+        MessageAttributeValueTypeDef,
         MessageSystemAttributeValueTypeDef,
         MessageTypeDef,
         ReceiveMessageRequestTypeDef,
@@ -38,7 +40,13 @@ class SqsQueue:
         self._client = client
         self._url = url
 
-    def send(self, body: str, *, delay: timedelta) -> None:
+    def send(
+        self,
+        body: str,
+        *,
+        delay: timedelta = timedelta(0),
+        attributes: "Mapping[str, MessageAttributeValueTypeDef] | None" = None,
+    ) -> None:
         """Send one message."""
         with translating(SERVICE, "SendMessage"):
             answer = self._client.send_message(
@@ -46,6 +54,7 @@ class SqsQueue:
                 MessageBody=body,
                 DelaySeconds=whole_seconds(delay),
                 MessageSystemAttributes=_trace(),
+                MessageAttributes=attributes or {},
             )
         check_answer(answer, "MessageId", service=SERVICE, operation="SendMessage")
 
@@ -61,19 +70,24 @@ class SqsQueue:
             )
         return set(bodies) - {int(accepted["Id"]) for accepted in answer.get("Successful", ())}
 
-    def receive(self, *, limit: int, wait: timedelta, visibility: timedelta | None = None) -> list[Delivery]:
-        """Take up to *limit* messages, at most 10; by default for the queue's own visibility."""
+    def receive(
+        self, *, limit: int, wait: timedelta, visibility: timedelta | None = None, dead: bool = False
+    ) -> list[Delivery]:
+        """Take up to *limit* messages, at most 10; by default for the queue's own visibility. *dead*
+        asks for the reasons of dead letters, too."""
         request: ReceiveMessageRequestTypeDef = {
             "QueueUrl": self._url,
             "MaxNumberOfMessages": min(limit, MAX_MESSAGE_BATCH),
             "WaitTimeSeconds": whole_seconds(wait),
             "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
         }
+        if dead:
+            request["MessageAttributeNames"] = ["All"]
         if visibility is not None:
             request["VisibilityTimeout"] = whole_seconds(visibility)
         with translating(SERVICE, "ReceiveMessage"):
             answer = self._client.receive_message(**request)
-        return [_delivery(message) for message in answer.get("Messages", ())]
+        return [_delivery(message, dead=dead) for message in answer.get("Messages", ())]
 
     def hide(self, receipt: str, visibility: timedelta) -> None:
         """Change how long the message stays invisible; nothing where the receipt is outdated."""
@@ -135,6 +149,12 @@ def batches(bodies: Sequence[str]) -> Iterator[range]:
         yield range(start, len(bodies))
 
 
+def sent_at_of(attributes: Mapping[Any, str]) -> datetime | None:
+    """When a message with these system attributes was sent."""
+    sent_ms = attributes.get("SentTimestamp")
+    return None if sent_ms is None else EPOCH + timedelta(milliseconds=int(sent_ms))
+
+
 def whole_seconds(duration: timedelta) -> int:
     """*duration* rounded up: what must not come sooner may come a second later."""
     return ceil(duration.total_seconds())
@@ -156,13 +176,13 @@ def _trace() -> "dict[Literal['AWSTraceHeader'], MessageSystemAttributeValueType
     return {"AWSTraceHeader": {"DataType": "String", "StringValue": header}} if header else {}
 
 
-def _delivery(message: "MessageTypeDef") -> Delivery:
+def _delivery(message: "MessageTypeDef", *, dead: bool) -> Delivery:
     attributes = message.get("Attributes", {})
-    sent_ms = attributes.get("SentTimestamp")
     return Delivery(
         message_id=message["MessageId"],
         body=message["Body"],
         receipt=message["ReceiptHandle"],
         receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=None if sent_ms is None else EPOCH + timedelta(milliseconds=int(sent_ms)),
+        sent_at=sent_at_of(attributes),
+        reason=reason_of(message) if dead else None,
     )

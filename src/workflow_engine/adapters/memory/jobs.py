@@ -2,7 +2,7 @@
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -11,19 +11,23 @@ from typing_extensions import override
 
 from workflow_engine.model.commands import Command
 from workflow_engine.model.deliveries import (
+    DeadReason,
     Delivery,
     body_of,
+    body_to_send_again,
     check_delay,
     check_message,
     check_visibility,
     check_wait,
+    is_too_large,
     redelivery_delay,
 )
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.jobs import JobTransport
 
 DEFAULT_VISIBILITY = timedelta(minutes=5)
-DEFAULT_MAX_RECEIVES = 5
+# As in template.yaml.
+DEFAULT_MAX_RECEIVES = 300
 
 
 @dataclass(slots=True)
@@ -35,6 +39,7 @@ class _Message:
     receive_count: int = 0
     # Of the entries in the heap, the one with this ticket is valid.
     ticket: int = 0
+    reason: DeadReason | None = None
 
     @property
     def receipt(self) -> str:
@@ -47,6 +52,7 @@ class _Message:
             receipt=self.receipt,
             receive_count=self.receive_count,
             sent_at=self.sent_at,
+            reason=self.reason,
         )
 
 
@@ -126,6 +132,19 @@ class MemoryJobTransport(JobTransport):
         self._hide(delivery, redelivery_delay(delivery))
 
     @override
+    def bury(self, delivery: Delivery, reason: DeadReason) -> bool:
+        body = body_to_send_again(delivery)
+        if is_too_large(body):
+            self.fail(delivery)
+            return False
+        with self._changed:
+            now = self._clock.now()
+            letter = _Message(id=self._new_id(), body=body, sent_at=now, visible_at=now, reason=reason)
+            self._dead[letter.id] = letter
+        self.complete(delivery)
+        return True
+
+    @override
     def touch(self, delivery: Delivery, *, visibility: timedelta) -> None:
         check_visibility(visibility)
         self._hide(delivery, visibility)
@@ -138,9 +157,20 @@ class MemoryJobTransport(JobTransport):
     @override
     def redrive_dead(self, *, limit: int = 100) -> int:
         with self._changed:
-            chosen = list(self._dead)[:limit]
+            letters = [message.delivery() for message in self._dead.values()]
+            bodies = {letter.message_id: body_to_send_again(letter) for letter in letters}
+            chosen = [message_id for message_id, body in bodies.items() if not is_too_large(body)][:limit]
             for message_id in chosen:
-                self._add(self._dead.pop(message_id).body, timedelta(0))
+                del self._dead[message_id]
+                self._add(bodies[message_id], timedelta(0))
+            return len(chosen)
+
+    @override
+    def forget_dead(self, *, limit: int = 100, message_ids: Collection[str] | None = None) -> int:
+        with self._changed:
+            chosen = [name for name in self._dead if message_ids is None or name in message_ids][:limit]
+            for name in chosen:
+                del self._dead[name]
             return len(chosen)
 
     def pending(self) -> int:

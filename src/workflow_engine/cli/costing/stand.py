@@ -44,7 +44,7 @@ BUCKET, BUS, GROUP = "workflow-costs", "workflow-costs", "workflow-costs"
 START = datetime(2030, 1, 1, tzinfo=UTC)
 # A workflow that never ends must not keep its user waiting for ever.
 MAX_INVOCATIONS = 20_000
-# maxReceiveCount of the template's queue.
+# A message that fails so often will not be mended by sending it again: nothing is away here.
 MAX_RECEIVES = 5
 
 
@@ -172,7 +172,7 @@ class Stand:
 
     def _come_again(self, run_id: RunId, message: Message, delivery: Delivery, error: str | None) -> None:
         if self.usage.requests["sqs.redelivery"] == MAX_RECEIVES:
-            raise RunDoesNotEndError(run_id=run_id, problem=f"its message goes to the dead letters: {error}")
+            raise RunDoesNotEndError(run_id=run_id, problem=f"its message fails each time: {error}")
         self.usage.requests["sqs.redelivery"] += 1
         self.accept(Message(message.body, redelivery_delay(delivery)))
 

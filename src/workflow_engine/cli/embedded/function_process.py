@@ -41,7 +41,7 @@ def main(template_path: str, *overrides: str) -> int:
 
 
 def _serve(template: Template, stop: threading.Event) -> None:
-    # Before a message is taken: one that fails for broken code would be invisible for 90 minutes.
+    # Before a message is taken: one that fails for broken code would be invisible for minutes.
     workflows_at(template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS))
     clock = SystemClock()
     runner = FunctionRunner(template.place, RandomIds(), clock, FunctionLog(sys.stderr))

@@ -58,7 +58,8 @@ def load_yaml(text: str) -> Any:
 
 
 class Resolver:
-    """Replaces functions by values. *ref* and *attribute* answer for names and for their attributes."""
+    """Replaces functions by values. *ref* and *attribute* answer for names and for their attributes,
+    *mappings* are the template's."""
 
     def __init__(
         self,
@@ -66,14 +67,17 @@ class Resolver:
         ref: Callable[[str], Any],
         attribute: Callable[[str, str], Any],
         conditions: Mapping[str, Any],
+        mappings: Mapping[str, Any] | None = None,
     ) -> None:
         self._ref, self._attribute, self._conditions = ref, attribute, conditions
+        self._mappings = mappings or {}
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Condition": self.condition,
             "Fn::GetAtt": lambda value: self._attribute(value[0], value[1]),
             "Fn::Sub": self._sub,
             "Fn::If": self._if,
+            "Fn::FindInMap": self._found_in_map,
             "Fn::Join": lambda value: value[0].join(str(part) for part in self.resolve(value[1])),
             "Fn::Select": lambda value: self.resolve(value[1])[int(self.resolve(value[0]))],
             "Fn::Split": lambda value: str(self.resolve(value[1])).split(value[0]),
@@ -119,6 +123,13 @@ class Resolver:
     def _if(self, value: Any) -> Any:
         condition, then, otherwise = value
         return self.resolve(then if self.condition(condition) else otherwise)
+
+    def _found_in_map(self, value: Any) -> Any:
+        found: Any = self._mappings
+        for key in self.resolve(value):
+            # A number stands for the key that is written like it.
+            found = found[str(key)]
+        return found
 
     def _sub(self, value: Any) -> str:
         text, names = (value, {}) if isinstance(value, str) else value

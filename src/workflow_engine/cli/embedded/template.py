@@ -1,7 +1,7 @@
 """What ``template.yaml`` says: resources with their functions worked out, and the Lambda functions
 with their environment and what triggers them. Reads the file; creates nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -141,12 +141,21 @@ class Template:
     @cached_property
     def resolver(self) -> Resolver:
         """Works out what the template's functions stand for."""
-        return Resolver(ref=self._ref, attribute=self._attribute, conditions=self.document.get("Conditions", {}))
+        return self._resolver(self._ref, self._attribute)
 
     @cached_property
     def _naming(self) -> Resolver:
         # The name of a resource cannot depend on another resource's identity: those are not known yet.
-        return Resolver(ref=self._value, attribute=self._no_attribute, conditions=self.document.get("Conditions", {}))
+        return self._resolver(self._value, self._no_attribute)
+
+    def _resolver(self, ref: Callable[[str], Any], attribute: Callable[[str, str], Any]) -> Resolver:
+        document = self.document
+        return Resolver(
+            ref=ref,
+            attribute=attribute,
+            conditions=document.get("Conditions", {}),
+            mappings=document.get("Mappings", {}),
+        )
 
     @cached_property
     def _function_globals(self) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import logging
 
 from workflow_engine.errors import (
     DefinitionChangedError,
+    InvocationOverError,
     RunExpiredError,
     RunNotFoundError,
     WorkflowEngineError,
@@ -48,8 +49,10 @@ def execute_job(
     Raises:
         RunNotFoundError: there is no such run.
         WorkflowNotFoundError: its workflow is not registered; the run has failed for it.
+        InvocationOverError: too little time is left for the stage; nothing was claimed.
         TransientError: nothing is lost; a redelivery or the due index goes on.
     """
+    _refuse_late(command, invocation, definitions)
     head, lease = _claim(command, invocation, persistence, definitions)
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
@@ -72,6 +75,13 @@ def execute_job(
         advancer.observer.happened("LeasesLost")
     told = Told(min(command.told_through, head.told + head.untold))
     return advancer.work(head, lease, definition, told, invocation)
+
+
+def _refuse_late(command: ExecuteJob, invocation: Invocation, definitions: Definitions) -> None:
+    """Before the claim, which would have to be given back; whether there is such a stage is told by the run."""
+    timeout = definitions.longest_timeout(command.workflow_id, command.stage_id)
+    if timeout is not None and not invocation.may_begin(timeout):
+        raise InvocationOverError(stage_id=command.stage_id)
 
 
 def _claim(

@@ -26,7 +26,8 @@ def poll_suspended_stages(
 ) -> SuspendedStagesPolled:
     """Claim each suspended stage whose wait is over, check it, and move its run on.
 
-    Runs that are over are skipped. What a run goes on with is sent as a job, not run here.
+    Runs that are over are skipped, and checks that may take longer than there is time: those come to
+    the next. What a run goes on with is sent as a job, not run here.
     """
     invocation.may_chain = False
 
@@ -67,6 +68,8 @@ def _check(
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
         advancer.fail_run(head, error, invocation)
         return JobExecuted(outcome="failed", error=str(error))
+    if not invocation.may_begin(definition.groups[head.group][wake.ordinal].timeout):
+        return None
     stage_id = definition.plan[head.group][wake.ordinal]
     now, lease = take(persistence, head.run_id, head.group, stage_id, wake, invocation)
     if now is None or lease is None:

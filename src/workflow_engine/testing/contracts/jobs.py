@@ -2,7 +2,8 @@
 # ruff: noqa: D102 - a test's name is its docstring
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.commands import CancelRun, Command, CreateRun, SignalRun, TransitionRun, parse_command
-from workflow_engine.model.deliveries import Delivery, body_of, redelivery_delay
+from workflow_engine.model.deliveries import DeadReason, Delivery, body_of, redelivery_delay
 from workflow_engine.model.limits import MAX_MESSAGE_BYTES
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.testing.clock import FakeClock
@@ -19,6 +20,8 @@ from workflow_engine.testing.clock import FakeClock
 NOTHING = timedelta(0)
 A_MINUTE = timedelta(minutes=1)
 COMMAND = TransitionRun(run_id="run-1")
+DIED_AT = datetime(2030, 1, 1, 12, tzinfo=UTC)
+REASON = DeadReason("InvalidInputError", "text: is missing", "run-1", "message-1", DIED_AT - A_MINUTE, DIED_AT)
 
 
 def command_of_size(size_bytes: int) -> CreateRun:
@@ -228,6 +231,85 @@ class JobTransportContract:
         assert len(transport.list_dead()) == 1
         assert transport.redrive_dead() == 1
         assert transport.redrive_dead() == 0
+
+    def test_a_buried_message_is_a_dead_letter_with_its_reason(self, transport: JobTransport) -> None:
+        transport.enqueue(COMMAND)
+        assert transport.bury(receive(transport), REASON)
+        (dead,) = transport.list_dead()
+        assert (parse_command(dead.body), dead.reason) == (COMMAND, REASON)
+        assert transport.dequeue() is None
+
+    def test_a_message_that_is_no_command_is_buried_as_it_is(self, transport: JobTransport) -> None:
+        transport.enqueue(COMMAND)
+        delivery = replace(receive(transport), body="no json \U0001f600")
+        assert transport.bury(delivery, DeadReason("InvalidCommandError"))
+        (dead,) = transport.list_dead()
+        assert (dead.body, dead.reason) == (delivery.body, DeadReason("InvalidCommandError"))
+
+    @pytest.mark.parametrize("text", ["", "caf\udce9", "a\x00b\x1b", "\ufffe", "\u2028\U0001f600", "x" * 5000])
+    def test_a_reason_is_told_whatever_characters_it_has(self, transport: JobTransport, text: str) -> None:
+        transport.enqueue(COMMAND)
+        assert transport.bury(receive(transport), DeadReason("Error", text))
+        (dead,) = transport.list_dead()
+        assert dead.reason is not None
+        assert dead.reason.code == "Error"
+        # What no queue takes may be told by U+FFFD.
+        assert dead.reason.message[:1] in {text[:1], "\ufffd"}
+
+    def test_the_largest_message_is_buried_or_given_back(self, transport: JobTransport) -> None:
+        transport.enqueue(command_of_size(MAX_MESSAGE_BYTES))
+        assert not transport.bury(receive(transport), REASON)
+        assert list(transport.list_dead()) == []
+        transport.enqueue(command_of_size(MAX_MESSAGE_BYTES - 500))
+        assert transport.bury(receive(transport), replace(REASON, message="x" * 1000))
+        (dead,) = transport.list_dead()
+        assert dead.reason is not None
+        assert dead.reason.code == REASON.code
+
+    def test_a_buried_command_keeps_the_key_that_its_message_stood_for(self, transport: JobTransport) -> None:
+        transport.enqueue(CreateRun(workflow_id="w", input={}))
+        delivery = receive(transport)
+        transport.bury(delivery, REASON)
+        transport.redrive_dead()
+        (again,) = take_all(transport, 1)
+        assert again == CreateRun(workflow_id="w", input={}, idempotency_key=f"sqs:{delivery.message_id}")
+
+    def test_a_message_that_crashed_between_its_burial_and_its_removal_has_one_key(
+        self, transport: JobTransport
+    ) -> None:
+        transport.enqueue(SignalRun(run_id="run-1", name="go"))
+        first = receive(transport)
+        transport.bury(replace(first, receipt=first.receipt), REASON)
+        # As if the removal had not come through: the same message once more.
+        transport.bury(first, REASON)
+        transport.redrive_dead()
+        keys = {command.idempotency_key for command in take_all(transport, 2) if isinstance(command, SignalRun)}
+        assert keys == {f"sqs:{first.message_id}"}
+
+    @pytest.mark.parametrize("key", [None, "mine"])
+    def test_a_redriven_command_keeps_the_key_that_its_message_stood_for(
+        self, transport: JobTransport, key: str | None
+    ) -> None:
+        transport.enqueue(CreateRun(workflow_id="w", input={}, idempotency_key=key))
+        first = receive(transport)
+        transport.suspend(first)
+        for _ in range(self.max_receives - 1):
+            transport.suspend(receive(transport))
+        assert transport.dequeue() is None
+        assert transport.redrive_dead() == 1
+        (again,) = take_all(transport, 1)
+        assert isinstance(again, CreateRun)
+        assert again.idempotency_key == (key or f"sqs:{first.message_id}")
+
+    def test_dead_letters_are_forgotten_one_by_one_or_all(self, transport: JobTransport) -> None:
+        self._kill_all(transport, commands(3))
+        chosen = transport.list_dead()[1]
+        assert transport.forget_dead(message_ids=["nobody's"]) == 0
+        assert transport.forget_dead(message_ids=[chosen.message_id]) == 1
+        assert chosen.body not in {dead.body for dead in transport.list_dead()}
+        assert transport.forget_dead(limit=1) == 1
+        assert transport.forget_dead() == 1
+        assert (list(transport.list_dead()), transport.dequeue()) == ([], None)
 
     def _kill_all(self, transport: JobTransport, sent: Sequence[Command]) -> None:
         for command in sent:

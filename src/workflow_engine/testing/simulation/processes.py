@@ -10,8 +10,9 @@ from typing import Any, cast
 from typing_extensions import override
 
 from workflow_engine.errors import WorkflowEngineError
-from workflow_engine.hosts.serverless import ServerlessHost
+from workflow_engine.hosts.serverless import JobResult, ServerlessHost
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.invocation import FunctionTime
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.ids import RunId
 from workflow_engine.ports.blobs import BlobStore
@@ -225,8 +226,10 @@ class Deployment:
         deliveries = [delivery, *self._more(self.scenario.batch - 1)]
 
         def handle(process: Process, deadline: datetime) -> None:
+            time = FunctionTime(deadline - process.clock.now())
             for place, one in enumerate(deliveries):
-                self._handle(process, one, deadline, begin=place == 0 or process.clock.now() < deadline, keep=odd == 4)
+                begin = place == 0 or process.clock.now() < deadline
+                self._handle(process, one, deadline, time if begin else None, keep=odd == 4)
 
         self._invoke(slot, f"job-{self.jobs_begun}", handle, wake_at)
 
@@ -238,24 +241,22 @@ class Deployment:
                 return
             yield delivery
 
-    def _handle(self, process: Process, delivery: Delivery, deadline: datetime, *, begin: bool, keep: bool) -> None:
-        """Execute a message as the job handler does; one that it does not say is done comes again."""
+    def _handle(
+        self, process: Process, delivery: Delivery, deadline: datetime, time: FunctionTime | None, *, keep: bool
+    ) -> None:
+        """Execute a message as the job handler does, unless no *time* is left; one that it does not say
+        is done comes again, or is a dead letter."""
         world = self.world
         if process.lease is not None:
             self._touch(process, delivery)
-        try:
-            done = begin and process.host.handle_job(delivery, deadline=deadline).acknowledge
-        except Violation:
-            raise
-        except Exception:
-            # The handler logs it. The message is there again after its visibility.
-            self.reported += 1
-            return
-        self.reported += not done
+        result = JobResult("failed", acknowledge=False, begun=False)
+        if time is not None:
+            result = _executed(process.host, delivery, deadline, time)
+        self.reported += not result.acknowledge
         if world.outage_end("jobs") is not None:
             return
-        if not done:
-            world.jobs.fail(delivery)
+        if not result.acknowledge:
+            replace(process.host, job_transport=world.jobs).give_back(delivery, result)
         elif not keep:
             world.jobs.complete(delivery)
 
@@ -274,12 +275,8 @@ class Deployment:
             self._invoke(slot, name, lambda process, deadline: self._ignore(process.host, delivery, deadline))
 
     def _ignore(self, host: ServerlessHost, delivery: Delivery, deadline: datetime) -> None:
-        try:
-            host.handle_job(delivery, deadline=deadline)
-        except Violation:
-            raise
-        except Exception:
-            self.reported += 1
+        time = FunctionTime(timedelta(0))
+        self.reported += not _executed(host, delivery, deadline, time).acknowledge
 
     def _invoke(
         self, slot: Slot, name: str, work: Callable[[Process, datetime], None], wake_at: datetime | None = None
@@ -338,6 +335,14 @@ class Deployment:
         task = world.spawn(f"beat-{self.beats}", beat, process.clock, on_crash=crash, on_end=end, shared=True)
         task.troubles = process.troubles
         process.tasks.append(task)
+
+
+def _executed(host: ServerlessHost, delivery: Delivery, deadline: datetime, time: FunctionTime) -> JobResult:
+    """What became of a message. That something does not hold is no message's failure."""
+    result = host.handle_job(delivery, deadline=deadline, time=time)
+    if isinstance(result.cause, Violation):
+        raise result.cause
+    return result
 
 
 def _run_in(delivery: Delivery) -> RunId | None:

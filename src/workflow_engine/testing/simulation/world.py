@@ -38,9 +38,9 @@ from workflow_engine.testing.simulation.troubles import Trouble, run_of
 START = datetime(2030, 1, 1, tzinfo=UTC)
 # What one port call takes.
 LATENCY = timedelta(milliseconds=7)
-# SQS: six times the function's timeout (Lambda developer guide, "Using Lambda with Amazon SQS").
-VISIBILITY = timedelta(seconds=5400)
-MAX_RECEIVES = 5
+# As in template.yaml: the function's timeout and a minute.
+VISIBILITY = timedelta(seconds=960)
+MAX_RECEIVES = 300
 # Time that passes at once, in which a store may forget.
 FAR = timedelta(minutes=10)
 # A history that does not come to rest in so many steps, and so many more a run, never does.
