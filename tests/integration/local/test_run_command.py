@@ -19,7 +19,7 @@ APPROVAL = 'approval={"approved": true, "by": "a test"}'
 OWN_WORKFLOWS = """
 from datetime import timedelta
 from pydantic import BaseModel
-from workflow_engine import PermanentError, Registry, RetryPolicy, StageContext, Workflow, sleep, stage
+from workflow_engine import PermanentError, Registry, RetryPolicy, StageContext, StageResult, Workflow, sleep, stage
 
 class Number(BaseModel):
     value: int
@@ -38,6 +38,14 @@ def shaky(number: Number, ctx: StageContext) -> Number:
 def refuse(number: Number) -> Number:
     raise PermanentError("no such luck")
 
+@stage("scan", retry=RetryPolicy(max_attempts=1))
+def scan(number: Number) -> StageResult[Number]:
+    if number.value == 1:
+        raise FileNotFoundError("no file 'caf\\udce9.txt'")
+    if number.value == 2:
+        return StageResult(number, artifacts={f"a{n}": "s3://bucket/" + "x" * 80 for n in range(5000)})
+    return StageResult(number, artifacts={"page": "caf\\udce9.txt"})
+
 @stage("talk")
 def talk(number: Number) -> Number:
     print("this is not for standard output")
@@ -48,6 +56,7 @@ registry = Registry([
     Workflow("retrying", input=Number).pipe(shaky).build(),
     Workflow("waiting", input=Number).pipe(double).pipe(sleep("wait", timedelta(hours=1))).pipe(talk).build(),
     Workflow("failing", input=Number).pipe(refuse).build(),
+    Workflow("scanning", input=Number).pipe(scan).build(),
 ])
 """
 
@@ -189,6 +198,21 @@ def test_a_run_that_fails_ends_with_1_and_says_why(own_workflows: Path) -> None:
     assert result.exit_code == 1
     assert "✗ FAILED" in result.stdout
     assert "PermanentError in stage refuse: no such luck" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        pytest.param(1, "FileNotFoundError in stage scan: no file 'caf\\udce9.txt'", id="error-text"),
+        pytest.param(2, "PayloadTooLargeError in stage scan: metrics and artifacts is", id="artifacts"),
+        pytest.param(3, "ValueError in stage scan: artifact 'page' holds a lone surrogate", id="artifact"),
+    ],
+)
+def test_an_outcome_that_cannot_be_stored_ends_with_1_and_says_why(own_workflows: Path, value: int, said: str) -> None:
+    result = run("scanning", "-i", json.dumps({"value": value}), template=own_workflows)
+
+    assert result.exit_code == 1
+    assert said in " ".join(result.stdout.split())
 
 
 def test_a_retry_is_waited_for(own_workflows: Path) -> None:
