@@ -89,15 +89,15 @@ class _State:
 class _Signals:
     """The handlers and the timer as they are when it is made."""
 
-    __slots__ = ("_handlers", "_timer")
+    __slots__ = ("_handlers", "_is_timed")
 
     def __init__(self) -> None:
         self._handlers = [_handler_of(number) for number in _KEPT]
-        self._timer = _seconds_to_alarm()
+        self._is_timed = _is_timed()
 
     def restore(self) -> None:
         """Undo what was done to them since; a timer that somebody outside had set is left as it is."""
-        if not self._timer and _seconds_to_alarm():
+        if not self._is_timed and _is_timed():
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(_KEPT, self._handlers, strict=True):
             now = _handler_of(number)
@@ -170,8 +170,9 @@ def _is_installed() -> bool:
     return True
 
 
-def _seconds_to_alarm() -> float:
-    return signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0.0
+def _is_timed() -> bool:
+    # Between its end and the delivery of its signal, a timer that repeats has its interval alone.
+    return hasattr(signal, "getitimer") and any(signal.getitimer(signal.ITIMER_REAL))
 
 
 def _main_thread_id() -> int:

@@ -140,6 +140,7 @@ def turn_into_another() -> None:
 def test_a_stage_that_swallows_its_stop_is_stopped_all_the_same(call: Callable[[], Any]) -> None:
     with pytest.raises(StageTimeoutError):
         run(call, SOON)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert run(lambda: 3) == 3
 
 
