@@ -3,8 +3,10 @@
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,6 +19,8 @@ from workflow_engine.ports.jobs import JobTransport
 
 # How often a worker looks whether it was asked to end.
 LOOK_SECONDS = 0.2
+# A request that gets no answer takes seconds, and leases end after 60.
+RENEWING_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +175,25 @@ class WorkerHost:
 
     def _keep_alive(self) -> None:
         while not self._stopping.wait(self._lease.total_seconds() / 3) or self._in_hand:
-            with self._lock:
-                deliveries = list(self._in_hand.values())
-            with self._reported():
-                self.kernel.extend_leases(self.kernel.clock.now() + self._lease)
-                for delivery in deliveries:
-                    self.job_transport.touch(delivery, visibility=self._lease * 2)
+            self._renew()
             if self._stopping.is_set():
                 # Still finishing: do not spin, and go on renewing until the last job is done.
                 threading.Event().wait(min(1.0, self._lease.total_seconds() / 3))
+
+    def _renew(self) -> None:
+        """Renew all leases and messages in hand, side by side and each for itself: one that gets no
+        answer must not cost the others theirs."""
+        with self._lock:
+            deliveries = list(self._in_hand.values())
+        renewals: list[Callable[[], object]] = [*self.kernel.heartbeats(self.kernel.clock.now() + self._lease)]
+        renewals += [partial(self.job_transport.touch, one, visibility=self._lease * 2) for one in deliveries]
+        if not renewals:
+            return
+        with ThreadPoolExecutor(min(RENEWING_THREADS, len(renewals)), "renew") as threads:
+            errors = [one.exception() for one in [threads.submit(renewal) for renewal in renewals]]
+        for error in errors:
+            if isinstance(error, Exception):
+                self._on_error(error)
 
     def _reported(self) -> "_Reported":
         return _Reported(self._on_error, self._stopping)

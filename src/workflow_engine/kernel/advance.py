@@ -7,7 +7,7 @@ whose stage has moved on, and the tick, come in through ``wake``.
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -42,10 +42,10 @@ from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commits import Exclusive, Shared, newest_base
 from workflow_engine.model.ids import StageId
-from workflow_engine.model.limits import MAX_LOST_LEASES
+from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_LOST_LEASES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.results import JobExecuted, RunTransitioned
-from workflow_engine.model.runs import Annotation, EntryState, Head, WaitKind
+from workflow_engine.model.runs import Annotation, EntryState, Head, IdempotencyRecord, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
@@ -166,15 +166,21 @@ class Advancer:
             self.rest(after, (), Told(), invocation)
         return after
 
-    def note(self, head: Head, annotation: Annotation, invocation: Invocation) -> None:
-        """Tell that something was noted from outside."""
+    def note(
+        self, head: Head, annotation: Annotation, invocation: Invocation, record: IdempotencyRecord | None = None
+    ) -> None:
+        """Tell that something was noted from outside, once for *record*'s key."""
         facts = {
             "key": annotation.name,
             "value": annotation.value,
             "scope": annotation.scope,
             "actor": annotation.actor,
         }
-        head, _ = commit_decided(self.persistence, head, lambda now: transitions.note(now, facts, invocation.moment()))
+
+        def decide(now: Head) -> Exclusive:
+            return transitions.note(now, facts, invocation.moment(), record)
+
+        head, _ = commit_decided(self.persistence, head, decide)
         self.flush(head, invocation)
 
     def flush(self, head: Head, invocation: Invocation) -> int:
@@ -342,26 +348,31 @@ class Advancer:
             if now.version != head.version:
                 return None
             known = self.teller.spill(now, told)
-            commit = transitions.settle(now, invocation.moment(), told=known, drop=drop)
-            return commit if commit is None or self._archived(commit) else None
+            moment = invocation.moment()
+            commit = transitions.settle(now, moment, told=known, drop=drop)
+            if commit is None or self._archived(commit, moment.at):
+                return commit
+            return transitions.await_archive(now, moment, told=known)
 
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:
             self._forget_spilled(head, after, invocation)
 
-    def _archived(self, commit: Exclusive) -> bool:
+    def _archived(self, commit: Exclusive, at: datetime) -> bool:
         """Whether *commit* may happen: one with which a finished run leaves the due index is
-        preceded by its archive. Without an answer of the blob store it stays in there, and a tick
-        tries again."""
+        preceded by its archive. Where that cannot be stored the run stays in there, whatever the
+        reason, and a tick tries again, for as long as what would be archived is kept."""
         before, after = commit.before, commit.after
         leaves = after.status.is_terminal and after.due_at is None and before is not None and before.due_at is not None
         if self.archiver is None or not leaves:
             return True
         try:
             self.archiver.store(after)
-        except TransientError:
-            self.observer.happened("ArchivesPostponed")
-            return False
+        except Exception as error:
+            is_kept = at < after.expires_at - HEAD_OUTLIVES
+            self.observer.happened("ArchivesPostponed" if is_kept else "ArchivesGivenUp")
+            _log.warning("the archive of run %s could not be stored: %s", after.run_id, message_of(error))
+            return not is_kept
         return True
 
 

@@ -13,11 +13,14 @@ from typing import Literal
 from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS
 from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
+_STARTS = (WaitKind.START, WaitKind.RETRY)
+
 
 @dataclass(frozen=True, slots=True)
 class Wake:
     """A stage to be woken: how its lease is to be taken, and when (``None``: now). *siblings* says of
-    how many stages one is to have *signal*."""
+    how many stages one is to have *signal*, *starts* that an attempt begins with the lease (and not
+    the check or the handler of one that has begun)."""
 
     ordinal: int
     claim: Literal["first", "due", "expired"]
@@ -26,6 +29,7 @@ class Wake:
     signal: str | None = None
     siblings: int = 1
     at: datetime | None = None
+    starts: bool = False
 
 
 def awaited_signals(head: Head) -> Mapping[int, str]:
@@ -99,12 +103,12 @@ def wake_for(head: Head, ordinal: int, at: datetime) -> Wake | None:
 def _wake(head: Head, ordinal: int, at: datetime, signal: str | None) -> Wake | None:
     entry = head.active[ordinal]
     if entry.state is EntryState.READY:
-        return Wake(ordinal, "first", entry.epoch, entry.attempt)
+        return Wake(ordinal, "first", entry.epoch, entry.attempt, starts=True)
     if has_expired(entry, at):
         return Wake(ordinal, "expired", entry.epoch, entry.attempt)
     if _is_over(entry, signal, at):
         siblings = len(head.active) if signal else 1
-        return Wake(ordinal, "due", entry.epoch, entry.attempt, signal, siblings)
+        return Wake(ordinal, "due", entry.epoch, entry.attempt, signal, siblings, starts=entry.wait in _STARTS)
     return None
 
 
@@ -123,7 +127,7 @@ def timers(head: Head, at: datetime) -> list[Wake]:
         return []
     signals = awaited_signals(head)
     return [
-        Wake(ordinal, "due", entry.epoch, entry.attempt, at=entry.until)
+        Wake(ordinal, "due", entry.epoch, entry.attempt, at=entry.until, starts=entry.wait in _STARTS)
         for ordinal, entry in enumerate(head.active)
         if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at)
     ]

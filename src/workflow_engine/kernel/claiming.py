@@ -1,5 +1,6 @@
 """Takes leases: one write, with no read before it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from workflow_engine.kernel import transitions
@@ -40,9 +41,9 @@ def take(
     patience = invocation.patience(CLAIM_PATIENCE)
     change = _change(wake, moment, invocation)
     events = _events(stage_id, wake, moment)
-    if _starts_the_run(wake, group, moment):
+    if not isinstance(change, ClaimExpired) and _starts_the_run(wake, group, moment):
         started = PendingEvent("workflow:started", moment.at)
-        first = ClaimFirst(wake.ordinal, wake.epoch, change.until, moment.by, required_status=Status.PENDING)
+        first = replace(change, required_status=Status.PENDING)
         outcome = commit_once(persistence, transitions.claim(run_id, group, first, [started, *events]), patience)
         head = outcome.head
         if isinstance(outcome, Committed) or head is None or head.status is Status.PENDING:
@@ -84,7 +85,7 @@ def _change(wake: Wake, moment: Moment, invocation: Invocation) -> Claim:
 
 
 def _events(stage_id: str, wake: Wake, moment: Moment) -> tuple[PendingEvent, ...]:
-    if wake.claim != "first" or "stage:started" not in moment.published:
+    if not wake.starts or "stage:started" not in moment.published:
         return ()
     facts = {"stage_id": stage_id, "attempt": wake.attempt}
     return (PendingEvent("stage:started", moment.at, facts),)
@@ -93,7 +94,7 @@ def _events(stage_id: str, wake: Wake, moment: Moment) -> tuple[PendingEvent, ..
 def _starts_the_run(wake: Wake, group: int, moment: Moment) -> bool:
     """Whether this claim may be the one that makes a PENDING run RUNNING, and that is told. A blind
     claim cannot know it, so it asks for PENDING first."""
-    first = wake.claim == "first" and group == 0 and wake.epoch == 0
+    first = wake.starts and group == 0 and wake.epoch == 0 and wake.attempt == 1
     return first and "workflow:started" in moment.published
 
 

@@ -122,8 +122,8 @@ class Committing:
         outcome = self._sent(commit)
         if isinstance(outcome, Committed):
             return outcome.head, commit, True
-        if outcome.head is None:
-            return head, None, True
+        if outcome.head is None or outcome.replay is not None:
+            return outcome.head or head, None, True
         found = outcome.head
         ours = next((one for one in (*self.unanswered, commit) if is_ours(one, found)), None)
         return found, ours, ours is not None

@@ -39,7 +39,7 @@ from workflow_engine.kernel.telling import Teller
 from workflow_engine.model import commands, results
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
-from workflow_engine.model.ids import digest
+from workflow_engine.model.ids import RunId, digest
 from workflow_engine.model.results import Result
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
@@ -100,7 +100,8 @@ class Kernel:
     ) -> None:
         self.persistence, self.blob_store = persistence, blob_store
         if registry.plugins:
-            event_sink = PluginRunner(registry.plugins, event_sink)
+            run = (settings or KernelSettings()).run_stage
+            event_sink = PluginRunner(registry.plugins, event_sink, run)
         self.job_transport, self.event_sink = job_transport, event_sink
         self.scheduler, self.clock, self.registry = scheduler, clock, registry
         self.ids = ids or RandomIds()
@@ -267,7 +268,7 @@ class Kernel:
         """Execute *command* (a model, or the message that says it) and answer its result.
 
         Everything must be done by *deadline* (default: the settings' invocation from now on);
-        leases end then, or after *lease* where the caller renews them (``extend_leases``). *time* is
+        leases end then, or after *lease* where the caller renews them (``heartbeats``). *time* is
         shared by the commands of one invocation of a function (default: this command has its own).
 
         Raises:
@@ -285,13 +286,32 @@ class Kernel:
         """Look at every run that is due: the maintenance tick."""
         return self.sweeper.tick(self.invocation(deadline))
 
+    def heartbeats(self, until: datetime) -> list[Callable[[], bool]]:
+        """One call for each lease held in this process: it moves the lease's end to *until*, and
+        answers whether it still was ours. Each is for itself: one that raises says nothing of the others."""
+
+        def renewed(run_id: RunId, group: int, ordinal: int, epoch: int) -> bool:
+            commit = Shared(run_id, group, Extend(ordinal, epoch, until))
+            return isinstance(self.persistence.commit(commit), Committed)
+
+        return [partial(renewed, *lease) for lease in self.held.all()]
+
     def extend_leases(self, until: datetime) -> int:
-        """Move the end of every lease held in this process: the heartbeat. Answers how many still
-        were ours."""
-        changes = [
-            Shared(run_id, group, Extend(ordinal, epoch, until)) for run_id, group, ordinal, epoch in self.held.all()
-        ]
-        return sum(isinstance(self.persistence.commit(one), Committed) for one in changes)
+        """Move the end of every lease held in this process to *until*, one after the other. Answers
+        how many still were ours.
+
+        Raises:
+            Exception: one did not answer; all were tried, and this is the first one's error.
+        """
+        renewed, errors = 0, []
+        for heartbeat in self.heartbeats(until):
+            try:
+                renewed += heartbeat()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return renewed
 
     def invocation(
         self, deadline: datetime | None = None, lease: timedelta | None = None, time: FunctionTime | None = None

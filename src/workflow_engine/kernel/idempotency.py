@@ -5,19 +5,20 @@ effect is its own record. The others keep one, in the same transaction as the ef
 """
 
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from workflow_engine.errors import IdempotencyConflictError
-from workflow_engine.model.commands import CancelRun, RerunFrom
+from workflow_engine.model.commands import AnnotateRun, CancelRun, RerunFrom
 from workflow_engine.model.ids import content_hash
 from workflow_engine.model.results import ResultModel
 from workflow_engine.model.runs import IdempotencyRecord
 from workflow_engine.ports.persistence import Persistence
 
+Recorded: TypeAlias = AnnotateRun | CancelRun | RerunFrom
 ResultT = TypeVar("ResultT", bound=ResultModel)
 
 
-def replayed(command: CancelRun | RerunFrom, result_type: type[ResultT], persistence: Persistence) -> ResultT | None:
+def replayed(command: Recorded, result_type: type[ResultT], persistence: Persistence) -> ResultT | None:
     """The result that the command's key had before, if it had one.
 
     Raises:
@@ -29,16 +30,14 @@ def replayed(command: CancelRun | RerunFrom, result_type: type[ResultT], persist
     return None if record is None else result_from(record, command, result_type)
 
 
-def result_from(record: IdempotencyRecord, command: CancelRun | RerunFrom, result_type: type[ResultT]) -> ResultT:
+def result_from(record: IdempotencyRecord, command: Recorded, result_type: type[ResultT]) -> ResultT:
     """The result that *record* keeps, if it is for the same content."""
     if record.content_hash != _hash(command):
         raise IdempotencyConflictError(key=record.key, command_type=command.type)
     return result_type.model_validate_json(record.result)
 
 
-def record_of(
-    command: CancelRun | RerunFrom, result: ResultModel, at: datetime, retention: timedelta
-) -> IdempotencyRecord | None:
+def record_of(command: Recorded, result: ResultModel, at: datetime, retention: timedelta) -> IdempotencyRecord | None:
     """What is kept of *command*; ``None`` where it has no key."""
     if command.idempotency_key is None:
         return None
@@ -51,6 +50,6 @@ def record_of(
     )
 
 
-def _hash(command: CancelRun | RerunFrom) -> str:
+def _hash(command: Recorded) -> str:
     # Before defaults: a deploy that adds a field with one changes no content.
     return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))

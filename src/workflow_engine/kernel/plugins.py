@@ -1,10 +1,13 @@
 """An event sink that lets plugins hear of events before it passes them on."""
 
 from collections.abc import Sequence
+from inspect import iscoroutinefunction
 
 from typing_extensions import override
 
 from workflow_engine.authoring.plugins import Plugin
+from workflow_engine.kernel.failures import message_of
+from workflow_engine.kernel.running import StageRunner, run_within
 from workflow_engine.model.events import RunEvent
 from workflow_engine.ports.events import EventSink, Refusal
 
@@ -18,8 +21,8 @@ class PluginRunner(EventSink):
     their order. Other runs' events go on.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], sink: EventSink) -> None:
-        self._plugins, self._sink = tuple(plugins), sink
+    def __init__(self, plugins: Sequence[Plugin], sink: EventSink, run: StageRunner = run_within) -> None:
+        self._plugins, self._sink, self._run = tuple(plugins), sink, run
         self._types = {plugin.id: plugin.event_types for plugin in self._plugins}
 
     @override
@@ -43,8 +46,19 @@ class PluginRunner(EventSink):
             if event.type not in self._types[plugin.id]:
                 continue
             try:
-                plugin.handle(event)
-            except Exception as error:
-                # Whatever a plugin raises is its own affair: the event must not be lost for it.
-                return Refusal(f"plugin {plugin.id}: {type(error).__name__}: {error}", counts=True)
+                self._call(plugin, event)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                # Whatever a plugin raises is its own affair, ``SystemExit`` too: the event must not be
+                # lost for it, and neither must a tick, with all the runs that it looks at.
+                return Refusal(f"plugin {plugin.id}: {type(error).__name__}: {message_of(error)}", counts=True)
         return None
+
+    def _call(self, plugin: Plugin, event: RunEvent) -> None:
+        self._run(
+            lambda: plugin.handle(event),
+            stage_id=f"plugin {plugin.id}",
+            timeout=plugin.timeout,
+            is_async=iscoroutinefunction(plugin.handle),
+        )

@@ -118,41 +118,47 @@ class Queries:
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunList:
-        """Runs of a workflow, newest first. FAILED ones are read through the index of failures.
+        """Up to *limit* runs of a workflow that were created from *since* on and before *until*, newest
+        first; FAILED ones are read through the index of failures, the last failure first.
 
         Raises:
             ValueError: *status* is none.
         """
-        status = None if status is None else Status(status)
+        wanted = _Wanted(None if status is None else Status(status), attributes or {}, since, until)
         found: list[Head] = []
         while len(found) < limit:
-            wanted = min(PAGE, limit - len(found)) if status is None and not attributes else PAGE
-            page = self._page(workflow_id, status, since, until, wanted, cursor)
-            heads = self.persistence.load_heads(page.run_ids)
-            ordered = [heads[run_id] for run_id in page.run_ids if run_id in heads]
-            matching = [head for head in ordered if self._matches(head, status, attributes)]
-            found += matching
+            size = min(PAGE, limit - len(found)) if wanted.is_all else PAGE
+            page = self._page(workflow_id, wanted, size, cursor)
+            fitting = self._fitting(page, wanted, limit - len(found))
+            found += [head for _, head in fitting]
+            if len(found) == limit and fitting and fitting[-1][0] + 1 < len(page.run_ids):
+                # More of the page may fit than were wanted: where the last one of it stood, one goes on.
+                page = self._page(workflow_id, wanted, fitting[-1][0] + 1, cursor)
             cursor = page.cursor
             if cursor is None:
                 break
         return RunList(tuple(found), cursor)
 
-    def _page(
-        self,
-        workflow_id: str,
-        status: Status | None,
-        since: datetime | None,
-        until: datetime | None,
-        limit: int,
-        cursor: str | None,
-    ) -> RunPage:
-        if status is Status.FAILED and until is None:
-            return self.persistence.list_failures(workflow_id, since=since, limit=limit, cursor=cursor)
+    def _page(self, workflow_id: str, wanted: "_Wanted", limit: int, cursor: str | None) -> RunPage:
+        if wanted.status is Status.FAILED:
+            # Nothing fails before it is created.
+            return self.persistence.list_failures(workflow_id, since=wanted.since, limit=limit, cursor=cursor)
+        since, until = wanted.since, wanted.until
         return self.persistence.list_runs(workflow_id, since=since, until=until, limit=limit, cursor=cursor)
 
-    def _matches(self, head: Head, status: Status | None, attributes: Mapping[str, Any] | None) -> bool:
-        if status is not None and head.status is not status:
-            return False
+    def _fitting(self, page: RunPage, wanted: "_Wanted", most: int) -> list[tuple[int, Head]]:
+        """The first *most* heads of *page* that are wanted, each with its place in it."""
+        heads = self.persistence.load_heads(page.run_ids)
+        fitting: list[tuple[int, Head]] = []
+        for place, run_id in enumerate(page.run_ids):
+            if len(fitting) == most:
+                break
+            head = heads.get(run_id)
+            if head is not None and wanted.takes(head) and self._has(head, wanted.attributes):
+                fitting.append((place, head))
+        return fitting
+
+    def _has(self, head: Head, attributes: Mapping[str, Any]) -> bool:
         if not attributes:
             return True
         started = payloads.load_input(head, persistence=self.persistence, blobs=self.blobs)
@@ -227,9 +233,9 @@ class Queries:
         lines = [
             line
             for line in self.persistence.list_logs(RunId(run_id))
-            if stage_id in (None, line.key.stage_id) and (seen is None or seen(line.key))
+            if stage_id in (None, line.key.stage_id) and (seen is None or seen(line.key, line.attempt))
         ]
-        return sorted(lines, key=lambda line: (line.at, line.key.group, line.index))
+        return sorted(lines, key=lambda line: (line.at, line.key.group, line.key.stage_id, line.key.epoch, line.index))
 
     def annotations(
         self,
@@ -248,7 +254,7 @@ class Queries:
         found = [
             one
             for one in self.persistence.list_annotations(RunId(run_id))
-            if wanted.matches(one) and (seen is None or one.stage is None or seen(one.stage))
+            if wanted.matches(one) and (seen is None or one.stage is None or seen(one.stage, one.attempt or 1))
         ]
         return found[: wanted.limit]
 
@@ -259,16 +265,52 @@ def view_of(head: Head, records: Sequence[StageRecord], definition: WorkflowDefi
     return RunView(head, tuple(stages), definition)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which runs are listed."""
+
+    status: Status | None
+    attributes: Mapping[str, Any]
+    since: datetime | None
+    until: datetime | None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the index alone says which runs they are."""
+        return self.status is None and not self.attributes
+
+    def takes(self, head: Head) -> bool:
+        """Whether *head* is one, attributes apart."""
+        if self.status not in (None, head.status):
+            return False
+        return (self.since is None or head.created_at >= self.since) and (
+            self.until is None or head.created_at < self.until
+        )
+
+
 class _Seen:
-    """Whether an attempt's notes are shown: it won, or its stage has no winner yet."""
+    """Whether an attempt's notes are shown: it won, or it is one of those that its unfinished stage
+    has made. A ghost's, whose lease another took, are not."""
 
     def __init__(self, view: RunView) -> None:
-        self._winners = {
-            (stage.group, stage.stage_id): stage.counted.key.epoch for stage in view.stages if stage.counted is not None
-        }
+        self._stages = {(stage.group, stage.stage_id): stage for stage in view.stages}
 
-    def __call__(self, key: StageKey) -> bool:
-        return self._winners.get((key.group, key.stage_id), key.epoch) == key.epoch
+    def __call__(self, key: StageKey, attempt: int) -> bool:
+        stage = self._stages.get((key.group, key.stage_id))
+        if stage is None:
+            return True
+        if stage.counted is not None:
+            return key.epoch == stage.counted.key.epoch
+        return stage.entry is None or _is_seen(stage, stage.entry, key.epoch, attempt)
+
+
+def _is_seen(stage: StageView, entry: Entry, epoch: int, attempt: int) -> bool:
+    """Whether an unfinished stage's lease was its own. Whoever takes a lease over draws a later epoch
+    for the same attempt, and so does each look of a stage that waits."""
+    if attempt < entry.attempt:
+        return epoch == max((one.key.epoch for one in stage.attempts if one.attempt == attempt), default=epoch)
+    waits = entry.suspended_epoch is not None or entry.signal is not None
+    return epoch <= entry.epoch if waits else epoch == entry.epoch
 
 
 def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageRecord]) -> Iterator[StageView]:

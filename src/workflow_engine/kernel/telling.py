@@ -187,6 +187,7 @@ def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> Execut
         ordinal=wake.ordinal,
         epoch=wake.epoch,
         claim=wake.claim,
+        starts=wake.starts,
         signal=wake.signal,
         siblings=wake.siblings if wake.signal else None,
         told_through=max(told_through, head.told),

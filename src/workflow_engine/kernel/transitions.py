@@ -43,6 +43,8 @@ from workflow_engine.model.status import Status
 
 Plan: TypeAlias = Sequence[Sequence[str]]
 ANNOTATED = "annotation:created"
+# At most so long after the last try is a refused archive tried again.
+ARCHIVE_AGAIN = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,7 @@ def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: Idempote
         bases=(*kept_bases, (facts.group, head.epochs)),
         winners=winners,
         epochs=head.epochs + 1,
+        refusals=_refusals_of_events(head),
         events=head.events + facts.notes,
         input_inline=facts.input_inline,
         input_hash=facts.input_hash,
@@ -299,10 +302,25 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     return _exclusive(head, moment, after=after, settles=True)
 
 
-def note(head: Head, facts: Mapping[str, Any], moment: Moment) -> Exclusive:
+def await_archive(head: Head, moment: Moment, *, told: Told) -> Exclusive:
+    """A run that is over and whose archive could not be stored is looked at again, each time after
+    twice as long: to gather it anew costs as much as the whole of it."""
+    after = _after_telling(head, told)
+    due = moment.at + min(moment.horizon * 2 ** min(after.refusals, 16), ARCHIVE_AGAIN)
+    commit = _exclusive(head, moment, after=altered(after, refusals=after.refusals + 1), settles=True)
+    return replace(commit, after=altered(commit.after, due_at=due))
+
+
+def note(head: Head, facts: Mapping[str, Any], moment: Moment, record: IdempotencyRecord | None = None) -> Exclusive:
     """Something was noted about the run: an event, and nothing else."""
     event = PendingEvent(ANNOTATED, moment.at, facts)
-    return _exclusive(head, moment, events=head.events + moment.events(event))
+    events = head.events + moment.events(event)
+    return replace(_exclusive(head, moment, events=events, refusals=_refusals_of_events(head)), idempotency=record)
+
+
+def _refusals_of_events(head: Head) -> int:
+    """Where there was nothing to tell, it was the archive that was refused."""
+    return head.refusals if head.untold else 0
 
 
 def _moved_on(

@@ -132,10 +132,10 @@ class ReapStuckRuns(CommandModel):
 class ExecuteJob(CommandModel):
     """Advance a run: execute one stage, and those that follow it while time allows.
 
-    *ordinal* and *epoch* say which lease the message is meant for, *claim* how to take it and
-    *signal* what ended the wait, of how many *siblings* one is to have it; without them the head is
-    read first. *told_through* proves that
-    all events up to that sequence were accepted before the message was sent.
+    *ordinal* and *epoch* say which lease the message is meant for, *claim* how to take it, *signal*
+    what ended the wait and of how many *siblings* one is to have it; without them the head is read
+    first. *starts* says that an attempt begins with the lease, *told_through* proves that all events
+    up to that sequence were accepted before the message was sent.
     """
 
     # A deploy may add a field while messages of the newer version are under way.
@@ -153,6 +153,7 @@ class ExecuteJob(CommandModel):
     claim: Literal["first", "due", "expired"] | None = None
     signal: str | None = None
     siblings: int | None = Field(default=None, ge=1)
+    starts: bool = False
     told_through: int = _field("told_through", default=0, ge=0)
 
 

@@ -40,7 +40,8 @@ class Exclusive:
 
 @dataclass(frozen=True, slots=True)
 class ClaimFirst:
-    """Take the first lease of a READY stage, under the base epoch *base*."""
+    """Take the first lease of a READY stage, under the base epoch *base*; where *required_status* is
+    given, of a run that has it."""
 
     ordinal: int
     base: int
@@ -54,7 +55,8 @@ class ClaimDue:
     """Take a lease on a WAITING stage whose wait under *epoch* is over: it is *now* past, or
     *signal* (an element of ``Head.signals``) has come. Draws its epoch from the counter.
 
-    In a group of several *siblings* the lease reserves the signal, unless one of them has it."""
+    In a group of several *siblings* the lease reserves the signal, unless one of them has it. Where
+    *required_status* is given, the run must have it."""
 
     ordinal: int
     epoch: int
@@ -63,6 +65,7 @@ class ClaimDue:
     now: datetime
     signal: str | None = None
     siblings: int = 1
+    required_status: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +279,10 @@ def _reserves(claim: ClaimDue) -> bool:
 
 
 def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
+    if not isinstance(claim, ClaimExpired) and claim.required_status not in (None, head.status):
+        return False
     if isinstance(claim, ClaimFirst):
-        expected = claim.required_status
-        return (
-            entry.state is EntryState.READY
-            and entry.epoch == claim.base
-            and (expected is None or head.status is expected)
-        )
+        return entry.state is EntryState.READY and entry.epoch == claim.base
     if entry.epoch != claim.epoch or entry.until is None:
         return False
     if isinstance(claim, ClaimDue):

@@ -4,6 +4,7 @@ These are plain frozen dataclasses, not pydantic models: only the engine makes t
 second, and the codec of an adapter validates what it reads.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,6 +91,7 @@ class Head:
     *winners* are the epochs of finished stages, by ``(group, ordinal)``, where they are not their
     group's base. *epochs* is the counter that every later lease draws from. The sequence of
     ``events[i]`` is ``told + spilled + i + 1``; the *spilled* ones lie in items of their own.
+    *refusals* counts those of the first untold event, or, where nothing is untold, of the archive.
     *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
     oldest first; one that a sibling has used up leaves ``USED_UP`` in its place.
     """
@@ -234,6 +236,16 @@ class Annotation:
     attempt: int | None
     stage: StageKey | None
     expires_at: datetime
+
+    @property
+    def order(self) -> tuple[datetime, int, str, int, int, str]:
+        """Sorts as things were noted: by time, what one attempt noted in one instant by its number, and
+        what was noted from outside after that."""
+        if self.stage is None:
+            return self.at, sys.maxsize, "", 0, 0, self.id
+        number = self.id.rpartition(".")[2]
+        key = self.stage
+        return self.at, key.group, key.stage_id, key.epoch, int(number) if number.isdecimal() else 0, self.id
 
     @property
     def scope(self) -> str:

@@ -164,6 +164,10 @@ class Persistence(Protocol):
         """Store annotations, in batches. The same id again replaces."""
         ...
 
+    def put_annotation(self, annotation: Annotation) -> Annotation | None:
+        """Store *annotation* if its id is free; answers the one that stands in the way."""
+        ...
+
     def list_annotations(self, run_id: RunId) -> Sequence[Annotation]:
         """All annotations of a run, those of ghosts included, oldest first."""
         ...

@@ -123,6 +123,7 @@ CALLS: Mapping[str, Callable[[DynamoPersistence], object]] = {
     "delete_dead_letter": lambda store: store.delete_dead_letter(HEAD.run_id, 1),
     "put_logs": lambda store: store.put_logs([log_line(0)]),
     "put_annotations": lambda store: store.put_annotations([annotation("a")]),
+    "put_annotation": lambda store: store.put_annotation(annotation("a")),
     "load_idempotency": lambda store: store.load_idempotency("key", "run.cancel"),
     "put_idempotency": lambda store: store.put_idempotency(record_of(FakeClock())),
     "list_due": lambda store: store.list_due(0, until=START, limit=1),

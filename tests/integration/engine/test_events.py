@@ -1,5 +1,7 @@
 """How events are told: in order, at least once, and never lost for somebody who refuses them."""
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -18,6 +20,7 @@ from workflow_engine import (
     Status,
     Workflow,
     WorkflowDefinition,
+    WorkflowDefinitionError,
     stage,
 )
 from workflow_engine.model.limits import MAX_REFUSALS
@@ -202,6 +205,54 @@ class TestPlugins:
         engine.deploy(copying, plugins=[])
         assert engine.kernel.dispatch(ReplayDeadLetters()).replayed == 3
         assert [event.sequence for event in run.events] == [1, 2, 3]
+
+    @pytest.mark.parametrize("error", [SystemExit(1), GeneratorExit(), BaseException("of another kind")])
+    def test_one_that_asks_the_process_to_end_keeps_no_other_run_from_being_looked_at(
+        self, engine: VirtualEngine, error: BaseException
+    ) -> None:
+        def end(event: RunEvent) -> None:
+            if event.run_id == first.id:
+                raise error
+
+        first, second = (engine.start(copying, Item()) for _ in range(2))
+        engine.deploy(copying, plugins=[Plugin("bad", on=["workflow:completed"], handle=end)])
+        engine.drive(first, second)
+        engine.advance(3 * (MAX_REFUSALS + 1) * LOOK)
+        assert [event.type for event in second.events] == ["workflow:completed"]
+        assert [letter.run_id for letter in engine.persistence.list_dead_letters(limit=10)] == [first.id]
+
+    def test_an_async_one_is_awaited(self, engine: VirtualEngine) -> None:
+        heard: list[str] = []
+
+        async def hear(event: RunEvent) -> None:
+            await asyncio.sleep(0)
+            heard.append(event.type)
+
+        engine.deploy(copying, plugins=[Plugin("audit", on=["workflow:*"], handle=hear)])
+        finished(engine)
+        assert heard == ["workflow:created", "workflow:started", "workflow:completed"]
+
+    def test_an_async_one_that_raises_refuses_the_event(self, engine: VirtualEngine) -> None:
+        async def fail(event: RunEvent) -> None:
+            raise ValueError("not today")
+
+        engine.deploy(copying, plugins=[Plugin("bad", on=["workflow:completed"], handle=fail)])
+        run = finished(engine)
+        assert (run.events, run.head.untold) == ([], 1)
+
+    def test_one_that_hangs_refuses_the_event(self, engine: VirtualEngine) -> None:
+        def hang(event: RunEvent) -> None:
+            threading.Event().wait(30)
+
+        plugin = Plugin("stuck", on=["workflow:completed"], handle=hang, timeout=timedelta(seconds=0.05))
+        engine.deploy(copying, plugins=[plugin])
+        run = finished(engine)
+        assert (run.events, run.head.untold) == ([], 1)
+
+    @pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=61)])
+    def test_one_has_a_sensible_time(self, timeout: timedelta) -> None:
+        with pytest.raises(WorkflowDefinitionError, match="timeout"):
+            Plugin("slow", on=["workflow:*"], handle=print, timeout=timeout)
 
     def test_one_that_raises_once_hears_of_the_event_again(self, engine: VirtualEngine) -> None:
         heard: list[int] = []

@@ -14,8 +14,10 @@ from workflow_engine import (
     StageCompleted,
     StageContext,
     StageProgress,
+    StageStarted,
     Status,
     Suspended,
+    WaitForSignal,
     Workflow,
     stage,
 )
@@ -160,11 +162,52 @@ class TestPublished:
             "stage:completed",
             "stage:started",
             "stage:failed",
+            "stage:started",
             "stage:completed",
             "workflow:completed",
         ]
-        assert [event.sequence for event in run.events] == list(range(1, 9))
-        assert [event.event_id for event in run.events] == [f"{run.id}:{number}" for number in range(1, 9)]
+        assert [event.sequence for event in run.events] == list(range(1, 10))
+        assert [event.event_id for event in run.events] == [f"{run.id}:{number}" for number in range(1, 10)]
+        assert [event.attempt for event in run.events if isinstance(event, StageStarted)] == [1, 1, 2]
+
+    def test_a_run_that_starts_later_says_once_that_it_has(self, engine: VirtualEngine) -> None:
+        @stage("one")
+        def one(item: Item) -> Item:
+            return item
+
+        start_at = engine.clock.now() + MINUTE
+        run = engine.run(Workflow("w", input=Item).parallel(one).build(), Item(), start_at=start_at)
+        assert [event.type for event in run.events][1:] == [
+            "workflow:started",
+            "stage:started",
+            "stage:completed",
+            "workflow:completed",
+        ]
+
+    def test_the_check_of_a_suspended_stage_and_the_handler_of_a_signal_start_no_attempt(
+        self, engine: VirtualEngine
+    ) -> None:
+        @stage("one")
+        def one(item: Item) -> Suspended[Item]:
+            return Suspended(item, poll_every=MINUTE)
+
+        @one.check_completion
+        def check(item: Item) -> Item:
+            return item
+
+        @stage("two")
+        def two(item: Item) -> WaitForSignal[Item]:
+            return WaitForSignal("go", Item)
+
+        @two.on_signal
+        def go(item: Item) -> Item:
+            return item
+
+        run = engine.start(Workflow("w", input=Item).pipe(one).pipe(two).build(), Item())
+        engine.drive(run)
+        engine.signal(run, "go", Item())
+        engine.drive(run)
+        assert [event.stage_id for event in run.events if isinstance(event, StageStarted)] == ["one", "two"]
 
     def test_progress_and_annotations_are_told(self, engine: VirtualEngine) -> None:
         @stage("one")

@@ -15,7 +15,7 @@ from workflow_engine.errors import StagesLeftRunningError, TransientError
 from workflow_engine.hosts import WorkerHost
 from workflow_engine.kernel.running import threads_left
 from workflow_engine.model.commands import parse_command
-from workflow_engine.model.commits import ClaimFirst, Committed, Shared
+from workflow_engine.model.commits import ClaimFirst, Committed, Exclusive, Extend, Refused, Shared
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState
@@ -255,6 +255,43 @@ def test_async_stages_leave_nothing_open_behind(
     worker.start()
     assert eventually(lambda: status(engine, run) is Status.COMPLETED)
     worker.stop()
+
+
+def test_a_lease_or_a_message_that_cannot_be_renewed_costs_no_other_its_renewal(
+    engine: MemoryEngine, gate: Gate, start_worker: Callable[..., WorkerHost], clock: FakeClock
+) -> None:
+    runs = [create(engine, str(number)) for number in range(4)]
+    commit, touch = engine.persistence.commit, engine.job_transport.touch
+    errors: list[Exception] = []
+    touched: set[str] = set()
+
+    def moody_commit(one: Exclusive | Shared) -> Committed | Refused:
+        if isinstance(one, Shared) and isinstance(one.change, Extend) and one.run_id in runs[:2]:
+            raise TransientError(service="dynamodb", operation="UpdateItem", code="InternalServerError")
+        return commit(one)
+
+    def moody_touch(delivery: Delivery, *, visibility: timedelta) -> None:
+        touched.add(delivery.message_id)
+        if len(touched) == 1:
+            raise TransientError(service="sqs", operation="ChangeMessageVisibility", code="InternalError")
+        touch(delivery, visibility=visibility)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.persistence, "commit", moody_commit)
+        start_worker("moody", concurrency=4, lease=timedelta(seconds=0.3), on_error=errors.append)
+        for _ in runs:
+            assert gate.begun.acquire(timeout=PATIENCE_SECONDS)
+        patch.setattr(engine.job_transport, "touch", moody_touch)
+        clock.advance(4 * SECOND)
+        assert eventually(lambda: all(_lease_end(engine, run) > clock.now() for run in runs[2:]))
+        assert eventually(lambda: len(touched) == 4)
+        assert eventually(
+            lambda: (
+                {str(error).split(":")[0] for error in errors} == {"dynamodb UpdateItem", "sqs ChangeMessageVisibility"}
+            )
+        )
+        assert all(_lease_end(engine, run) < clock.now() for run in runs[:2])
+        gate.open.set()
 
 
 def test_a_worker_with_too_many_stages_that_cannot_be_stopped_takes_no_more(

@@ -11,7 +11,13 @@ from typing_extensions import override
 
 from workflow_engine.adapters.memory import MemoryBlobStore, MemoryPersistence
 from workflow_engine.authoring import StageContext, Workflow, stage
-from workflow_engine.errors import CorruptItemError, PermanentError, TransientError, UnsupportedFormatError
+from workflow_engine.errors import (
+    AwsRequestError,
+    CorruptItemError,
+    PermanentError,
+    TransientError,
+    UnsupportedFormatError,
+)
 from workflow_engine.kernel import KernelSettings, archive
 from workflow_engine.kernel.archive import ArchivedRun
 from workflow_engine.kernel.archiving import Archiver
@@ -288,8 +294,72 @@ def test_telling_the_events_of_a_run_by_command_does_not_pass_over_its_archive()
     engine = engine_with(Blobs(silent=1))
     run = engine.run(WRITING, Size(letters=2))
     engine.kernel.dispatch(FlushOutbox())
+    engine.advance(HOUR)
 
     assert archive_of(engine).head.run_id == run.id
+
+
+class Locked(MemoryBlobStore):
+    """Takes no archives, for a reason that no retry mends, until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries, self.open = 0, False
+
+    @override
+    def put(self, key: str, data: bytes) -> None:
+        if key.startswith(archive.PREFIX) and not self.open:
+            self.tries += 1
+            raise AwsRequestError(service="s3", operation="PutObject", code="AccessDenied", detail="no")
+        super().put(key, data)
+
+
+def test_a_run_whose_archive_is_refused_has_ended_as_it_did() -> None:
+    engine = VirtualEngine(WRITING, blob_store=Locked(), settings=KernelSettings(archive=True))
+    run = engine.run(WRITING, Size(letters=2))
+    cancelled = engine.start(WRITING, Size(letters=2))
+
+    assert engine.kernel.dispatch(CancelRun(run_id=cancelled.id)).cancelled
+    assert (run.status, cancelled.status) == (Status.COMPLETED, Status.CANCELLED)
+    assert engine.job_transport.list_dead() == []
+
+
+def test_a_refused_archive_is_tried_ever_more_seldom_and_stored_once_it_can_be() -> None:
+    blobs = Locked()
+    engine = VirtualEngine(WRITING, blob_store=blobs, settings=KernelSettings(archive=True))
+    run = engine.run(WRITING, Size(letters=2))
+    engine.advance(24 * HOUR)
+    assert 4 <= blobs.tries <= 10
+    engine.advance(24 * HOUR)
+    assert blobs.tries <= 15
+    blobs.open = True
+    engine.advance(7 * HOUR)
+    assert archive_of(engine).head.run_id == run.id
+    assert run.head.due_at is None
+
+
+def test_a_note_on_a_run_whose_archive_was_refused_is_told_like_any_other() -> None:
+    blobs = Locked()
+    settings = KernelSettings(archive=True, published=frozenset({"annotation:created"}))
+    engine = VirtualEngine(WRITING, blob_store=blobs, settings=settings)
+    run = engine.run(WRITING, Size(letters=2))
+    engine.advance(72 * HOUR)
+    engine.kernel.dispatch(AnnotateRun(run_id=run.id, key="reviewed", value=1, actor="auditor"))
+    assert [event.type for event in run.events][-1] == "annotation:created"
+    assert engine.persistence.list_dead_letters(limit=10) == []
+
+
+def test_what_can_never_be_archived_is_given_up_once_it_is_not_kept_any_more() -> None:
+    blobs = Locked()
+    short = Workflow("short", input=Size, max_duration=24 * HOUR).pipe(write).build()
+    settings = KernelSettings(archive=True, retention=24 * HOUR)
+    engine = VirtualEngine(short, blob_store=blobs, settings=settings)
+    run = engine.run(short, Size(letters=2))
+    engine.advance(60 * HOUR)
+    assert run.head.due_at is None
+    tries = blobs.tries
+    engine.advance(60 * HOUR)
+    assert blobs.tries == tries
 
 
 def test_logs_are_in_an_export_that_asks_for_them() -> None:

@@ -224,17 +224,26 @@ class MemoryPersistence(Persistence):
     @override
     def put_annotations(self, annotations: Sequence[Annotation]) -> None:
         for annotation in annotations:
-            texts = sizes.text_size(annotation.name, annotation.actor)
-            sizes.check_item("the annotation", texts, sizes.json_size(annotation.value))
+            _check_annotation(annotation)
         with self._lock:
             for annotation in annotations:
                 self._belongings[annotation.run_id].annotations[annotation.id] = annotation
 
     @override
+    def put_annotation(self, annotation: Annotation) -> Annotation | None:
+        _check_annotation(annotation)
+        with self._lock:
+            kept = self._belongings[annotation.run_id].annotations
+            standing = kept.get(annotation.id)
+            if standing is None:
+                kept[annotation.id] = annotation
+            return standing
+
+    @override
     def list_annotations(self, run_id: RunId) -> Sequence[Annotation]:
         with self._lock:
             annotations = list(self._of(run_id).annotations.values())
-        return sorted(annotations, key=lambda annotation: (annotation.at, annotation.id))
+        return sorted(annotations, key=lambda annotation: annotation.order)
 
     @override
     def extend_expiry(self, run_id: RunId, expires_at: datetime) -> None:
@@ -342,6 +351,11 @@ class MemoryPersistence(Persistence):
     def _unexpired(self, key: tuple[str, str]) -> IdempotencyRecord | None:
         record = self._idempotency.get(key)
         return record if record and record.expires_at > self._clock.now() else None
+
+
+def _check_annotation(annotation: Annotation) -> None:
+    texts = sizes.text_size(annotation.name, annotation.actor)
+    sizes.check_item("the annotation", texts, sizes.json_size(annotation.value))
 
 
 def _idempotency_key(record: IdempotencyRecord) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """``run.annotate``: a fact about a run, noted from outside. Changes nothing of the run."""
 
-from workflow_engine.errors import PayloadTooLargeError, RunNotFoundError
-from workflow_engine.kernel import transitions
+from datetime import datetime
+
+from workflow_engine.errors import IdempotencyConflictError, PayloadTooLargeError, RunNotFoundError
+from workflow_engine.kernel import idempotency, transitions
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
@@ -10,7 +12,7 @@ from workflow_engine.model.ids import RunId, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_ANNOTATION_BYTES
 from workflow_engine.model.results import RunAnnotated
-from workflow_engine.model.runs import Annotation
+from workflow_engine.model.runs import Annotation, Head
 from workflow_engine.ports.clock import IdSource
 from workflow_engine.ports.persistence import Persistence
 
@@ -28,22 +30,42 @@ def annotate_run(
 
     Raises:
         RunNotFoundError: there is no such run.
+        IdempotencyConflictError: the key was used for another annotation of the run.
         PayloadTooLargeError: the value is above 16 KB.
     """
+    _check_size(command)
+    head = persistence.load_head(RunId(command.run_id))
+    if head is None:
+        raise RunNotFoundError(run_id=command.run_id)
+    annotation = _annotation(command, head, invocation.clock.now(), ids, settings)
+    done = RunAnnotated(annotation_id=annotation.id)
+    standing = persistence.put_annotation(annotation)
+    if standing is not None and not _is_same(standing, annotation):
+        raise IdempotencyConflictError(key=command.idempotency_key or annotation.id, command_type=command.type)
+    # A note on a run that is over belongs into its archive, which is written again after it.
+    if transitions.ANNOTATED in settings.published or (settings.archive and head.status.is_terminal):
+        # Kept and not told, its sender may have died in between: the record says that it was told.
+        if standing is not None and idempotency.replayed(command, RunAnnotated, persistence) is not None:
+            return done
+        record = idempotency.record_of(command, done, annotation.at, settings.retention)
+        advancer.note(head, annotation, invocation, record)
+    return done
+
+
+def _check_size(command: AnnotateRun) -> None:
     size = len(to_json(command.value))
     if size > MAX_ANNOTATION_BYTES:
         raise PayloadTooLargeError(
             what=f"annotation {command.key!r}", size_bytes=size, limit_bytes=MAX_ANNOTATION_BYTES
         )
-    head = persistence.load_head(RunId(command.run_id))
-    if head is None:
-        raise RunNotFoundError(run_id=command.run_id)
+
+
+def _annotation(command: AnnotateRun, head: Head, at: datetime, ids: IdSource, settings: KernelSettings) -> Annotation:
     key = command.idempotency_key or ids.new_id()
-    annotation_id = f"outside.{digest('annotation', key)}"
-    annotation = Annotation(
+    return Annotation(
         run_id=head.run_id,
-        id=annotation_id,
-        at=invocation.clock.now(),
+        id=f"outside.{digest('annotation', key)}",
+        at=at,
         name=command.key,
         value=command.value,
         actor=command.actor,
@@ -51,8 +73,8 @@ def annotate_run(
         stage=None,
         expires_at=head.deadline + settings.retention,
     )
-    persistence.put_annotations([annotation])
-    # A note on a run that is over belongs into its archive, which is written again after it.
-    if transitions.ANNOTATED in settings.published or (settings.archive and head.status.is_terminal):
-        advancer.note(head, annotation, invocation)
-    return RunAnnotated(annotation_id=annotation_id)
+
+
+def _is_same(standing: Annotation, annotation: Annotation) -> bool:
+    """Whether both say the same of the run, at whatever time."""
+    return (standing.name, standing.value, standing.actor) == (annotation.name, annotation.value, annotation.actor)

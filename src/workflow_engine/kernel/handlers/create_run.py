@@ -1,6 +1,6 @@
 """``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from workflow_engine.authoring.registry import Registry
@@ -116,7 +116,10 @@ def _was_created(run_id: RunId, command: CreateRun, persistence: Persistence) ->
 
 
 def _content(command: CreateRun) -> str:
-    """Hashed before defaults: a deploy that adds a field with one changes no content."""
+    """Hashed before defaults: a deploy that adds a field with one changes no content. An instant is
+    the same in every time zone."""
+    if command.start_at is not None:
+        command = command.model_copy(update={"start_at": command.start_at.astimezone(UTC)})
     return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
 
 

@@ -119,7 +119,16 @@ def _meant(command: ExecuteJob) -> Wake | None:
         # From the version before: whether the stage has siblings that must not have the signal, too,
         # is in the head.
         return None
-    return Wake(command.ordinal, command.claim, command.epoch, command.attempt, command.signal, command.siblings or 1)
+    return Wake(
+        command.ordinal,
+        command.claim,
+        command.epoch,
+        command.attempt,
+        command.signal,
+        command.siblings or 1,
+        # One of the version before does not say it of a first lease.
+        starts=command.starts or command.claim == "first",
+    )
 
 
 def _place(head: Head, command: ExecuteJob, definitions: Definitions) -> tuple[int, int]:

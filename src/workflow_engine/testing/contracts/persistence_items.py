@@ -188,6 +188,21 @@ class NoteContract:
             persistence.put_annotations([annotation("a", value="x" * MAX_ITEM_BYTES)])
         assert [note.value for note in persistence.list_annotations(RUN)] == [3]
 
+    def test_an_annotation_may_be_kept_once(self, persistence: Persistence) -> None:
+        assert persistence.put_annotation(annotation("a", value=1)) is None
+        assert persistence.put_annotation(annotation("a", value=2)) == annotation("a", value=1)
+        assert persistence.put_annotation(annotation("a", run_id=OTHERS[0], value=3)) is None
+        assert [note.value for note in persistence.list_annotations(RUN)] == [1]
+        with pytest.raises(PayloadTooLargeError):
+            persistence.put_annotation(annotation("b", value="x" * MAX_ITEM_BYTES))
+
+    def test_what_one_attempt_noted_in_one_instant_is_listed_by_number(self, persistence: Persistence) -> None:
+        stage = StageKey(3, StageId("count"), 2)
+        notes = [annotation(f"3.count.2.{number}", stage=stage, attempt=1) for number in range(12)]
+        outside = annotation("outside.k")
+        persistence.put_annotations([outside, *reversed(notes)])
+        assert list(persistence.list_annotations(RUN)) == [*notes, outside]
+
     def test_dead_letters_are_listed_by_run_and_sequence(self, persistence: Persistence) -> None:
         letters = [dead_letter(sequence, run_id=RunId(f"run-{run}")) for run in range(4) for sequence in (2, 10)]
         for letter in reversed(letters):

@@ -70,9 +70,18 @@ def _first(at: datetime, *, base: int = 0, required: Status | None = None, **cha
     return head, share(head, ClaimFirst(1, base, at + LEASE, "mine", required))
 
 
-def _due(at: datetime, *, epoch: int = 3, now: timedelta = MINUTE, signal: str | None = None) -> tuple[Head, Shared]:
-    head = leased_head(at, active=(waiting(at),), epochs=8, signals=("approval#k1",))
-    return head, share(head, ClaimDue(0, epoch, at + LEASE, "mine", now=at + now, signal=signal))
+def _due(
+    at: datetime,
+    *,
+    epoch: int = 3,
+    now: timedelta = MINUTE,
+    signal: str | None = None,
+    required: Status | None = None,
+    **changes: Any,
+) -> tuple[Head, Shared]:
+    head = leased_head(at, active=(waiting(at),), epochs=8, signals=("approval#k1",), **changes)
+    claim = ClaimDue(0, epoch, at + LEASE, "mine", now=at + now, signal=signal, required_status=required)
+    return head, share(head, claim)
 
 
 def _expired(at: datetime, *, epoch: int = 0, after: timedelta = LEASE + SECOND) -> tuple[Head, Shared]:
@@ -146,6 +155,8 @@ CASES: Mapping[str, Case] = {
     "first claim of what is leased": lambda at: _first(at, active=leased_head(at, stages=2).active),
     "first claim in a suspended run": lambda at: _first(at, status=Status.SUSPENDED),
     "claim of a wait that is over": _due,
+    "claim of a wait in a pending run": lambda at: _due(at, required=Status.PENDING, status=Status.PENDING),
+    "claim of a wait where another status is required": lambda at: _due(at, required=Status.PENDING),
     "claim of a wait that is not over": lambda at: _due(at, now=MINUTE - SECOND),
     "claim of a wait that ended under another epoch": lambda at: _due(at, epoch=2),
     "claim by a signal that came": lambda at: _due(at, now=-MINUTE, signal="approval#k1"),

@@ -147,11 +147,11 @@ def _claim(update: Update, claim: ClaimFirst | ClaimDue | ClaimExpired) -> None:
         ":until": wire.instant(claim.until),
         ":by": wire.text(claim.by),
     }
+    if not isinstance(claim, ClaimExpired) and claim.required_status is not None:
+        update.conditions.append("st = :required")
+        update.values[":required"] = wire.text(STATUS_CODES[claim.required_status])
     if isinstance(claim, ClaimFirst):
         _require(update, entry, EntryState.READY, claim.base)
-        if claim.required_status is not None:
-            update.conditions.append("st = :required")
-            update.values[":required"] = wire.text(STATUS_CODES[claim.required_status])
         return
     # Both right sides are the counter as it was: expressions see the item before the update.
     update.sets += [f"{entry}.e = ec", "ec = ec + :one"]

@@ -157,9 +157,14 @@ class DynamoPersistence(Persistence):
         self._items.write_batch(puts=list(map(codecs.encode_annotation, annotations)), what="the annotation")
 
     @override
+    def put_annotation(self, annotation: Annotation) -> Annotation | None:
+        standing = self._items.put_if_absent(codecs.encode_annotation(annotation), "the annotation")
+        return None if standing is None else codecs.decode_annotation(standing)
+
+    @override
     def list_annotations(self, run_id: RunId) -> Sequence[Annotation]:
         annotations = map(codecs.decode_annotation, self._list(run_id, table.ANNOTATIONS))
-        return sorted(annotations, key=lambda annotation: (annotation.at, annotation.id))
+        return sorted(annotations, key=lambda annotation: annotation.order)
 
     @override
     def extend_expiry(self, run_id: RunId, expires_at: datetime) -> None:
