@@ -5,16 +5,18 @@ has a field for each output that it wants, named after the stage (hyphens become
 """
 
 import types
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from workflow_engine.authoring.outcomes import is_model
 from workflow_engine.authoring.signatures import union_members
 from workflow_engine.authoring.stage_checks import covers, name_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
+from workflow_engine.authoring.steady import varying
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,12 @@ class Joined:
 
     def as_model(self) -> Model:
         """A model with all the outputs, for a stage that passes them on as they are."""
-        fields: dict[str, Any] = {name: (output, ...) for name, output in self.outputs.items()}
-        return create_model("JoinedOutputs", __base__=JoinedOutputs, **fields)
+        # What cannot be a field is a problem that build() tells.
+        fields: dict[str, Any] = {name: (output, ...) for name, output in self.outputs.items() if is_field(name)}
+        with warnings.catch_warnings():
+            # A stage may be called "copy" or "validate", as methods of models once were.
+            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
+            return create_model("JoinedOutputs", __base__=JoinedOutputs, **fields)
 
 
 class Unreadable(BaseModel):
@@ -45,6 +51,8 @@ class Unreadable(BaseModel):
 class JoinedOutputs(BaseModel):
     """The outputs of a group of several stages, by field name."""
 
+    model_config = ConfigDict(protected_namespaces=())
+
 
 # What a stage finds before it: one output, several, or nothing.
 Shape: TypeAlias = Model | Joined | None
@@ -53,6 +61,11 @@ Shape: TypeAlias = Model | Joined | None
 def field_name(stage_id: str) -> str:
     """The field of the next stage's input that the output of *stage_id* goes to."""
     return stage_id.replace("-", "_")
+
+
+def is_field(name: str) -> bool:
+    """Whether a model can have a field of that *name*: not where it would hide what makes it a model."""
+    return not (name.startswith("model_") and hasattr(BaseModel, name))
 
 
 def shape_after(group: Sequence[StageDefinition]) -> Shape:
@@ -101,6 +114,11 @@ def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined)
                 yield (
                     f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} is required, but no stage "
                     f"of the group before it is called so (there are: {there})"
+                )
+            elif varying([(name, field)]):
+                yield (
+                    f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} would have another default at "
+                    f"each attempt, and no stage of the group before it is called so (there are: {there})"
                 )
         elif not _takes(field.annotation, before.outputs[name]):
             yield (

@@ -9,6 +9,8 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from pydantic import BaseModel
+
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal, is_model
 from workflow_engine.authoring.stage_definition import CallShape, FunctionFacts, Model, Returned
@@ -164,7 +166,7 @@ class _Reader:
         return self._model(arguments[0], f"the type argument of {name}")
 
     def _model(self, annotation: Any, what: str) -> Model | None:
-        if is_model(annotation):
+        if is_model(annotation) and annotation is not BaseModel:
             return annotation
         self._problem(f"{what} must be a pydantic model or None, not {_shown(annotation)}")
         return None
@@ -200,4 +202,6 @@ def _context_annotation(annotation: Any) -> Any:
 
 
 def _shown(annotation: Any) -> str:
+    if annotation is BaseModel:
+        return "BaseModel itself"
     return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

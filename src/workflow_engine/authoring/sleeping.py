@@ -40,4 +40,4 @@ def sleep(stage_id: str, duration: timedelta) -> Stage[..., Any]:
         left = state.wake_at - ctx.now()
         return ctx.input if left <= timedelta(0) else NotReady(next_check_in=left)
 
-    return Stage(replace(fall_asleep.definition, passthrough=True, problems=()))
+    return Stage(replace(fall_asleep.definition, passthrough=True, sleeps=duration, problems=()))

@@ -3,9 +3,16 @@
 How stages follow each other is in ``neighbours``. Every check answers problems, none raises.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from datetime import timedelta
+from typing import Any, Literal, get_origin
 
+from pydantic import RootModel
+from typing_extensions import is_typeddict
+
+from workflow_engine.authoring.outcomes import is_model
+from workflow_engine.authoring.signatures import union_members
 from workflow_engine.authoring.stage_definition import Model, StageDefinition, functions_of
 from workflow_engine.model.ids import is_name
 
@@ -30,6 +37,8 @@ def problems_of_stage(stage: StageDefinition) -> Iterator[str]:
         yield from _output_problems(stage)
         yield from _config_problems(stage)
     yield from _unfinished_models(stage)
+    if stage.config_model is not None and not is_object(stage.config_model):
+        yield f"stage {stage.id!r}: config is an object, and {name_of(stage.config_model)} is none"
 
 
 def covers(wide: Model | None, narrow: Model | None) -> bool:
@@ -85,6 +94,23 @@ def _unfinished_models(stage: StageDefinition) -> Iterator[str]:
     for model in dict.fromkeys(models):
         if model is not None and not is_complete(model):
             yield f"stage {stage.id!r}: model {name_of(model)} has fields of types that are not defined"
+
+
+def is_object(model: Model) -> bool:
+    """Whether JSON objects are values of *model*: of most models all are, of a RootModel only some."""
+    if not issubclass(model, RootModel):
+        return True
+    return any(_may_be_object(member) for member in union_members(model.model_fields["root"].annotation))
+
+
+def _may_be_object(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    if is_model(kind):
+        return is_object(kind)
+    if isinstance(kind, type) and kind not in (Any, object):
+        return issubclass(kind, Mapping) or is_typeddict(kind) or is_dataclass(kind)
+    # Of Any, aliases and type variables nobody knows.
+    return kind is not Literal
 
 
 def is_complete(model: Model) -> bool:

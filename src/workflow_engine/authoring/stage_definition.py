@@ -168,7 +168,7 @@ class StageDefinition:
 
     *output_model* is ``None`` for a stage without output; of a stage that only ever suspends or
     waits, it is what its check or signal function answers. A *passthrough* stage answers its
-    input; ``build()`` gives it the models of what comes before it.
+    input; ``build()`` gives it the models of what comes before it. *sleeps* is how long it takes at least.
     """
 
     id: str
@@ -183,6 +183,7 @@ class StageDefinition:
     check: CheckDefinition | None = None
     signal: SignalDefinition | None = None
     passthrough: bool = False
+    sleeps: timedelta = timedelta(0)
     problems: tuple[str, ...] = field(default=(), repr=False)
 
     @property

@@ -13,13 +13,14 @@ from workflow_engine.authoring.neighbours import (
     Shape,
     Unreadable,
     field_name,
+    is_field,
     problems_between,
     resolve_passthrough,
     shape_after,
     taken_fields,
 )
 from workflow_engine.authoring.outcomes import is_model
-from workflow_engine.authoring.stage_checks import is_complete, name_of, problems_of_stage
+from workflow_engine.authoring.stage_checks import is_complete, is_object, name_of, problems_of_stage
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
@@ -75,12 +76,12 @@ class Workflow:
             WorkflowDefinitionError: with all problems: types that do not fit between neighbours,
                 ids that are malformed or there twice, dependencies that do not come before, a
                 stage that waits without the function to go on with, an empty workflow, a group of
-                more than 100, a timeout above 900 s.
+                more than 100, a timeout above 900 s, more sleep than a run lives.
         """
         problems = [*self._own_problems(), *self._problems, *_problems_of_ids(self._groups)]
         groups: list[tuple[StageDefinition, ...]] = []
         joins: dict[str, tuple[tuple[str, str], ...]] = {}
-        before: Shape = self._input if is_model(self._input) else Unreadable
+        before: Shape = self._input if is_model(self._input) and self._input is not BaseModel else Unreadable
         source = "the workflow's input"
         for group in self._groups:
             resolved = tuple(resolve_passthrough(stage, before) for stage in group)
@@ -114,16 +115,34 @@ class Workflow:
     def _own_problems(self) -> Iterator[str]:
         if not is_name(str(self._id)):
             yield f"workflow id {self._id!r}: must be a letter, then up to 63 of A-Za-z0-9_-"
-        if not is_model(self._input):
-            yield f"input must be a pydantic model class, not {self._input!r}"
-        elif not is_complete(self._input):
-            yield f"input: model {name_of(self._input)} has fields of types that are not defined"
+        yield from _problems_of_input(self._input)
         if not timedelta(0) < self._max_duration <= MAX_RUN_DURATION:
             yield f"max_duration must be above 0 and at most {MAX_RUN_DURATION.days} days"
+        elif (slept := _slept(self._groups)) >= self._max_duration:
+            yield f"its stages sleep for {slept}, and a run fails after max_duration, {self._max_duration}"
         if self._version < 1:
             yield f"version must be at least 1, not {self._version}"
         if not self._groups and not self._problems:
             yield "the workflow has no stages"
+
+
+def _problems_of_input(model: Any) -> Iterator[str]:
+    if not is_model(model) or model is BaseModel:
+        yield f"input must be a pydantic model class, not {model!r}"
+    elif not is_complete(model):
+        yield f"input: model {name_of(model)} has fields of types that are not defined"
+    elif not is_object(model):
+        yield f"input: a run is started with an object, and {name_of(model)} is none: put it into a field"
+
+
+def _slept(groups: Sequence[Sequence[StageDefinition]]) -> timedelta:
+    """What a run sleeps at least, whatever its stages do: groups come one after another."""
+    total = timedelta(0)
+    for group in groups:
+        longest = max((stage.sleeps for stage in group), default=timedelta(0))
+        # Dates and durations stay within what Python holds.
+        total = min(total, MAX_RUN_DURATION) + min(longest, MAX_RUN_DURATION)
+    return total
 
 
 def _problems_of_ids(groups: Sequence[Sequence[StageDefinition]]) -> Iterator[str]:
@@ -132,15 +151,26 @@ def _problems_of_ids(groups: Sequence[Sequence[StageDefinition]]) -> Iterator[st
     for group in groups:
         if len(group) > MAX_GROUP_STAGES:
             yield f"a group of {len(group)} stages: at most {MAX_GROUP_STAGES} run at the same time"
-        fields: dict[str, str] = {}
+        yield from _problems_of_fields(group)
         for stage in group:
             if stage.id in seen:
                 yield f"stage id {stage.id!r} is there twice"
             seen.add(stage.id)
-            other = fields.setdefault(field_name(stage.id), stage.id)
-            if other != stage.id:
-                yield f"stages {other!r} and {stage.id!r} of one group would both be field {field_name(stage.id)!r}"
             for needed in stage.requires:
                 if needed not in earlier:
                     yield f"stage {stage.id!r} requires {needed!r}, which is no stage of an earlier group"
         earlier |= seen
+
+
+def _problems_of_fields(group: Sequence[StageDefinition]) -> Iterator[str]:
+    """Of several stages each is a field of what follows."""
+    fields: dict[str, str] = {}
+    for stage in group:
+        if len(group) > 1 and not is_field(field_name(stage.id)):
+            yield (
+                f"stage {stage.id!r} of a group would be field {field_name(stage.id)!r} of what follows, which "
+                f"pydantic needs itself"
+            )
+        other = fields.setdefault(field_name(stage.id), stage.id)
+        if other != stage.id:
+            yield f"stages {other!r} and {stage.id!r} of one group would both be field {field_name(stage.id)!r}"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Optional
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from workflow_engine import (
     NotReady,
@@ -18,6 +18,7 @@ from workflow_engine import (
     WaitForSignal,
     Workflow,
     WorkflowDefinitionError,
+    sleep,
     stage,
 )
 
@@ -491,3 +492,113 @@ def test_the_error_names_the_workflow() -> None:
         document_workflow().build()
     assert refused.value.workflow_id == "documents"
     assert not refused.value.retryable
+
+
+class Numbers(RootModel[list[int]]):
+    pass
+
+
+class ByName(RootModel[dict[str, int] | list[int]]):
+    pass
+
+
+class Aliased(RootModel[Document]):
+    pass
+
+
+def taking(model: type[BaseModel], stage_id: str = "take") -> Stage[..., Any]:
+    def take(given: Any) -> Words:
+        return Words()
+
+    take.__annotations__["given"] = model
+    return stage(stage_id)(take)
+
+
+def test_an_input_that_is_no_object_is_refused() -> None:
+    problem = "input: a run is started with an object, and Numbers is none: put it into a field"
+    assert only_problem_of(Workflow("w", input=Numbers).pipe(taking(Numbers))) == problem
+    for model in (ByName, Aliased, RootModel[Any]):
+        assert Workflow("w", input=model).pipe(taking(model)).build().input_model is model
+
+
+def test_a_config_that_is_no_object_is_refused() -> None:
+    @stage("configured")
+    def configured(document: Document, ctx: StageContext[Numbers]) -> Words:
+        return Words()
+
+    problem = "stage 'configured': config is an object, and Numbers is none"
+    assert only_problem_of(document_workflow().pipe(configured)) == problem
+
+
+def test_base_model_itself_is_no_model() -> None:
+    assert "input must be a pydantic model class" in only_problem_of(Workflow("w", input=BaseModel).pipe(from_nothing))
+    problem = "stage 'take': parameter 'given' must be a pydantic model or None, not BaseModel itself"
+    assert problem in problems_of(document_workflow().pipe(taking(BaseModel)))
+
+
+def test_a_run_that_would_sleep_for_longer_than_it_lives_is_refused() -> None:
+    alone = document_workflow().pipe(sleep("nap", 40 * DAY))
+    assert only_problem_of(alone) == (
+        "its stages sleep for 40 days, 0:00:00, and a run fails after max_duration, 30 days, 0:00:00"
+    )
+    after_another = document_workflow().pipe(sleep("a", 20 * DAY)).pipe(read).pipe(sleep("b", 10 * DAY))
+    assert "sleep for 30 days" in only_problem_of(after_another)
+    assert "sleep for" in only_problem_of(document_workflow().pipe(sleep("for-ever", timedelta.max)))
+    at_once = document_workflow().parallel(sleep("a", 20 * DAY), sleep("b", 20 * DAY))
+    assert at_once.build().plan == (("a", "b"),)
+    long = Workflow("w", input=Document, max_duration=41 * DAY).pipe(sleep("nap", 40 * DAY))
+    assert long.build().plan == (("nap",),)
+
+
+@pytest.mark.parametrize("stage_id", ["model-dump", "model_config", "model-fields", "model_copy"])
+def test_a_stage_of_a_group_that_cannot_be_a_field_is_refused(stage_id: str) -> None:
+    field = stage_id.replace("-", "_")
+    group = document_workflow().parallel(renamed(count_words, stage_id), detect)
+    problem = f"stage {stage_id!r} of a group would be field {field!r} of what follows, which pydantic needs itself"
+    assert only_problem_of(group) == problem
+    assert only_problem_of(group.pipe(sleep("nap", DAY))) == problem
+    assert document_workflow().pipe(renamed(count_words, stage_id)).build().plan == ((stage_id,),)
+
+
+@pytest.mark.parametrize(
+    "stage_id", ["copy", "json", "validate", "schema", "model-x", "model-dump-all", "class", "import"]
+)
+def test_any_other_id_may_be_that_of_a_stage_in_a_group(stage_id: str) -> None:
+    group = document_workflow().parallel(renamed(count_words, stage_id), detect).pipe(sleep("nap", DAY)).build()
+    output = group.stage("nap").output_model
+    assert output is not None
+    made = output.model_validate({stage_id.replace("-", "_"): {"count": 1}, "detect": {"count": 2}})
+    assert made.model_dump()[stage_id.replace("-", "_")] == {"count": 1}
+
+
+def made_now() -> int:
+    return 1
+
+
+class Options(BaseModel):
+    n: int = 0
+
+
+@pytest.mark.parametrize(
+    ("factory", "problem"),
+    [
+        (list, None),
+        (Options, None),
+        (lambda: {"a": [1]}, None),
+        (made_now, None),
+        (lambda: made_now(), "another default"),
+    ],
+    ids=["container", "model", "lambda", "function", "call"],
+)
+def test_a_field_that_no_stage_supplies_must_have_a_default_that_stays(factory: Any, problem: str | None) -> None:
+    class Gathered(BaseModel):
+        detect: Words
+        made: Any = Field(default_factory=factory)
+
+    workflow = document_workflow().parallel(count_words, detect).pipe(taking(Gathered))
+    if problem is None:
+        workflow.build()
+        return
+    assert problem in only_problem_of(workflow)
+    after_sleep = document_workflow().parallel(count_words, detect).pipe(sleep("nap", DAY)).pipe(taking(Gathered))
+    assert problem in only_problem_of(after_sleep)
