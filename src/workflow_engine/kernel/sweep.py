@@ -1,24 +1,34 @@
 """Looks at runs that the due index lists. The cost follows what is due, never what exists."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.errors import TransientError, WorkflowEngineError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.telling import job_for
-from workflow_engine.model.commands import Command
+from workflow_engine.model.commands import Command, ExecuteJob
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import WAKE_MARGIN
 from workflow_engine.model.runs import EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.ports.jobs import JobTransport
-from workflow_engine.ports.persistence import Persistence, Rearm
+from workflow_engine.ports.persistence import DuePage, Persistence, Rearm
 
 PAGE = 100
 # What a page may take at the end of an invocation; what is left is carried on by the next tick.
 PAGE_TIME = timedelta(seconds=5)
+# So few messages are gone before a tick comes again; that they wait says nothing.
+CROWDED = 10
+# How long a full queue is believed to hold the message of a run that nobody claims.
+LONGEST_FAITH = timedelta(hours=6)
+SOON = timedelta(minutes=1)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -45,25 +55,40 @@ class Sweeper:
     advancer: Advancer
     settings: KernelSettings
 
-    def listed(self, until: datetime, limit: int) -> Iterator[Head]:
-        """Up to *limit* heads with ``due_at <= until``, oldest first within each shard. Every run
-        that is alive is within the horizon, timers apart."""
-        left = limit
-        for shard in range(self.settings.due_shards):
-            cursor: str | None = None
-            while left > 0:
-                page = self.persistence.list_due(shard, until=until, limit=min(PAGE, left), cursor=cursor)
-                heads = self.persistence.load_heads([run.run_id for run in page.runs])
-                left -= len(page.runs)
-                yield from (heads[run.run_id] for run in page.runs if run.run_id in heads)
-                cursor = page.cursor
-                if cursor is None:
-                    break
+    def listed(self, until: datetime, invocation: Invocation) -> Iterator[Head]:
+        """The heads with ``due_at <= until``, as long as time allows: page by page, oldest first within
+        each shard, the shards in turns, so that what one of them holds hides nothing of another."""
+        cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
+        while cursors:
+            for shard in list(cursors):
+                if invocation.remaining() < PAGE_TIME:
+                    return
+                page = self.persistence.list_due(shard, until=until, limit=PAGE, cursor=cursors[shard])
+                yield from self._heads_of(page)
+                _read_on(cursors, shard, page.cursor)
 
-    def live_within_horizon(self, invocation: Invocation, limit: int, wanted: Callable[[Head], bool]) -> list[Head]:
-        """Runs that are *wanted*, among those that a tick will look at within the horizon."""
+    def live_within_horizon(self, invocation: Invocation, wanted: Callable[[Head], bool]) -> Iterator[Head]:
+        """Runs that are *wanted*, among those that a tick will look at within the horizon: all that are
+        alive, timers apart."""
         until = invocation.clock.now() + self.settings.horizon
-        return [head for head in self.listed(until, limit) if wanted(head)]
+        return filter(wanted, self.listed(until, invocation))
+
+    def serve(self, heads: Iterable[Head], act: Callable[[Head], bool]) -> None:
+        """Do *act* for each of *heads* until it answers that this is enough. One for which it raises keeps
+        no other waiting; where it raised for all, so does this."""
+        served, failed = 0, None
+        for head in heads:
+            try:
+                enough = act(head)
+            except Exception as error:
+                _log.warning("run %s was left out: %r", head.run_id, error)
+                failed = error
+                continue
+            served += 1
+            if enough:
+                return
+        if failed is not None and not served:
+            raise failed
 
     def tick(self, invocation: Invocation) -> SweepCounts:
         """Look at every run that is due, oldest first, page by page, as long as time allows.
@@ -71,45 +96,34 @@ class Sweeper:
         The shards take turns, so that a backlog in one starves no other. ``due_at`` is moved
         before anything is sent: of several ticks the one that moved it sends.
         """
-        counts, at = SweepCounts(), invocation.clock.now()
+        tick = _Tick(SweepCounts(), invocation.clock.now(), invocation)
         cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
         while cursors:
             for shard in list(cursors):
                 if invocation.remaining() < PAGE_TIME:
-                    counts.backlog = True
-                    return counts
-                cursor = self._page(shard, cursors[shard], at, counts, invocation)
-                if cursor is None:
-                    del cursors[shard]
-                else:
-                    cursors[shard] = cursor
-        return counts
+                    tick.counts.backlog = True
+                    return tick.counts
+                _read_on(cursors, shard, self._page(shard, cursors[shard], tick))
+        return tick.counts
 
-    def _page(
-        self,
-        shard: int,
-        cursor: str | None,
-        at: datetime,
-        counts: SweepCounts,
-        invocation: Invocation,
-    ) -> str | None:
+    def _page(self, shard: int, cursor: str | None, tick: "_Tick") -> str | None:
         """One page. It reads on behind what it looked at, so that a run that cannot be read or
         moved keeps none behind it waiting."""
-        page = self.persistence.list_due(shard, until=at, limit=PAGE, cursor=cursor)
-        heads = self.persistence.load_heads([run.run_id for run in page.runs])
-        # In the page's order, oldest first: a batch read answers in any order.
-        found = [heads[run.run_id] for run in page.runs if run.run_id in heads]
-        due = [head for head in found if head.due_at is not None and head.due_at <= at]
-        wishes = {head.run_id: self._wish(head, at) for head in due}
+        page = self.persistence.list_due(shard, until=tick.at, limit=PAGE, cursor=cursor)
+        due = [head for head in self._heads_of(page) if head.due_at is not None and head.due_at <= tick.at]
+        wishes = {head.run_id: self._wish(head, tick.at) for head in due}
         won = set(self.persistence.rearm(list(wishes.values()))) if wishes else set()
-        jobs: list[Command] = []
-        for head in due:
-            if head.run_id in won:
-                moved = replace(head, due_at=wishes[head.run_id].next_due)
-                jobs += self._look(moved, counts, invocation, at)
-        if jobs:
-            self.job_transport.enqueue_parallel(jobs)
+        moved = [replace(head, due_at=wishes[head.run_id].next_due) for head in due if head.run_id in won]
+        waits = self._may_wait(moved, tick)
+        jobs = [job for head in moved for job in self._look(head, tick, send_jobs=head.run_id not in waits)]
+        refused = self.job_transport.enqueue_parallel(jobs) if jobs else ()
+        self._bring_back({job.run_id for job in refused if isinstance(job, ExecuteJob)}, moved, tick.at)
         return page.cursor
+
+    def _heads_of(self, page: DuePage) -> list[Head]:
+        """In the page's order, oldest first: a batch read answers in any order."""
+        heads = self.persistence.load_heads([run.run_id for run in page.runs])
+        return [heads[run.run_id] for run in page.runs if run.run_id in heads]
 
     def _wish(self, head: Head, at: datetime) -> Rearm:
         horizon = self.settings.horizon
@@ -119,21 +133,83 @@ class Sweeper:
         next_due = min(due, latest) if due > at else latest
         return Rearm(head.run_id, head.version, head.due_at or at, next_due)
 
-    def _look(self, head: Head, counts: SweepCounts, invocation: Invocation, at: datetime) -> list[Command]:
-        counts.looked_at += 1
-        _count(head, counts, at)
+    def _may_wait(self, heads: Sequence[Head], tick: "_Tick") -> set[RunId]:
+        """Those of *heads* whose messages are most likely under way: as many messages wait for a worker
+        as there are jobs to send. Sent again at every look, a backlog would breed messages without end."""
+        jobs = {head.run_id: agenda.sendable(head, tick.at) for head in heads}
+        total = sum(map(len, jobs.values()))
+        if not total or self._waiting(tick) < max(total, CROWDED):
+            return set()
+        horizon = self.settings.horizon
+        return {head.run_id for head in heads if not _must_be_sent(head, jobs[head.run_id], tick.at, horizon)}
+
+    def _waiting(self, tick: "_Tick") -> int:
+        """How many messages waited when the tick first asked; none where the queue does not say."""
+        if tick.waiting is None:
+            try:
+                tick.waiting = self.job_transport.waiting()
+            except WorkflowEngineError:
+                tick.waiting = 0
+        return tick.waiting
+
+    def _look(self, head: Head, tick: "_Tick", *, send_jobs: bool) -> list[Command]:
+        tick.counts.looked_at += 1
         try:
+            _count(head, tick.counts, tick.at)
             plan = self.advancer.plan_of(head)
-            if plan is not None and _only_jobs(head, at):
-                return [job_for(head, plan, wake) for wake in agenda.sendable(head, at)]
+            if plan is not None and _only_jobs(head, tick.at):
+                wakes = agenda.sendable(head, tick.at) if send_jobs else []
+                return [job_for(head, plan, wake) for wake in wakes]
             before = head.untold
-            after = self.advancer.wake(head, invocation, send_jobs=True)
-            counts.events_flushed += before
-            counts.stuck_reaped += after.action == "failed"
-        except WorkflowEngineError:
-            # ``due_at`` was moved, so that one run that cannot be served keeps no other waiting.
-            counts.failed += 1
+            after = self.advancer.wake(head, tick.invocation, send_jobs=send_jobs)
+            tick.counts.events_flushed += before
+            tick.counts.stuck_reaped += after.action == "failed"
+        except Exception as error:
+            # Whatever is wrong with one run: ``due_at`` was moved, and it keeps no other waiting.
+            tick.counts.failed += 1
+            _log.warning("run %s was left to the next look: %r", head.run_id, error)
         return []
+
+    def _bring_back(self, run_ids: set[str], moved: Sequence[Head], at: datetime) -> None:
+        """Have runs whose jobs were not accepted looked at again soon, not after the horizon."""
+        wishes = [
+            Rearm(head.run_id, head.version, head.due_at, at + SOON)
+            for head in moved
+            if head.run_id in run_ids and head.due_at is not None and head.due_at > at + SOON
+        ]
+        if not wishes:
+            return
+        try:
+            self.persistence.rearm(wishes)
+        except TransientError:
+            _log.warning("the jobs of %d runs were not accepted; a tick sends them within the horizon", len(wishes))
+
+
+@dataclass(slots=True)
+class _Tick:
+    """What the pages of one tick share."""
+
+    counts: SweepCounts
+    at: datetime
+    invocation: Invocation
+    waiting: int | None = None
+
+
+def _read_on(cursors: dict[int, str | None], shard: int, cursor: str | None) -> None:
+    if cursor is None:
+        del cursors[shard]
+    else:
+        cursors[shard] = cursor
+
+
+def _must_be_sent(head: Head, wakes: Sequence[Wake], at: datetime, horizon: timedelta) -> bool:
+    """Whether the jobs of *head* are sent however many messages wait: where a lease has just ended there
+    is no message, and once in six hours, by the age of the run, it is not believed that there is."""
+    fresh = [head.active[wake.ordinal].until for wake in wakes if wake.claim == "expired"]
+    if any(until is not None and at - until < 2 * horizon for until in fresh):
+        return True
+    age = at - head.created_at
+    return age >= LONGEST_FAITH and age % LONGEST_FAITH < horizon + 2 * WAKE_MARGIN
 
 
 def _only_jobs(head: Head, at: datetime) -> bool:

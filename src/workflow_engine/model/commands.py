@@ -52,8 +52,9 @@ class CommandModel(BaseModel):
 class CreateRun(CommandModel):
     """Start a run of *workflow_id*. With the same key and content: the run that it started before.
 
-    *priority* 0 to 10, higher first. *start_at* defers the first stage. *attributes* (up to 16 KB
-    of JSON) go with the run and can be filtered by. *config* maps stage ids to their config.
+    *priority* 0 to 10 orders what ``run.claim_pending`` starts, higher first; the queue knows no
+    order. *start_at* defers the first stage. *attributes* (up to 16 KB of JSON) go with the run and
+    can be filtered by. *config* maps stage ids to their config.
     """
 
     type: Literal["run.create"] = "run.create"

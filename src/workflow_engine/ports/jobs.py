@@ -38,6 +38,11 @@ class JobTransport(Protocol):
         """
         ...
 
+    def waiting(self) -> int:
+        """About how many messages could be taken now: those that are delayed or invisible apart. A hint,
+        which may lag by a minute."""
+        ...
+
     def dequeue(self, *, wait: timedelta = timedelta(0)) -> Delivery | None:
         """Take one message, waiting up to *wait* for it; ``None`` where none came.
 

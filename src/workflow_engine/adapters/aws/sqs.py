@@ -61,6 +61,10 @@ class SqsJobTransport(JobTransport):
         return [commands[index] for index in self._send_all(bodies)]
 
     @override
+    def waiting(self) -> int:
+        return self._queue.waiting()
+
+    @override
     def dequeue(self, *, wait: timedelta = timedelta(0)) -> Delivery | None:
         check_wait(wait)
         deliveries = self._queue.receive(limit=1, wait=wait)

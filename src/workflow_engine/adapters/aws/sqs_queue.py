@@ -124,6 +124,13 @@ class SqsQueue:
                     Entries=[{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(part)],
                 )
 
+    def waiting(self) -> int:
+        """SQS's ``ApproximateNumberOfMessages``: those that can be received now."""
+        name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
+        with translating(SERVICE, "GetQueueAttributes"):
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
     def dead_letter_url(self) -> str | None:
         """The queue that this one's redrive policy names."""
         with translating(SERVICE, "GetQueueAttributes"):

@@ -173,6 +173,12 @@ class MemoryJobTransport(JobTransport):
                 del self._dead[name]
             return len(chosen)
 
+    @override
+    def waiting(self) -> int:
+        now = self._clock.now()
+        with self._changed:
+            return sum(message.visible_at <= now for message in self._messages.values())
+
     def pending(self) -> int:
         """How many messages are neither completed nor dead, the invisible ones included."""
         with self._changed:

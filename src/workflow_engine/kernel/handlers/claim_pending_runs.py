@@ -1,5 +1,7 @@
 """``run.claim_pending``: starts runs that wait for somebody to start them, by priority, then age."""
 
+from itertools import islice
+
 from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda, transitions
 from workflow_engine.kernel.committing import commit_once
@@ -15,7 +17,8 @@ from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 
-MAX_CANDIDATES = 1000
+# Read before any is started; a head is half a read unit.
+MAX_CANDIDATES = 10_000
 
 
 def claim_pending_runs(
@@ -29,24 +32,26 @@ def claim_pending_runs(
 ) -> PendingRunsClaimed:
     """Make PENDING runs RUNNING and send their first jobs. Of several claimers one gets a run.
 
-    It looks at the 1,000 oldest entries of the due index: the tick needs no such search, since
-    whoever creates a run sends its jobs.
+    Of all that wait, up to 10,000, those of the highest priority are started, the oldest first. The
+    tick needs no such search, since whoever creates a run sends its jobs.
     """
 
     def may_start(head: Head) -> bool:
         at = invocation.clock.now()
         return head.status is Status.PENDING and bool(agenda.sendable(head, at))
 
-    found = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, may_start)
-    found.sort(key=lambda head: (-head.priority, head.created_at))
+    pending = islice(sweeper.live_within_horizon(invocation, may_start), MAX_CANDIDATES)
+    found = sorted(pending, key=lambda head: (-head.priority, head.created_at))
     claimed: list[str] = []
-    for head in found:
-        if len(claimed) == command.max_claims:
-            break
+
+    def start(head: Head) -> bool:
         outcome = commit_once(persistence, transitions.start(head, invocation.moment()))
         if isinstance(outcome, Committed):
             claimed.append(head.run_id)
             _send(outcome.head, definitions, teller, invocation)
+        return len(claimed) == command.max_claims
+
+    sweeper.serve(found, start)
     return PendingRunsClaimed(claimed=claimed)
 
 

@@ -5,8 +5,7 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.model.commands import FlushOutbox
 from workflow_engine.model.results import OutboxFlushed
-
-MAX_CANDIDATES = 1000
+from workflow_engine.model.runs import Head
 
 
 def flush_outbox(
@@ -14,10 +13,12 @@ def flush_outbox(
 ) -> OutboxFlushed:
     """Publish untold events, run by run and in order; a run whose event is refused is left to the
     next look. Told events leave the head at once."""
-    heads = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, lambda head: bool(head.untold))
     published = 0
-    for head in heads:
-        if published >= command.max_events:
-            break
+
+    def flush(head: Head) -> bool:
+        nonlocal published
         published += advancer.flush(head, invocation)
+        return published >= command.max_events
+
+    sweeper.serve(sweeper.live_within_horizon(invocation, lambda head: bool(head.untold)), flush)
     return OutboxFlushed(published=published)

@@ -12,7 +12,6 @@ from workflow_engine.model.results import JobExecuted, SuspendedStagesPolled
 from workflow_engine.model.runs import Head, WaitKind
 from workflow_engine.ports.persistence import Persistence
 
-MAX_CANDIDATES = 1000
 _WAITS = (WaitKind.POLL, WaitKind.SIGNAL)
 
 
@@ -34,13 +33,14 @@ def poll_suspended_stages(
     def may_check(head: Head) -> bool:
         return bool(_due(head, invocation))
 
-    heads = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, may_check)
     checked = failed = 0
     resumed: list[str] = []
-    for head in heads:
+
+    def check(head: Head) -> bool:
+        nonlocal checked, failed
         for wake in _due(head, invocation):
             if checked == command.max_checks:
-                break
+                return True
             result = _check(head, wake, invocation, persistence, advancer)
             if result is None:
                 continue
@@ -48,6 +48,9 @@ def poll_suspended_stages(
             failed += result.outcome == "failed" and not result.ghost
             if result.outcome == "completed" and not result.ghost:
                 resumed.append(head.run_id)
+        return checked == command.max_checks
+
+    sweeper.serve(sweeper.live_within_horizon(invocation, may_check), check)
     return SuspendedStagesPolled(checked=checked, resumed=len(resumed), failed=failed, resumed_run_ids=resumed)
 
 

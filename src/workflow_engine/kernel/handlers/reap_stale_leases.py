@@ -10,8 +10,6 @@ from workflow_engine.model.commands import ReapStaleLeases
 from workflow_engine.model.results import StaleLeasesReaped
 from workflow_engine.model.runs import Head
 
-MAX_CANDIDATES = 1000
-
 
 def reap_stale_leases(
     command: ReapStaleLeases,
@@ -31,12 +29,16 @@ def reap_stale_leases(
     def stale(head: Head) -> list[agenda.Wake]:
         return [wake for wake in agenda.sendable(head, at) if wake.claim == "expired"]
 
-    heads = sweeper.live_within_horizon(invocation, MAX_CANDIDATES, lambda head: bool(stale(head)))
     released = 0
-    for head in heads:
+
+    def release(head: Head) -> bool:
+        nonlocal released
         plan = advancer.plan_of(head)
         if plan is not None:
             wakes = stale(head)
             teller.send_jobs(head, plan, wakes, Told())
             released += len(wakes)
+        return False
+
+    sweeper.serve(sweeper.live_within_horizon(invocation, lambda head: bool(stale(head))), release)
     return StaleLeasesReaped(released=released)

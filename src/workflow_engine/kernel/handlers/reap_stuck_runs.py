@@ -11,8 +11,6 @@ from workflow_engine.model.commands import ReapStuckRuns
 from workflow_engine.model.results import StuckRunsReaped
 from workflow_engine.model.runs import EntryState, Head
 
-MAX_CANDIDATES = 1000
-
 
 def reap_stuck_runs(
     command: ReapStuckRuns,
@@ -36,10 +34,15 @@ def reap_stuck_runs(
         return _pending_since(head, before, armed)
 
     recovered = failed = 0
-    for head in sweeper.live_within_horizon(invocation, MAX_CANDIDATES, is_stuck):
+
+    def help_on(head: Head) -> bool:
+        nonlocal recovered, failed
         result = advancer.wake(head, invocation, send_jobs=True)
         failed += result.action == "failed"
         recovered += result.action != "failed"
+        return False
+
+    sweeper.serve(sweeper.live_within_horizon(invocation, is_stuck), help_on)
     return StuckRunsReaped(recovered=recovered, failed=failed)
 
 

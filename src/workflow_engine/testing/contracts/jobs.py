@@ -81,6 +81,13 @@ class JobTransportContract:
     def test_an_empty_queue_answers_none(self, transport: JobTransport) -> None:
         assert transport.dequeue() is None
 
+    def test_what_could_be_taken_now_is_counted(self, transport: JobTransport) -> None:
+        assert transport.waiting() == 0
+        transport.enqueue_parallel(commands(3))
+        transport.enqueue(COMMAND, delay=A_MINUTE)
+        receive(transport)
+        assert transport.waiting() == 2
+
     def test_a_message_that_was_taken_is_invisible(self, transport: JobTransport) -> None:
         transport.enqueue(COMMAND)
         receive(transport)

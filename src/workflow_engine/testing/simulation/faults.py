@@ -35,7 +35,7 @@ MAX_SKEW = timedelta(minutes=3)
 READS = frozenset({
     "load_head", "load_heads", "load_records", "list_records", "load_input", "load_spilled", "load_signal",
     "list_dead_letters", "list_logs", "list_annotations", "load_idempotency", "load_definition", "list_due",
-    "list_runs", "list_failures", "get", "has", "list", "list_dead", "list_recurrences",
+    "list_runs", "list_failures", "get", "has", "list", "list_dead", "list_recurrences", "waiting",
 })  # fmt: skip
 PARTIAL_METHODS = frozenset({
     "emit", "enqueue_parallel", "put_spilled", "delete_spilled", "put_logs", "put_annotations",
