@@ -31,7 +31,9 @@ def run(
     attribute: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE to go with the run and be found by.", show_default=False)
     ] = None,
-    priority: Annotated[int, typer.Option(min=0, max=10, help="Of runs that `run.claim_pending` starts, higher comes first.")] = 5,
+    priority: Annotated[
+        int, typer.Option(min=0, max=10, help="Of runs that `run.claim_pending` starts, higher comes first.")
+    ] = 5,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same again starts nothing new.", show_default=False)
     ] = None,
