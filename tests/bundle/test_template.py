@@ -47,6 +47,13 @@ def test_what_cannot_be_made_again_is_kept_but_not_by_a_first_deploy_that_failed
     assert all(resources[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
 
 
+def test_the_table_can_be_protected_and_is_not_while_a_first_deploy_may_fail(template: Json, resources: Json) -> None:
+    """CloudFormation cannot take back a table that is protected."""
+    assert template["Parameters"]["DeletionProtection"]["Default"] == "false"
+    assert template["Conditions"]["ProtectsTable"] == {"Fn::Equals": [{"Ref": "DeletionProtection"}, "true"]}
+    assert resources["Table"]["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["ProtectsTable", True, False]}
+
+
 def test_every_name_that_a_user_needs_is_an_output(template: Json, resources: Json) -> None:
     """The command line finds a deployed stack by its outputs."""
     kinds = {

@@ -1,10 +1,13 @@
 """Recurring starts: shows, puts and changes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from rich.text import Text
+
+from workflow_engine.authoring import Registry
 from workflow_engine.cli.documents import moment
 from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.inputs import read_inputs
@@ -12,6 +15,9 @@ from workflow_engine.cli.output import clock_time, print_json, print_table, say
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.recurrence import next_firing
 from workflow_engine.model.schedules import Schedule
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.settings import Settings
+from workflow_engine.wiring.aws import build_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ def show_schedules(kernel: Kernel, *, as_json: bool) -> None:
         [(one.name, one.workflow_id, one.expression, one.timezone, _next_text(one, now)) for one in found],
         empty="no schedules",
     )
+    if missing := kernel.schedules.missing():
+        say(Text(f"kept, but not firing: {listed(missing)}; see schedules sync", style="yellow"))
 
 
 def put_schedule(kernel: Kernel, wish: Wish, *, as_json: bool) -> None:
@@ -84,6 +92,25 @@ def change_schedule(kernel: Kernel, verb: str, name: str, *, as_json: bool) -> N
         print_json({"name": name, "action": done})
     else:
         say(f"schedule {name} is {done}")
+
+
+def sync_schedules(kernel: Kernel, from_table: str | None, *, as_json: bool) -> None:
+    """Make again what the table keeps and nobody fires; *from_table* is one that another stack left behind.
+
+    Raises:
+        AwsRequestError: there is no such table, or it may not be read.
+    """
+    left_behind = _persistence_on(from_table) if from_table else None
+    synced = kernel.schedules.sync(left_behind)
+    if as_json:
+        print_json(asdict(synced))
+    else:
+        say(f"made again: {listed(synced.made)}; kept from now on: {listed(synced.kept)}")
+
+
+def _persistence_on(table_name: str) -> Persistence:
+    settings = replace(Settings.from_environment(), table_name=table_name)
+    return build_kernel(settings, Registry([])).persistence
 
 
 def _next(schedule: Schedule, now: datetime) -> datetime | None:

@@ -117,7 +117,7 @@ class Kernel:
             persistence, blob_store, self.teller, self.definitions, self.held, self.observer, keeper, archiver
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
-        self.schedules = Schedules(scheduler, registry)
+        self.schedules = Schedules(scheduler, registry, persistence)
         self._handlers = {kind: self._bound(handler) for kind, handler in HANDLERS.items()}
 
     @cached_property

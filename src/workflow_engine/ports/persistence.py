@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
+from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
@@ -186,6 +187,18 @@ class Persistence(Protocol):
 
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
         """The structure under that fingerprint, or ``None``."""
+        ...
+
+    def put_recurrence(self, recurrence: Recurrence) -> None:
+        """Keep *recurrence*, in place of the one of that name. It never expires."""
+        ...
+
+    def list_recurrences(self) -> Sequence[Recurrence]:
+        """All recurrences that are kept, by name."""
+        ...
+
+    def delete_recurrence(self, name: str) -> bool:
+        """Forget the recurrence; whether there was one."""
         ...
 
     def list_due(self, shard: int, *, until: datetime, limit: int, cursor: str | None = None) -> DuePage:

@@ -14,12 +14,17 @@ from botocore.session import get_session
 from typer.testing import CliRunner, Result
 
 from tests.integration.local.conftest import ROOT
+from workflow_engine.adapters.aws.dynamodb.persistence import DynamoPersistence
+from workflow_engine.adapters.aws.dynamodb.table import create_table_request
+from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.cli.app import app
 from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
 from workflow_engine.cli.target import Stack, Wanted, open_stack
 from workflow_engine.cli.watching import Watch
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.schedules import Schedule
+from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import client
 
 NAME = "workflow-engine-test"
@@ -196,3 +201,52 @@ def test_a_profile_that_is_not_there_is_said_in_one_line() -> None:
 
     assert (result.exit_code, result.stdout) == (3, "")
     assert "nobody" in result.stderr
+
+
+@pytest.fixture
+def left_behind() -> Iterator[str]:
+    """A table as a deleted stack leaves it, with a schedule in it that fires nowhere."""
+    name = "left-behind"
+    client("dynamodb").create_table(**create_table_request(name))
+    persistence = DynamoPersistence(table_name=name, shards=8, clock=SystemClock(), ids=RandomIds())
+    persistence.put_recurrence(schedule("monthly").as_recurrence())
+    yield name
+    client("dynamodb").delete_table(TableName=name)
+
+
+def schedule(name: str) -> Schedule:
+    return Schedule(name=name, workflow_id="publish-report", expression="cron(0 3 1 * ? *)", input={"text": "x"})
+
+
+def replace_the_group() -> None:
+    """What CloudFormation does to a schedule group that gets another name, or goes and comes with its stack."""
+    with open_stack(Wanted(stack=NAME)):
+        group = Settings.from_environment().schedule_group_name
+        client("scheduler").delete_schedule_group(Name=group)
+        client("scheduler").create_schedule_group(Name=group)
+
+
+def test_schedules_that_went_with_their_group_are_made_again(deployed: None) -> None:
+    said("schedules", "put", "nightly", "publish-report", "cron(0 3 * * ? *)", "--input", '{"text": "x"}')
+    before = said("schedules")
+    replace_the_group()
+    assert said("schedules") == []
+    assert "kept, but not firing: nightly" in call("schedules", "--stack", NAME).stdout
+
+    assert said("schedules", "sync") == {"made": ["nightly"], "kept": []}
+    assert said("schedules", "sync") == {"made": [], "kept": []}
+    assert said("schedules") == before
+    said("schedules", "delete", "nightly")
+
+
+def test_schedules_of_a_table_that_a_deleted_stack_left_are_made_in_another(deployed: None, left_behind: str) -> None:
+    assert said("schedules", "sync", "--from-table", left_behind) == {"made": ["monthly"], "kept": ["monthly"]}
+    assert [one["name"] for one in said("schedules")] == ["monthly"]
+    said("schedules", "delete", "monthly")
+
+
+def test_a_table_that_is_not_there_is_said_in_one_line(deployed: None) -> None:
+    result = call("schedules", "sync", "--from-table", "nowhere", "--stack", NAME)
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert len(result.stderr.splitlines()) == 1

@@ -13,6 +13,8 @@ from tests.unit.hostile.strategies import TEXTS, VALUES
 from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
 from workflow_engine.adapters.aws.dynamodb.head_codec import decode_head, encode_head
 from workflow_engine.errors import CorruptItemError, UnsupportedFormatError
+from workflow_engine.model.commands import CancelRun
+from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Annotation, DeadLetter, KeptSignal, LogLine, PendingEvent, RunInput, StageKey
@@ -51,6 +53,10 @@ ITEMS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
         codecs.decode_dead_letter,
     ),
     "idempotency": (codecs.encode_idempotency(record_of(FakeClock())), codecs.decode_idempotency),
+    "recurrence": (
+        codecs.encode_recurrence(Recurrence("nightly", "rate(1 hour)", CancelRun(run_id="run"), "UTC", paused=True)),
+        codecs.decode_recurrence,
+    ),
     "definition": (codecs.encode_definition("w", "f", {"a": 1}), codecs.decode_definition),
 }
 

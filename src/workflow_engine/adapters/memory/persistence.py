@@ -17,6 +17,7 @@ from typing_extensions import override
 from workflow_engine.adapters.memory import sizes
 from workflow_engine.adapters.memory.sorted_index import Row, SortedIndex, cursor_of, row_of
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared, Signal, apply_shared
+from workflow_engine.model.deliveries import Recurrence, body_of
 from workflow_engine.model.ids import RunId, WorkflowId
 from workflow_engine.model.runs import (
     Annotation,
@@ -61,6 +62,7 @@ class MemoryPersistence(Persistence):
         self._belongings: defaultdict[RunId, _Belongings] = defaultdict(_Belongings)
         self._idempotency: dict[tuple[str, str], IdempotencyRecord] = {}
         self._definitions: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._recurrences: dict[str, Recurrence] = {}
         self._due: defaultdict[int, SortedIndex] = defaultdict(SortedIndex)
         self._listing: defaultdict[WorkflowId, SortedIndex] = defaultdict(SortedIndex)
         self._failures: defaultdict[WorkflowId, SortedIndex] = defaultdict(SortedIndex)
@@ -293,6 +295,22 @@ class MemoryPersistence(Persistence):
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
         with self._lock:
             return self._definitions.get((workflow_id, fingerprint))
+
+    @override
+    def put_recurrence(self, recurrence: Recurrence) -> None:
+        sizes.check_item("the recurrence", sizes.text_size(body_of(recurrence.command)))
+        with self._lock:
+            self._recurrences[recurrence.name] = recurrence
+
+    @override
+    def list_recurrences(self) -> Sequence[Recurrence]:
+        with self._lock:
+            return [self._recurrences[name] for name in sorted(self._recurrences)]
+
+    @override
+    def delete_recurrence(self, name: str) -> bool:
+        with self._lock:
+            return self._recurrences.pop(name, None) is not None
 
     # Indexes
 

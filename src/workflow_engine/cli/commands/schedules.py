@@ -107,6 +107,30 @@ def delete(
     _change("delete", name, as_json, (stack, profile, region, template))
 
 
+@app.command()
+def sync(
+    from_table: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="A table that another stack left behind.", show_default=False),
+    ] = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Make the schedules again that are kept in the table and do not fire, such as those that were
+    deleted with their stack or restored with its table. What is in order is left alone.
+
+    Example: workflow-engine schedules sync --stack workflow-engine-prod
+    """
+    from workflow_engine.cli.recurring import sync_schedules
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        sync_schedules(opened.kernel, from_table, as_json=as_json)
+
+
 def _change(
     verb: str,
     name: str,

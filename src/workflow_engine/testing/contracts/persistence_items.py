@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from workflow_engine.errors import PayloadTooLargeError
+from workflow_engine.model.commands import CancelRun, CreateRun
+from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId, StageId
+from workflow_engine.model.json_values import JsonObject
 from workflow_engine.model.limits import MAX_ITEM_BYTES
 from workflow_engine.model.payloads import ErrorInfo, Payload
 from workflow_engine.model.runs import Annotation, DeadLetter, LogLine, RunInput, StageKey, StageRecord
@@ -33,6 +36,12 @@ def log_line(index: int, *, run_id: RunId = RUN, epoch: int = 0, **changes: Any)
     key = StageKey(0, StageId("count"), epoch)
     line = LogLine(run_id, key, index, START + index * SECOND, "INFO", f"line {index}", {"n": index}, 1, START + LIFE)
     return replace(line, **changes)
+
+
+def recurrence(name: str, *, input: JsonObject | None = None, **changes: Any) -> Recurrence:
+    """A recurring start."""
+    command = CreateRun(workflow_id=WORKFLOW, input=input or {"n": [1, 0.5, None, "ü"]}, idempotency_key="k:{time}")
+    return replace(Recurrence(name, "cron(0 3 * * ? *)", command), **changes)
 
 
 def annotation(id_: str, *, run_id: RunId = RUN, **changes: Any) -> Annotation:
@@ -152,6 +161,29 @@ class RecordContract:
         assert persistence.load_definition(WORKFLOW, "f1") == structure
         assert persistence.load_definition(WORKFLOW, "f2") is None
         assert persistence.load_definition("other", "f1") is None
+
+    def test_recurrences_are_kept_by_name_until_they_are_deleted(self, persistence: Persistence) -> None:
+        nightly, hourly = (
+            recurrence("nightly"),
+            recurrence("hourly.2", expression="rate(1 hour)", timezone="Asia/Tokyo"),
+        )
+        assert list(persistence.list_recurrences()) == []
+        persistence.put_recurrence(nightly)
+        persistence.put_recurrence(hourly)
+        assert list(persistence.list_recurrences()) == [hourly, nightly]
+        changed = replace(nightly, paused=True, command=CancelRun(run_id=RUN, reason="\uffff <aws. {time}"))
+        persistence.put_recurrence(changed)
+        assert list(persistence.list_recurrences()) == [hourly, changed]
+        assert persistence.delete_recurrence("hourly.2")
+        assert not persistence.delete_recurrence("hourly.2")
+        assert not persistence.delete_recurrence("nobody")
+        assert list(persistence.list_recurrences()) == [changed]
+
+    def test_a_recurrence_that_is_too_large_changes_nothing(self, persistence: Persistence) -> None:
+        persistence.put_recurrence(recurrence("nightly"))
+        with pytest.raises(PayloadTooLargeError):
+            persistence.put_recurrence(recurrence("nightly", input={"text": "x" * MAX_ITEM_BYTES}))
+        assert list(persistence.list_recurrences()) == [recurrence("nightly")]
 
 
 class NoteContract:

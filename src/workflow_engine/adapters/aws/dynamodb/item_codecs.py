@@ -12,6 +12,9 @@ from workflow_engine.adapters.aws.dynamodb.head_codec import (
     encode_event,
 )
 from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
+from workflow_engine.errors import CorruptItemError, InvalidCommandError
+from workflow_engine.model.commands import Command, parse_command
+from workflow_engine.model.deliveries import Recurrence, body_of
 from workflow_engine.model.ids import WorkflowId
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.payloads import Payload
@@ -284,3 +287,34 @@ def decode_definition(item: Item) -> Mapping[str, Any]:
     """The structure of a workflow."""
     with wire.reading(_name(item), item):
         return wire.read_object(item["d"])
+
+
+def encode_recurrence(recurrence: Recurrence) -> Item:
+    """A recurring start. It has no expiry: it fires until somebody deletes it."""
+    return _item(
+        table.RECURRENCES,
+        recurrence.name,
+        e=wire.text(recurrence.expression),
+        z=wire.text(recurrence.timezone),
+        c=wire.text(body_of(recurrence.command)),
+        p={"BOOL": True} if recurrence.paused else None,
+    )
+
+
+def decode_recurrence(item: Item) -> Recurrence:
+    """A recurring start."""
+    with wire.reading(_name(item), item):
+        return Recurrence(
+            name=wire.read_text(item["sk"]),
+            expression=wire.read_text(item["e"]),
+            command=_read_command(_name(item), wire.read_text(item["c"])),
+            timezone=wire.read_text(item["z"]),
+            paused="p" in item,
+        )
+
+
+def _read_command(what: str, text: str) -> Command:
+    try:
+        return parse_command(text)
+    except InvalidCommandError as error:
+        raise CorruptItemError(what=what, problem=str(error)) from error

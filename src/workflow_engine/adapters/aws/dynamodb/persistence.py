@@ -15,6 +15,7 @@ from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
 from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
 from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
+from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
@@ -207,6 +208,20 @@ class DynamoPersistence(Persistence):
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
         item = self._items.get(table.definition_partition(workflow_id), fingerprint)
         return codecs.decode_definition(item) if item else None
+
+    @override
+    def put_recurrence(self, recurrence: Recurrence) -> None:
+        self._items.write_batch(puts=[codecs.encode_recurrence(recurrence)], what="the recurrence")
+
+    @override
+    def list_recurrences(self) -> Sequence[Recurrence]:
+        return list(map(codecs.decode_recurrence, self._items.list_partition(table.RECURRENCES)))
+
+    @override
+    def delete_recurrence(self, name: str) -> bool:
+        found = self._items.get(table.RECURRENCES, name) is not None
+        self._items.delete(table.RECURRENCES, name)
+        return found
 
     # Indexes
 

@@ -24,6 +24,8 @@ KEY: Final = "KEY"
 
 # Partitions of one letter each: no run id reaches another kind's, whatever it is.
 _RUN, _KEY, _DEFINITION = "R#", "K#", "D#"
+# The one partition of all recurring starts, whose names are the sort keys: few, and rarely written.
+RECURRENCES: Final = "S#"
 # No workflow's name begins like this, so dead letters have the failures index to themselves.
 _DEAD_SHARD = "~dead#"
 
