@@ -5,9 +5,8 @@ whose stage has moved on, and the tick, come in through ``wake``.
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -15,14 +14,13 @@ from workflow_engine.errors import (
     DefinitionChangedError,
     LeaseLostError,
     RunExpiredError,
-    TransientError,
     WorkflowEngineError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel import agenda, transitions, winners
 from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.attempts import Attempt, Failed, failed, perform
-from workflow_engine.kernel.claiming import holds
+from workflow_engine.kernel.claiming import events_of_claim, holds
 from workflow_engine.kernel.committing import commit_decided
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.endings import (
@@ -36,7 +34,8 @@ from workflow_engine.kernel.failures import message_of
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.keeping import Keeper
 from workflow_engine.kernel.leases import HeldLeases
-from workflow_engine.kernel.patience import Patience
+from workflow_engine.kernel.patience import A_MOMENT, Patience
+from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
@@ -52,8 +51,6 @@ from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 
 _log = logging.getLogger(__name__)
-# How long a step waits for an answer where a later one would do as well.
-A_MOMENT = timedelta(seconds=15)
 _ENDS = {Status.COMPLETED: "RunsCompleted", Status.FAILED: "RunsFailed"}
 
 
@@ -68,6 +65,7 @@ class Advancer:
     held: HeldLeases
     observer: Observer
     keeper: Keeper
+    relief: Relief
     archiver: Archiver | None = None
 
     def work(
@@ -79,19 +77,21 @@ class Advancer:
         invocation: Invocation,
     ) -> JobExecuted:
         """Perform *lease* and what can be chained after it; answers what came of the last stage."""
+        head, told = self.relief.relieve(head, events_of_claim(head, lease), told, invocation)
         data = RunData(head, definition, self.persistence, self.blobs)
         while True:
             with self.held.holding(head.run_id, lease):
                 attempt = self._perform(lease, data, invocation)
-                before = data.head
                 kept = self.keeper.keep(attempt, lease, data, told, invocation)
             head = kept.head
             result = result_of(kept.attempt, head, lease, ours=kept.ours)
             if not kept.ours:
                 self.observer.happened("Ghosts")
                 return result
-            self._committed(before, head, invocation)
+            self._committed(data.head, head, invocation)
             head, told = self._after(head, lease, definition, told, invocation)
+            if head.group == lease.group:
+                head, told = self.relief.relieve(head, kept.added, told, invocation)
             following = _chained(head, definition, invocation)
             if following is None:
                 return result
@@ -151,17 +151,20 @@ class Advancer:
     ) -> Head:
         """End a run that cannot go on, whatever its stages do, and tell it."""
         failure = transitions.failure_of(None, ErrorInfo(error.code, message_of(error), error.retryable))
+        seen = head
 
         def decide(now: Head) -> Exclusive | None:
             # What was wrong with the run before a rerun says nothing of the rerun.
             if now.status.is_terminal or newest_base(now) != newest_base(head):
                 return None
-            known = self.teller.spill(now, Told())
+            nonlocal seen
+            seen = now
+            known = self.teller.outbox.spill(now, Told())
             return transitions.fail_run(now, failure, invocation.moment(), told=known)
 
         after, ours = commit_decided(self.persistence, head, decide, patience)
         if ours:
-            self._observe_end(after)
+            self._committed(seen, after, invocation)
         if after.status.is_terminal:
             self.rest(after, (), Told(), invocation)
         return after
@@ -176,11 +179,17 @@ class Advancer:
             "scope": annotation.scope,
             "actor": annotation.actor,
         }
+        outbox, seen = self.teller.outbox, head
 
-        def decide(now: Head) -> Exclusive:
-            return transitions.note(now, facts, invocation.moment(), record)
+        def decide(now: Head) -> Exclusive | Shared:
+            nonlocal seen
+            seen = now
+            commit = transitions.note(now, facts, invocation.moment(), record, told=outbox.spill(now, Told()))
+            return outbox.fit(commit, now, annotation.id)
 
-        head, _ = commit_decided(self.persistence, head, decide)
+        head, ours = commit_decided(self.persistence, head, decide)
+        if ours:
+            outbox.forget(seen, head, invocation)
         self.flush(head, invocation)
 
     def flush(self, head: Head, invocation: Invocation) -> int:
@@ -195,7 +204,8 @@ class Advancer:
         told = self.teller.tell(head, plan, told)
         if head.status is not Status.COMPLETED and head.due_at is not None:
             self.teller.cancel_timers(head, invocation.clock.now())
-        self._settle(head, told, invocation)
+        # Of thousands, one look tells some hundreds, and the next goes on behind them.
+        self._settle(head, told, invocation, drop=True)
         return told
 
     def _perform(self, lease: Lease, data: RunData, invocation: Invocation) -> Attempt:
@@ -229,22 +239,13 @@ class Advancer:
 
     def _committed(self, before: Head, after: Head, invocation: Invocation) -> None:
         """A commit of ours has let events leave the head, and may have ended the run."""
-        self._forget_spilled(before, after, invocation)
+        self.teller.outbox.forget(before, after, invocation)
         self._observe_end(after)
 
     def _observe_end(self, head: Head) -> None:
         fact = _ENDS.get(head.status)
         if fact is not None:
             self.observer.happened(fact)
-
-    def _forget_spilled(self, before: Head, after: Head, invocation: Invocation) -> None:
-        if not before.spilled or after.told <= before.told:
-            return
-        last = min(after.told, before.told + before.spilled)
-        told = range(before.told + 1, last + 1)
-        # They expire. Our commit may have taken the next lease, which must not be lost for them.
-        with suppress(TransientError):
-            invocation.patience(A_MOMENT).answered(lambda: self.persistence.delete_spilled(before.run_id, told))
 
     def _after(
         self,
@@ -322,41 +323,47 @@ class Advancer:
     ) -> Head:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
         taken by a wake-up, which performs nothing, it would hold the run up until it ends."""
-        group = head.group
+        group, seen = head.group, head
 
         def decide(now: Head) -> Exclusive | None:
             if now.status.is_terminal or now.group != group or not agenda.all_done(now.active):
                 return None
             until = next_lease_end(now, definition, invocation) if goes_on else None
-            known = self.teller.spill(now, told)
+            nonlocal seen
+            seen = now
+            known = self.teller.outbox.spill(now, told)
             moment = invocation.moment()
-            commit = transitions.join(now, definition.plan, moment, told=known, next_until=until)
-            return self.definitions.adopted(commit, definition)
+            joined = transitions.join(now, definition.plan, moment, told=known, next_until=until)
+            return self.definitions.adopted(winners.fitted(joined, self.persistence), definition)
 
         # The lease that it takes would be lost for long with the answer.
         patience = invocation.patience() if goes_on else None
         after, ours = commit_decided(self.persistence, head, decide, patience)
         if ours:
-            self._committed(head, after, invocation)
+            self._committed(seen, after, invocation)
         return after
 
     def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:
-        """The write of its own of a run that rests, if it needs one. Refused, it is left to
-        whoever wrote meanwhile."""
+        """The write of its own of a run that rests, if it needs one. Where somebody wrote meanwhile,
+        it is left to them, but for what was told: siblings that commit all the time would keep that
+        in the head for ever, to be told again at each look."""
+        seen = head
 
-        def decide(now: Head) -> Exclusive | None:
-            if now.version != head.version:
+        def decide(now: Head) -> Exclusive | Shared | None:
+            nonlocal seen
+            if now.version != head.version and (told.through <= now.told or now.status.is_terminal):
                 return None
-            known = self.teller.spill(now, told)
+            seen = now
+            known = self.teller.outbox.spill(now, told)
             moment = invocation.moment()
             commit = transitions.settle(now, moment, told=known, drop=drop)
-            if commit is None or self._archived(commit, moment.at):
+            if commit is None or isinstance(commit, Shared) or self._archived(commit, moment.at):
                 return commit
             return transitions.await_archive(now, moment, told=known)
 
         after, ours = commit_decided(self.persistence, head, decide)
         if ours:
-            self._forget_spilled(head, after, invocation)
+            self.teller.outbox.forget(seen, after, invocation)
 
     def _archived(self, commit: Exclusive, at: datetime) -> bool:
         """Whether *commit* may happen: one with which a finished run leaves the due index is

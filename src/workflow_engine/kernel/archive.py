@@ -22,7 +22,17 @@ from workflow_engine.model.runs import Annotation, Head, LogLine, StageRecord
 FORMAT = 1
 PREFIX = "archive/"
 # Of the head's fields these serve a run that is alive, or are written in another form.
-_NOT_ARCHIVED = {"due_at", "due_shard", "events", "input_hash", "input_inline", "refusals", "spilled", "winners"}
+_NOT_ARCHIVED = {
+    "due_at",
+    "due_shard",
+    "events",
+    "input_hash",
+    "input_inline",
+    "refusals",
+    "spilled",
+    "winners",
+    "winners_from",
+}
 _STARTED_WITH = ("input", "config", "attributes")
 _T = TypeVar("_T")
 

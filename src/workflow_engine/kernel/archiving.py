@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.errors import BlobNotFoundError, CorruptItemError
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, winners
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Head, StageRecord
@@ -58,7 +58,7 @@ class Archiver:
         from workflow_engine.kernel.archive import ArchivedRun
 
         return ArchivedRun(
-            head,
+            winners.completed(head, self.persistence),
             self._filled(self.persistence.list_records(head.run_id)),
             self._started_with(head),
             self.persistence.list_annotations(head.run_id),

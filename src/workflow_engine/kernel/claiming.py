@@ -91,6 +91,12 @@ def _events(stage_id: str, wake: Wake, moment: Moment) -> tuple[PendingEvent, ..
     return (PendingEvent("stage:started", moment.at, facts),)
 
 
+def events_of_claim(head: Head, lease: Lease) -> int:
+    """How many events the claim of *lease* added to the end of *head*, which is its answer."""
+    last = head.events[-1] if head.events else None
+    return int(last is not None and last.type == "stage:started" and last.data.get("stage_id") == lease.stage_id)
+
+
 def _starts_the_run(wake: Wake, group: int, moment: Moment) -> bool:
     """Whether this claim may be the one that makes a PENDING run RUNNING, and that is told. A blind
     claim cannot know it, so it asks for PENDING first."""

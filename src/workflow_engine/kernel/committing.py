@@ -13,6 +13,7 @@ from workflow_engine.errors import StaleRunError, TransientError
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.model.commits import (
     Cancel,
+    Claim,
     ClaimDue,
     ClaimExpired,
     ClaimFirst,
@@ -20,12 +21,15 @@ from workflow_engine.model.commits import (
     Exclusive,
     Extend,
     Fail,
+    Finish,
+    Hold,
     Refused,
+    Relieve,
     Reserve,
     Shared,
     Signal,
 )
-from workflow_engine.model.runs import EntryState, Head
+from workflow_engine.model.runs import Entry, EntryState, Head
 from workflow_engine.ports.persistence import Persistence
 
 # Of a caller without patience, and without a pause between them.
@@ -43,9 +47,15 @@ def is_ours(commit: Exclusive | Shared, head: Head) -> bool:
         return change.kept.element in head.signals
     if isinstance(change, Cancel | Fail):
         return head.ended_by == change.by
+    if isinstance(change, Relieve):
+        # Of two who told the same, it does not matter which one of them let it go.
+        return (head.told, head.spilled, head.refusals) == (change.told, change.spilled, change.refusals)
     if head.group != commit.group or change.ordinal >= len(head.active):
         return False
-    entry = head.active[change.ordinal]
+    return _shows(head.active[change.ordinal], change)
+
+
+def _shows(entry: Entry, change: Claim | Extend | Reserve | Finish | Hold) -> bool:
     if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
         return entry.state is EntryState.LEASED and entry.by == change.by
     if isinstance(change, Extend):

@@ -32,6 +32,7 @@ from workflow_engine.kernel.keeping import Keeper
 from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.plugins import PluginRunner
 from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import SweepCounts, Sweeper
@@ -111,10 +112,11 @@ class Kernel:
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
         self.definitions = Definitions(registry, persistence, blob_store)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
-        keeper = Keeper(persistence, self.teller, recorder, self.definitions)
+        relief = Relief(persistence, self.teller)
+        keeper = Keeper(persistence, self.teller, recorder, self.definitions, relief)
         archiver = Archiver(persistence, blob_store, self.definitions) if self.settings.archive else None
         self.advancer = Advancer(
-            persistence, blob_store, self.teller, self.definitions, self.held, self.observer, keeper, archiver
+            persistence, blob_store, self.teller, self.definitions, self.held, self.observer, keeper, relief, archiver
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry, persistence)

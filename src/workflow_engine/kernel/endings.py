@@ -108,7 +108,8 @@ def outcome_of(attempt: Attempt) -> Literal["completed", "suspended", "failed"]:
 def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobExecuted:
     """What ``job.execute`` answers for this attempt."""
     ending = attempt.ending
-    counted = head.winner(lease.group, lease.ordinal) if head.group > lease.group else None
+    known = head.winners_from <= lease.group < head.group
+    counted = head.winner(lease.group, lease.ordinal) if known else None
     ghost = not ours and counted != lease.entry.epoch
     if isinstance(ending, Completed):
         return JobExecuted(outcome="completed", ghost=ghost)

@@ -6,10 +6,10 @@ once: its worker is alive, and the same will happen to the next one.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from workflow_engine.errors import StaleRunError, TransientError
-from workflow_engine.kernel import transitions
+from workflow_engine.kernel import transitions, winners
 from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed
 from workflow_engine.kernel.claiming import holds
 from workflow_engine.kernel.committing import Commit, Committing, Decide
@@ -17,12 +17,14 @@ from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.endings import decide_ending
 from workflow_engine.kernel.failures import bare
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.outbox import events_of
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
-from workflow_engine.model.commits import Exclusive
+from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.runs import Head
 from workflow_engine.ports.persistence import Persistence
 
@@ -31,11 +33,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What counts of a lease: *attempt*, if it is *ours*, and the head that says so."""
+    """What counts of a lease: *attempt*, if it is *ours*, and the head that says so. *added* is how many
+    events a sibling's commit put at the end of it."""
 
     attempt: Attempt
     head: Head
     ours: bool
+    added: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Keeper:
     teller: Teller
     recorder: Recorder
     definitions: Definitions
+    relief: Relief
 
     def keep(self, attempt: Attempt, lease: Lease, data: RunData, told: Told, invocation: Invocation) -> Kept:
         """Store and commit what came of *lease*, as long as it is ours.
@@ -56,7 +61,10 @@ class Keeper:
         """
         patience = invocation.patience()
         commits = Committing(self.persistence, patience)
-        return _Keeping(self, lease, data, told, invocation, patience, commits).keep(attempt)
+        keeping = _Keeping(self, lease, data, told, invocation, patience, commits)
+        kept = keeping.keep(attempt)
+        keeping.forget_aside(kept.head)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ class _Keeping:
     invocation: Invocation
     patience: Patience
     commits: Committing
+    aside: set[str] = field(default_factory=set)
 
     def keep(self, attempt: Attempt) -> Kept:
         attempt = self._stored(attempt)
@@ -94,7 +103,7 @@ class _Keeping:
 
     def _committed(self, attempt: Attempt) -> Kept:
         head, commit = self.commits.commit(self.data.head, self._ending_of(attempt))
-        return Kept(attempt, head, commit is not None)
+        return Kept(attempt, head, commit is not None, _added(commit))
 
     def _given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
         """No time is left for another try of the commit; but of those tried, one may have happened."""
@@ -102,7 +111,7 @@ class _Keeping:
         without = _without_attempt(attempt, error)
         head, commit = self.commits.commit(self.data.head, self._ending_of(without))
         counts = any(commit is one for one in earlier)
-        return Kept(attempt if counts else without, head, commit is not None)
+        return Kept(attempt if counts else without, head, commit is not None, _added(commit))
 
     def _failed_for(self, error: Exception, attempt: Attempt) -> Kept:
         """The commit of *attempt* is refused for what it says: it fails instead, and the run with it
@@ -128,7 +137,8 @@ class _Keeping:
         def decide(head: Head) -> Exclusive | None:
             if not holds(head, self.lease):
                 return None
-            known = self.keeper.teller.spill(head, self.told)
+            self.data.head = head
+            known = self.keeper.teller.outbox.spill(head, self.told)
             return transitions.fail_run(head, failure, self.invocation.moment(), told=known)
 
         try:
@@ -139,16 +149,28 @@ class _Keeping:
 
     def _ending_of(self, attempt: Attempt) -> Decide:
         data, definitions = self.data, self.keeper.definitions
+        outbox = self.keeper.teller.outbox
 
         def decide(head: Head) -> Commit | None:
+            head = self.keeper.relief.make_room(head, self.invocation)
             if not holds(head, self.lease):
                 return None
             data.head = head
-            known = self.keeper.teller.spill(head, self.told)
+            # A sibling's commit takes nothing out of the head: what it spilled would stay there.
+            known = outbox.spill(head, self.told) if len(head.active) == 1 else self.told
             commit = decide_ending(attempt, self.lease, data, known, self.invocation)
-            return definitions.adopted(commit, data.definition) if isinstance(commit, Exclusive) else commit
+            commit = outbox.fit(commit, head, self.lease)
+            self.aside.update(event.ref for event in events_of(commit) if event.ref)
+            if isinstance(commit, Shared):
+                return commit
+            return definitions.adopted(winners.fitted(commit, self.keeper.persistence), data.definition)
 
         return decide
+
+    def forget_aside(self, head: Head) -> None:
+        """Remove the events of commits that were refused. The lease is over: none of them can happen."""
+        named = {event.ref for event in head.events}
+        self.keeper.teller.outbox.remove(head, sorted(self.aside - named), self.invocation)
 
     def _instead(self, attempt: Attempt, error: Exception) -> Attempt:
         """*attempt*, failed: by its own error if it has one, since that says more than why it could
@@ -166,6 +188,10 @@ class _Keeping:
             self.patience.answered(lambda: recorder.record(attempt, self.lease, self.data.head, correct=correct))
         except Exception as error:
             _log.warning("the failure of stage %s is not recorded: %r", self.lease.stage_id, error)
+
+
+def _added(commit: Commit | None) -> int:
+    return len(commit.events) if isinstance(commit, Shared) else 0
 
 
 def _without_attempt(attempt: Attempt, error: TransientError | StaleRunError) -> Attempt:

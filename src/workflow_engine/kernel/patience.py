@@ -19,6 +19,8 @@ Pause: TypeAlias = Callable[[timedelta], object]
 FIRST_SILENCE, LONGEST_SILENCE = timedelta(seconds=1), timedelta(seconds=30)
 # A refusal is an answer: somebody else wrote in between, and is done by now.
 FIRST_REFUSAL, LONGEST_REFUSAL = timedelta(milliseconds=50), timedelta(seconds=5)
+# How long a step waits for an answer where a later one would do as well.
+A_MOMENT = timedelta(seconds=15)
 
 
 def pause_for_real(span: timedelta) -> None:

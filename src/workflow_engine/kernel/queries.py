@@ -12,8 +12,9 @@ from typing import Any
 
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError, WorkflowNotFoundError
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, winners
 from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.runs import (
     Annotation,
@@ -184,7 +185,7 @@ class Queries:
         """
         head = self.head(run_id)
         records = self.persistence.list_records(head.run_id)
-        return view_of(head, records, self.definition_of(head))
+        return view_of(winners.completed(head, self.persistence), records, self.definition_of(head))
 
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""
@@ -210,14 +211,8 @@ class Queries:
         """
         view = self.run(run_id)
         head = view.head
-        untold = [
-            HistoryEvent(event.at, event.type, event.data, head.told + head.spilled + index + 1)
-            for index, event in enumerate(head.events)
-        ]
-        if head.spilled:
-            numbers = range(head.told + 1, head.told + head.spilled + 1)
-            stored = self.persistence.load_spilled(head.run_id, numbers)
-            untold += [HistoryEvent(e.at, e.type, e.data, n) for n, e in stored.items()]
+        pending = Outbox(self.persistence).all_pending(head)
+        untold = [HistoryEvent(e.at, e.type, e.data, number) for number, e in enumerate(pending, head.told + 1)]
         known = {(event.at, event.type) for event in untold}
         seen = [event for event in _history(view) if (event.at, event.type) not in known]
         return sorted([*seen, *untold], key=lambda event: (event.at, event.sequence or 0))

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import CorruptItemError
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, winners
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
@@ -33,6 +33,7 @@ class RunData:
     _started_with: dict[str, Any] | None = None
     _outputs: dict[StageKey, bytes] = field(default_factory=dict)
     _large: list[StageKey] = field(default_factory=list)
+    _whole: Head | None = None
 
     def started_with(self) -> dict[str, Any]:
         """The run's ``input``, ``config`` and ``attributes``."""
@@ -43,7 +44,12 @@ class RunData:
     def key(self, group: int, ordinal: int) -> StageKey:
         """Where the winning output of a stage of an earlier group lies."""
         stage_id = StageId(self.definition.groups[group][ordinal].id)
-        return StageKey(group, stage_id, self.head.winner(group, ordinal))
+        head = self.head
+        if group < head.winners_from:
+            if self._whole is None or self._whole.group <= group:
+                self._whole = winners.completed(head, self.persistence)
+            head = self._whole
+        return StageKey(group, stage_id, head.winner(group, ordinal))
 
     def remember(self, key: StageKey, output: bytes) -> None:
         """Keep an output for the stages that are chained after it. Of large ones only the newest

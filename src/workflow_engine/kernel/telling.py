@@ -4,7 +4,6 @@ A job message is sent after the events that were committed before it were accept
 how far they were (``told_through``), and the next exclusive commit lets them leave the head.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,13 +11,13 @@ from datetime import datetime, timedelta
 from workflow_engine.errors import TransientError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.agenda import Wake
+from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.transitions import Plan, Told
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.events import event_of
 from workflow_engine.model.ids import digest
 from workflow_engine.model.limits import (
     MAX_DELAY,
-    MAX_HEAD_EVENTS_BYTES,
     MAX_REFUSALS,
     MAX_SCHEDULE_NAME,
     SCHEDULE_PRECISION,
@@ -32,11 +31,6 @@ from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
 
-# A long outage may leave thousands of events; one look tells this many and the next goes on.
-MAX_TOLD_AT_ONCE = 500
-# Below this many, the events of a usual head cannot reach the limit, and are not measured.
-_FEW_EVENTS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Teller:
@@ -48,6 +42,11 @@ class Teller:
     job_transport: JobTransport
     clock: Clock
     observer: Observer
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where the events that are to be told lie."""
+        return Outbox(self.persistence)
 
     def tell(
         self,
@@ -78,7 +77,7 @@ class Teller:
         if head.told + head.untold <= told.through:
             return told
         start = max(told.through, head.told)
-        pending = self._pending(head, start)
+        pending = self.outbox.pending(head, start)
         if not pending:
             return told
         if head.refusals >= MAX_REFUSALS and start == head.told:
@@ -95,19 +94,6 @@ class Teller:
                 return Told(start + accepted, refused=answer.counts)
         return Told(start + len(events))
 
-    def _pending(self, head: Head, start: int) -> list[PendingEvent]:
-        skip = start - head.told
-        spilled = range(head.told + skip + 1, head.told + head.spilled + 1)[:MAX_TOLD_AT_ONCE]
-        if not spilled:
-            return list(head.events[max(skip - head.spilled, 0) :])
-        stored = self.persistence.load_spilled(head.run_id, spilled)
-        found: list[PendingEvent] = []
-        for sequence in spilled:
-            if sequence not in stored:
-                return found
-            found.append(stored[sequence])
-        return found if spilled[-1] < head.told + head.spilled else [*found, *head.events]
-
     def _put_aside(self, head: Head, sequence: int, event: PendingEvent) -> None:
         reason = f"refused {head.refusals} times"
         self.observer.happened("DeadLetters")
@@ -122,19 +108,6 @@ class Teller:
                 head.expires_at,
             )
         )
-
-    def spill(self, head: Head, told: Told) -> Told:
-        """Store the head's untold events as items of their own if they are too large for it.
-
-        Their sequences are fixed, since they are committed; so storing them twice, or before a
-        commit that is then refused, changes nothing.
-        """
-        left = head.events[max(told.through - head.told - head.spilled, 0) :]
-        if len(left) < _FEW_EVENTS or _size(left) <= MAX_HEAD_EVENTS_BYTES:
-            return told
-        first = head.told + head.spilled + len(head.events) - len(left) + 1
-        self.persistence.put_spilled(head, {first + i: event for i, event in enumerate(left)})
-        return replace(told, spilled=len(left))
 
     def send_jobs(self, head: Head, plan: Plan, wakes: Sequence[Wake], told: Told) -> None:
         """Send the jobs that *wakes* name, in as few requests as possible."""
@@ -192,7 +165,3 @@ def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> Execut
         siblings=wake.siblings if wake.signal else None,
         told_through=max(told_through, head.told),
     )
-
-
-def _size(events: Sequence[PendingEvent]) -> int:
-    return sum(len(event.type) + len(json.dumps(dict(event.data), default=str)) + 16 for event in events)

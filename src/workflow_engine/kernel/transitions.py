@@ -21,6 +21,7 @@ from workflow_engine.model.commits import (
     Fail,
     Finish,
     Hold,
+    Relieve,
     Shared,
     Signal,
     newest_base,
@@ -45,6 +46,8 @@ Plan: TypeAlias = Sequence[Sequence[str]]
 ANNOTATED = "annotation:created"
 # At most so long after the last try is a refused archive tried again.
 ARCHIVE_AGAIN = timedelta(hours=6)
+# DynamoDB takes an expression of 4 KB, and each event that leaves is named in it.
+MAX_RELIEVED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +274,7 @@ def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: Idempote
         active=(Entry(EntryState.READY, head.epochs),) * len(plan[facts.group]),
         bases=(*kept_bases, (facts.group, head.epochs)),
         winners=winners,
+        winners_from=min(head.winners_from, facts.group),
         epochs=head.epochs + 1,
         refusals=_refusals_of_events(head),
         events=head.events + facts.notes,
@@ -285,10 +289,11 @@ def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: Idempote
     return replace(_exclusive(head, moment, after=after), idempotency=record)
 
 
-def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exclusive | None:
+def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exclusive | Shared | None:
     """The write of its own that a run needs when it comes to rest: told events leave the head, and
     ``due_at`` moves on or, at the end, away. ``None`` where the next write can do that as well,
-    unless *drop* asks for what was told to leave now."""
+    unless *drop* asks for what was told to leave now. Where ``due_at`` stays, a group's siblings
+    may commit at the same time."""
     after = _after_telling(head, told)
     due = next_due(after, moment.at, moment.horizon)
     # One that is still ahead is early enough, and to move a key of the index costs two writes more.
@@ -299,7 +304,8 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     dropped = drop and after.told > head.told
     if not overdue and not counted and not dropped:
         return None
-    return _exclusive(head, moment, after=after, settles=True)
+    relieved = None if overdue or len(head.active) == 1 else relieve(head, told=told)
+    return relieved or _exclusive(head, moment, after=after, settles=True)
 
 
 def await_archive(head: Head, moment: Moment, *, told: Told) -> Exclusive:
@@ -311,11 +317,25 @@ def await_archive(head: Head, moment: Moment, *, told: Told) -> Exclusive:
     return replace(commit, after=altered(commit.after, due_at=due))
 
 
-def note(head: Head, facts: Mapping[str, Any], moment: Moment, record: IdempotencyRecord | None = None) -> Exclusive:
+def relieve(head: Head, *, told: Told) -> Shared | None:
+    """Let what is told, or was stored elsewhere, leave the head while a group's siblings commit. ``None``
+    where that is nothing, or more than one such commit can take."""
+    after = _after_telling(head, told)
+    elements = len(head.events) - len(after.events)
+    if after is head or head.status.is_terminal or elements > MAX_RELIEVED:
+        return None
+    seen = (head.told, head.spilled, head.refusals)
+    return Shared(head.run_id, None, Relieve(seen, elements, after.told, after.spilled, after.refusals))
+
+
+def note(
+    head: Head, facts: Mapping[str, Any], moment: Moment, record: IdempotencyRecord | None = None, *, told: Told
+) -> Exclusive:
     """Something was noted about the run: an event, and nothing else."""
-    event = PendingEvent(ANNOTATED, moment.at, facts)
-    events = head.events + moment.events(event)
-    return replace(_exclusive(head, moment, events=events, refusals=_refusals_of_events(head)), idempotency=record)
+    event, after = PendingEvent(ANNOTATED, moment.at, facts), _after_telling(head, told)
+    events = after.events + moment.events(event)
+    commit = _exclusive(head, moment, after=after, events=events, refusals=_refusals_of_events(after))
+    return replace(commit, idempotency=record)
 
 
 def _refusals_of_events(head: Head) -> int:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.limits import MAX_KEPT_SIGNALS
+from workflow_engine.model.limits import MAX_HEAD_EVENTS, MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import (
     USED_UP,
     Entry,
@@ -151,9 +151,24 @@ class Signal:
     most: int = MAX_KEPT_SIGNALS
 
 
+@dataclass(frozen=True, slots=True)
+class Relieve:
+    """Events that were told, or now lie in items of their own, leave the head: the first *elements*.
+
+    *seen* is what ``told``, ``spilled`` and ``refusals`` were when that was decided. While they are,
+    the front of the list is as it was, whatever siblings have added to its end.
+    """
+
+    seen: tuple[int, int, int]
+    elements: int
+    told: int
+    spilled: int
+    refusals: int
+
+
 Claim: TypeAlias = ClaimFirst | ClaimDue | ClaimExpired
 Outcome: TypeAlias = Finish | Hold | Fail
-Change: TypeAlias = Claim | Extend | Reserve | Outcome | Cancel | Signal
+Change: TypeAlias = Claim | Extend | Reserve | Outcome | Cancel | Signal | Relieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +177,8 @@ class Shared:
 
     Applies only while the run is live and in *group* (``None``: in any). Adds 1 to ``version``,
     appends *events*, leaves ``by`` alone, and never moves ``due_at`` later: it becomes the earlier
-    of what it is and *due_at*.
+    of what it is and *due_at*. An outcome with events does not apply while the head has
+    ``MAX_HEAD_EVENTS`` untold ones: somebody must take them out first.
     """
 
     run_id: RunId
@@ -195,15 +211,22 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
     """The head after *commit*, or ``None`` where its condition does not hold."""
     if head.status.is_terminal or (commit.group is not None and head.group != commit.group):
         return None
+    if commit.events and isinstance(commit.change, Finish | Hold | Fail) and is_full(head):
+        return None
     changed = _changed(head, commit.change)
     if changed is None:
         return None
     return altered(
         changed,
         version=head.version + 1,
-        events=head.events + commit.events,
+        events=changed.events + commit.events,
         due_at=_earlier(head.due_at, commit.due_at),
     )
+
+
+def is_full(head: Head) -> bool:
+    """Whether the head has so many untold events that no sibling's outcome may add to them."""
+    return len(head.events) >= MAX_HEAD_EVENTS
 
 
 def newest_base(head: Head) -> int:
@@ -222,6 +245,8 @@ def _changed(head: Head, change: Change) -> Head | None:
         return _cancelled(head, change)
     if isinstance(change, Signal):
         return _signalled(head, change)
+    if isinstance(change, Relieve):
+        return _relieved(head, change)
     if not 0 <= change.ordinal < len(head.active):
         return None
     entry = head.active[change.ordinal]
@@ -319,6 +344,18 @@ def _signalled(head: Head, change: Signal) -> Head | None:
     if change.kept.element in head.signals or len(head.signals) >= change.most:
         return None
     return altered(head, signals=(*head.signals, change.kept.element))
+
+
+def _relieved(head: Head, change: Relieve) -> Head | None:
+    if (head.told, head.spilled, head.refusals) != change.seen:
+        return None
+    return altered(
+        head,
+        told=change.told,
+        spilled=change.spilled,
+        refusals=change.refusals,
+        events=head.events[change.elements :],
+    )
 
 
 def _with_entry(head: Head, ordinal: int, entry: Entry) -> Head:

@@ -28,8 +28,18 @@ MAX_HEAD_INPUT_BYTES = 256
 MAX_INLINE_BYTES = 8 * 1024
 # A stage's input and output live in the memory of one Lambda function, several copies at a time.
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+# Winners that the head names itself: some ten bytes each, in an item that every stage writes.
+MAX_HEAD_WINNERS = 24
 # Untold events beyond this size move from the head to items of their own.
 MAX_HEAD_EVENTS_BYTES = 4 * 1024
+# The events that one commit adds to a head stay in it up to this size; in a group, whose siblings
+# all write the same head, up to the smaller one.
+MAX_ADDED_EVENTS_BYTES = 4 * 1024
+MAX_SIBLING_EVENTS_BYTES = 256
+# The sibling whose commit takes a group's untold events past this size tells them.
+TOLD_EARLY_BYTES = 2 * 1024
+# A sibling's outcome adds events to fewer than this many only.
+MAX_HEAD_EVENTS = 128
 MAX_ERROR_MESSAGE_BYTES = 1024
 MAX_TRACE_BYTES = 4 * 1024
 MAX_ATTRIBUTES_BYTES = 16 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import ErrorInfo, Payload
@@ -65,13 +65,21 @@ class Entry:
     taken: str | None = None
 
 
+# What names an event outside of the head: its sequence, or the name it was put under before it had one.
+EventKey: TypeAlias = int | str
+
+
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that is committed and may not be told yet. Its sequence follows from its place."""
+    """An event that is committed and may not be told yet. Its sequence follows from its place.
+
+    With a *ref* it is whole in an item of its own under that name, and here is only what it is about.
+    """
 
     type: str
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class Head:
 
     *bases* are the epochs of first leases: ``(from_group, epoch)``, ascending, one more a rerun.
     *winners* are the epochs of finished stages, by ``(group, ordinal)``, where they are not their
-    group's base. *epochs* is the counter that every later lease draws from. The sequence of
+    group's base; those of groups before *winners_from* lie in items of their own. *epochs* is the counter that every later lease draws from. The sequence of
     ``events[i]`` is ``told + spilled + i + 1``; the *spilled* ones lie in items of their own.
     *refusals* counts those of the first untold event, or, where nothing is untold, of the archive.
     *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
@@ -110,6 +118,7 @@ class Head:
     active: tuple[Entry, ...] = ()
     bases: tuple[tuple[int, int], ...] = ((0, 0),)
     winners: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    winners_from: int = 0
     epochs: int = 1
     told: int = 0
     spilled: int = 0
@@ -143,7 +152,13 @@ class Head:
         return next(epoch for start, epoch in reversed(self.bases) if start <= group)
 
     def winner(self, group: int, ordinal: int) -> int:
-        """The epoch whose record holds the output of a stage of an earlier *group*."""
+        """The epoch whose record holds the output of a stage of an earlier *group*.
+
+        Raises:
+            LookupError: that is not in the head (see ``kernel.winners.completed``).
+        """
+        if group < self.winners_from:
+            raise LookupError(f"the winners of group {group} lie outside of the head of {self.run_id}")
         return self.winners.get((group, ordinal), self.base_of(group))
 
 
@@ -175,6 +190,18 @@ class StageRecord:
     error: ErrorInfo | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Winners:
+    """Epochs of finished stages, by ``(group, ordinal)``, that lie outside of the head: all that are not
+    *base* from the last such item on, up to group *through*."""
+
+    run_id: RunId
+    base: int
+    through: int
+    epochs: Mapping[tuple[int, int], int]
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

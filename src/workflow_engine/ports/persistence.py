@@ -15,6 +15,7 @@ from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
     DeadLetter,
+    EventKey,
     Head,
     IdempotencyRecord,
     KeptSignal,
@@ -23,6 +24,7 @@ from workflow_engine.model.runs import (
     RunInput,
     StageKey,
     StageRecord,
+    Winners,
 )
 
 
@@ -116,6 +118,14 @@ class Persistence(Protocol):
         """All records of a run, those of ghosts included, by group, stage and epoch."""
         ...
 
+    def put_winners(self, page: Winners) -> None:
+        """Store *page* if there is none of its run, base and ``through``; one that is there says the same."""
+        ...
+
+    def load_winners(self, run_id: RunId) -> Sequence[Winners]:
+        """All winners of a run that lie outside of its head, in no order."""
+        ...
+
     def put_input(self, item: RunInput) -> None:
         """Store a run's input under its hash. The same again changes nothing, but that it lives as
         long as the later of the two says."""
@@ -125,16 +135,17 @@ class Persistence(Protocol):
         """A run's input, or ``None``."""
         ...
 
-    def put_spilled(self, head: Head, events: Mapping[int, PendingEvent]) -> None:
-        """Store untold events of *head* by sequence, outside of it."""
+    def put_spilled(self, head: Head, events: Mapping[EventKey, PendingEvent]) -> None:
+        """Store events of *head* outside of it: untold ones by sequence, and what a commit is about to
+        make, which has none yet, by a name that nobody else uses. The same key again replaces."""
         ...
 
-    def load_spilled(self, run_id: RunId, sequences: Sequence[int]) -> Mapping[int, PendingEvent]:
-        """Stored events by sequence, in as few requests as possible."""
+    def load_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> Mapping[EventKey, PendingEvent]:
+        """Stored events by sequence or name, in as few requests as possible."""
         ...
 
-    def delete_spilled(self, run_id: RunId, sequences: Sequence[int]) -> None:
-        """Remove events that were told. Absent ones are no error."""
+    def delete_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> None:
+        """Remove events that nobody looks for any more. Absent ones are no error."""
         ...
 
     def put_dead_letter(self, letter: DeadLetter) -> None:

@@ -51,18 +51,18 @@ def stored(client: Any, table_name: str, item: Mapping[str, Any]) -> Any:
 def test_a_head_of_a_newer_version_is_refused_and_left_alone(
     client: Any, table_name: str, persistence: DynamoPersistence, name: str
 ) -> None:
-    newer = {**encode_head(HEAD), "f": {"N": "2"}, "zz": {"S": "of the future"}}
+    newer = {**encode_head(HEAD), "f": {"N": "3"}, "zz": {"S": "of the future"}}
     client.put_item(TableName=table_name, Item=newer)
     with pytest.raises(UnsupportedFormatError) as caught:
         persistence.commit(COMMITS[name])
-    assert (caught.value.found, caught.value.supported) == (2, 1)
+    assert (caught.value.found, caught.value.supported) == (3, 2)
     assert stored(client, table_name, newer) == newer
 
 
 def test_a_tick_leaves_a_head_of_a_newer_version_alone(
     client: Any, table_name: str, persistence: DynamoPersistence
 ) -> None:
-    newer = {**encode_head(HEAD), "f": {"N": "2"}}
+    newer = {**encode_head(HEAD), "f": {"N": "3"}}
     client.put_item(TableName=table_name, Item=newer)
     assert HEAD.due_at is not None
     assert persistence.rearm([Rearm(HEAD.run_id, HEAD.version, HEAD.due_at, START + 2 * HORIZON)]) == []
@@ -73,9 +73,9 @@ def test_a_newer_head_among_others_is_left_out(
     client: Any, table_name: str, persistence: DynamoPersistence, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = committed(persistence.commit(create(new_head(START, run_id="other"))))
-    client.put_item(TableName=table_name, Item={**encode_head(HEAD), "f": {"N": "2"}})
+    client.put_item(TableName=table_name, Item={**encode_head(HEAD), "f": {"N": "3"}})
     assert persistence.load_heads([HEAD.run_id, other.run_id]) == {other.run_id: other}
-    assert "format 2" in caplog.text
+    assert "format 3" in caplog.text
     with pytest.raises(UnsupportedFormatError):
         persistence.load_head(HEAD.run_id)
 

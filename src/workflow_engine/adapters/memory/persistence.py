@@ -22,6 +22,7 @@ from workflow_engine.model.ids import RunId, WorkflowId
 from workflow_engine.model.runs import (
     Annotation,
     DeadLetter,
+    EventKey,
     Head,
     IdempotencyRecord,
     KeptSignal,
@@ -30,12 +31,13 @@ from workflow_engine.model.runs import (
     RunInput,
     StageKey,
     StageRecord,
+    Winners,
 )
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import DuePage, DueRun, Persistence, Rearm, RunPage
 
-_Expiring = TypeVar("_Expiring", StageRecord, RunInput, KeptSignal, LogLine, Annotation, DeadLetter)
+_Expiring = TypeVar("_Expiring", StageRecord, Winners, RunInput, KeptSignal, LogLine, Annotation, DeadLetter)
 _Key = TypeVar("_Key")
 
 
@@ -44,8 +46,9 @@ class _Belongings:
     """What belongs to a run beside its head; some of it is written before the head is."""
 
     records: dict[StageKey, StageRecord] = field(default_factory=dict)
+    winners: dict[tuple[int, int], Winners] = field(default_factory=dict)
     inputs: dict[str, RunInput] = field(default_factory=dict)
-    spilled: dict[int, PendingEvent] = field(default_factory=dict)
+    spilled: dict[EventKey, PendingEvent] = field(default_factory=dict)
     letters: dict[int, DeadLetter] = field(default_factory=dict)
     signals: dict[str, KeptSignal] = field(default_factory=dict)
     logs: dict[tuple[StageKey, int], LogLine] = field(default_factory=dict)
@@ -153,6 +156,16 @@ class MemoryPersistence(Persistence):
         return sorted(records, key=lambda record: _order(record.key))
 
     @override
+    def put_winners(self, page: Winners) -> None:
+        with self._lock:
+            self._belongings[page.run_id].winners.setdefault((page.base, page.through), page)
+
+    @override
+    def load_winners(self, run_id: RunId) -> Sequence[Winners]:
+        with self._lock:
+            return list(self._of(run_id).winners.values())
+
+    @override
     def put_input(self, item: RunInput) -> None:
         sizes.check_item("the input", sizes.payload_size(item.payload))
         with self._lock:
@@ -167,22 +180,22 @@ class MemoryPersistence(Persistence):
             return self._of(run_id).inputs.get(input_hash)
 
     @override
-    def put_spilled(self, head: Head, events: Mapping[int, PendingEvent]) -> None:
+    def put_spilled(self, head: Head, events: Mapping[EventKey, PendingEvent]) -> None:
         for event in events.values():
             sizes.check_item("the event", sizes.events_size([event]))
         with self._lock:
             self._belongings[head.run_id].spilled.update(events)
 
     @override
-    def load_spilled(self, run_id: RunId, sequences: Sequence[int]) -> Mapping[int, PendingEvent]:
+    def load_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> Mapping[EventKey, PendingEvent]:
         with self._lock:
-            return _picked(self._of(run_id).spilled, sequences)
+            return _picked(self._of(run_id).spilled, keys)
 
     @override
-    def delete_spilled(self, run_id: RunId, sequences: Sequence[int]) -> None:
+    def delete_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> None:
         with self._lock:
-            for sequence in sequences:
-                self._of(run_id).spilled.pop(sequence, None)
+            for key in keys:
+                self._of(run_id).spilled.pop(key, None)
 
     @override
     def put_dead_letter(self, letter: DeadLetter) -> None:
@@ -252,6 +265,7 @@ class MemoryPersistence(Persistence):
         with self._lock:
             found = self._of(run_id)
             _extend(found.records, expires_at)
+            _extend(found.winners, expires_at)
             _extend(found.inputs, expires_at)
             _extend(found.letters, expires_at)
             _extend(found.signals, expires_at)

@@ -14,11 +14,12 @@ from workflow_engine.errors import (
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda
-from workflow_engine.kernel.advance import A_MOMENT, Advancer
+from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.claiming import take
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.patience import A_MOMENT
 from workflow_engine.kernel.telling import Teller, schedule_name
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commands import ExecuteJob

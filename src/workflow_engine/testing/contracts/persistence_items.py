@@ -14,7 +14,17 @@ from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.json_values import JsonObject
 from workflow_engine.model.limits import MAX_ITEM_BYTES
 from workflow_engine.model.payloads import ErrorInfo, Payload
-from workflow_engine.model.runs import Annotation, DeadLetter, LogLine, RunInput, StageKey, StageRecord
+from workflow_engine.model.runs import (
+    Annotation,
+    DeadLetter,
+    EventKey,
+    LogLine,
+    PendingEvent,
+    RunInput,
+    StageKey,
+    StageRecord,
+    Winners,
+)
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.builders import LIFE, WORKFLOW, new_event, new_head, new_record
@@ -142,9 +152,23 @@ class RecordContract:
             persistence.put_input(item)
         assert persistence.load_input(RUN, "h1") == later
 
-    def test_events_outside_the_head_come_and_go_by_sequence(self, persistence: Persistence) -> None:
+    def test_winners_outside_the_head_are_put_once(self, persistence: Persistence) -> None:
+        first = Winners(RUN, 0, 25, {(group, 0): group + 1 for group in range(26)}, START + LIFE)
+        second = Winners(RUN, 0, 51, {(51, 7): 60}, START + LIFE)
+        after_rerun = Winners(RUN, 31, 51, {(51, 7): 99}, START + LIFE)
+        for page in (first, second, after_rerun, replace(first, epochs={(0, 0): 9})):
+            persistence.put_winners(page)
+        found = {(page.base, page.through): page for page in persistence.load_winners(RUN)}
+        assert found == {(0, 25): first, (0, 51): second, (31, 51): after_rerun}
+        assert list(persistence.load_winners(RunId("nobody"))) == []
+        persistence.extend_expiry(RUN, START + 2 * LIFE)
+        assert {page.expires_at for page in persistence.load_winners(RUN)} == {START + 2 * LIFE}
+
+    def test_events_outside_the_head_come_and_go_by_sequence_or_name(self, persistence: Persistence) -> None:
         head = new_head(START)
-        events = {sequence: new_event(START + sequence * SECOND, n=sequence) for sequence in range(1, 31)}
+        events: dict[EventKey, PendingEvent] = {
+            sequence: new_event(START + sequence * SECOND, n=sequence) for sequence in range(1, 31)
+        }
         persistence.put_spilled(head, events)
         persistence.put_spilled(head, {1: events[1]})
         persistence.put_spilled(head, {})
@@ -153,6 +177,11 @@ class RecordContract:
         assert persistence.load_spilled(RUN, list(events)) == {n: events[n] for n in (28, 29, 30)}
         persistence.delete_spilled(RunId("nobody"), [1])
         assert persistence.load_spilled(RunId("nobody"), [28]) == {}
+        named: dict[EventKey, PendingEvent] = {f"0.1.2.{n}": new_event(START, text="x" * 16_000) for n in range(30)}
+        persistence.put_spilled(head, named)
+        assert persistence.load_spilled(RUN, [*named, 28, "0.1.2.99"]) == {**named, 28: events[28]}
+        persistence.delete_spilled(RUN, ["0.1.2.0", 28])
+        assert persistence.load_spilled(RUN, ["0.1.2.0", "0.1.2.1", 28]) == {"0.1.2.1": named["0.1.2.1"]}
 
     def test_a_structure_is_found_by_its_fingerprint(self, persistence: Persistence) -> None:
         structure = {"groups": [["split"], ["count", "kürzen"]], "depth": 2, "share": 0.5, "none": None}

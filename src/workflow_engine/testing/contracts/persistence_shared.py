@@ -18,13 +18,14 @@ from workflow_engine.model.commits import (
     Finish,
     Hold,
     Refused,
+    Relieve,
     Reserve,
     Shared,
     Signal,
     apply_shared,
 )
 from workflow_engine.model.ids import RunId, StageId
-from workflow_engine.model.limits import MAX_KEPT_SIGNALS
+from workflow_engine.model.limits import MAX_HEAD_EVENTS, MAX_KEPT_SIGNALS
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import Entry, EntryState, Head, KeptSignal, RunFailure, WaitKind
 from workflow_engine.model.status import Status
@@ -132,6 +133,25 @@ def _held_after(at: datetime, *used: tuple[int, str]) -> tuple[Head, Shared]:
     return head, share(head, Hold(0, 3, waiting(at), *used))
 
 
+def _relieved(
+    at: datetime, *, seen: tuple[int, int, int] = (3, 2, 1), elements: int = 2, **changes: Any
+) -> tuple[Head, Shared]:
+    events = tuple(new_event(at, n=number) for number in range(5))
+    head = leased_head(at, stages=2, **{"told": 3, "spilled": 2, "refusals": 1, "events": events, **changes})
+    return head, Shared(head.run_id, None, Relieve(seen, elements, told=7, spilled=0, refusals=0))
+
+
+def _noted(at: datetime, untold: int, *, events: int = 1, case: Case) -> tuple[Head, Shared]:
+    head, commit = case(at)
+    kept = tuple(new_event(at, n=number) for number in range(untold))
+    added = tuple(new_event(at, "stage:completed", n=number) for number in range(events))
+    return replace(head, events=kept), replace(commit, events=added)
+
+
+def _finish(at: datetime) -> tuple[Head, Shared]:
+    return _outcome(at, Finish)
+
+
 def _in_group(group: int | None, case: tuple[Head, Shared]) -> tuple[Head, Shared]:
     head, commit = case
     return replace(head, group=2), replace(commit, group=group)
@@ -197,6 +217,22 @@ CASES: Mapping[str, Case] = {
     "a signal too many": lambda at: _signal(at, (*MANY_SIGNALS, "other#last")),
     "a signal that there is more room for": lambda at: _signal(at, (*MANY_SIGNALS, "other#last"), most=200),
     "a signal that there is less room for": lambda at: _signal(at, ("other#1", "other#2"), most=2),
+    "relieve": _relieved,
+    "relieve of all": lambda at: _relieved(at, elements=5),
+    "relieve of none": lambda at: _relieved(at, elements=0),
+    "relieve from nothing": lambda at: _relieved(at, seen=(0, 0, 0), told=0, spilled=0, refusals=0),
+    "relieve where more was told": lambda at: _relieved(at, told=4),
+    "relieve where more lie outside": lambda at: _relieved(at, spilled=3),
+    "relieve where none lie outside": lambda at: _relieved(at, spilled=0),
+    "relieve where nothing was refused": lambda at: _relieved(at, refusals=0),
+    "relieve of a failed run": lambda at: _ended(Status.FAILED, _relieved(at)),
+    "finish with the last event that a head takes": lambda at: _noted(at, MAX_HEAD_EVENTS - 1, events=9, case=_finish),
+    "finish with an event too many": lambda at: _noted(at, MAX_HEAD_EVENTS, case=_finish),
+    "finish without an event in a full head": lambda at: _noted(at, MAX_HEAD_EVENTS, events=0, case=_finish),
+    "hold with an event too many": lambda at: _noted(at, MAX_HEAD_EVENTS, case=lambda at: _outcome(at, Hold)),
+    "fail with an event too many": lambda at: _noted(at, MAX_HEAD_EVENTS, case=_fail),
+    "claim in a full head": lambda at: _noted(at, MAX_HEAD_EVENTS, case=_first),
+    "cancel in a full head": lambda at: _noted(at, MAX_HEAD_EVENTS, case=_cancel),
     "in the group": lambda at: _in_group(2, _expired(at)),
     "in another group": lambda at: _in_group(1, _expired(at)),
     "in any group": lambda at: _in_group(None, _expired(at)),
@@ -230,7 +266,7 @@ class SharedContract:
             (type(commit.change), apply_shared(head, commit) is None)
             for head, commit in (c(START) for c in CASES.values())
         }
-        changes = (ClaimFirst, ClaimDue, ClaimExpired, Finish, Hold, Fail, Cancel, Signal)
+        changes = (ClaimFirst, ClaimDue, ClaimExpired, Finish, Hold, Fail, Cancel, Signal, Relieve)
         assert {(change, answer) for change in changes for answer in (True, False)} <= seen
 
     def test_a_heartbeat_moves_the_end_of_a_lease(self, persistence: Persistence, clock: FakeClock) -> None:

@@ -25,7 +25,8 @@ def _check_spilled(world: World, head: Head) -> Iterator[str]:
     leaves them to their expiry."""
     released = world.ledger.deposits.released
     total = len(world.observer.events[head.run_id])
-    for sequence in sorted(world.persistence.load_spilled(head.run_id, range(1, total + 1))):
+    found = world.persistence.load_spilled(head.run_id, range(1, total + 1))
+    for sequence in sorted(key for key in found if isinstance(key, int)):
         deposit = released.get((head.run_id, sequence))
         if deposit is not None and not deposit.is_explained:
             yield f"left: event {sequence} of run {head.run_id} lies outside of its head, and was let go"

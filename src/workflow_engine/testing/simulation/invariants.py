@@ -122,7 +122,8 @@ def check_epochs(before: Head, after: Head) -> Iterator[str]:
         return
     if after.bases != before.bases:
         yield "I4: the base epochs changed without a rerun"
-    lost = [at for at, epoch in before.winners.items() if after.winners.get(at) != epoch]
+    named = {at: epoch for at, epoch in before.winners.items() if at[0] >= after.winners_from}
+    lost = [at for at, epoch in named.items() if after.winners.get(at) != epoch]
     if lost:
         yield f"I4: the winners of {lost} changed"
 

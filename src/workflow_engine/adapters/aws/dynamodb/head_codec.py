@@ -37,7 +37,7 @@ def encode_head(head: Head) -> Item:
     item: Item = {
         "pk": wire.text(run_partition(head.run_id)),
         "sk": wire.text(HEAD),
-        "f": wire.number(wire.FORMAT),
+        "f": wire.number(wire.USUAL_FORMAT),
         "st": wire.text(STATUS_CODES[head.status]),
         "v": wire.number(head.version),
         "wb": wire.text(head.by),
@@ -78,7 +78,11 @@ def _encode_leases(head: Head, item: Item) -> None:
         # Beside the list, since a condition cannot name the last element of one.
         item["nb"] = wire.number(head.bases[-1][1])
     if head.winners:
-        item["wn"] = wire.text(_joined((*place, epoch) for place, epoch in sorted(head.winners.items())))
+        item["wn"] = encode_epochs(head.winners)
+    if head.winners_from:
+        item["wf"] = wire.number(head.winners_from)
+        # A version that does not know where the others lie would take other records for theirs.
+        item["f"] = wire.number(wire.FORMAT)
     if head.signals:
         item["sg"] = {"L": [wire.text(element) for element in head.signals]}
 
@@ -136,10 +140,13 @@ def _encode_wait(entry: Entry, fields: Item) -> None:
 
 
 def encode_event(event: PendingEvent) -> Value:
-    """One untold event: type, time, and its facts where it has any."""
+    """One untold event: type, time, its facts where it has any, and where all of it lies, if not here.
+    A version that does not know the last of these tells what is here."""
     parts = [wire.text(event.type), wire.instant(event.at)]
-    if event.data:
+    if event.data or event.ref:
         parts.append(wire.json_text(dict(event.data)))
+    if event.ref:
+        parts.append(wire.text(event.ref))
     return {"L": parts}
 
 
@@ -177,7 +184,6 @@ def decode_head(item: Item) -> Head:
 def _decode_head(item: Item) -> Head:
     workflow_id, _, _ = item["ls"]["S"].rpartition("#")
     bases = wire.optional(item, "bs", _numbers)
-    winners = wire.optional(item, "wn", _numbers) or ()
     return Head(
         run_id=run_of(item["pk"]["S"]),
         workflow_id=WorkflowId(workflow_id),
@@ -192,7 +198,7 @@ def _decode_head(item: Item) -> Head:
         group=int(item["g"]["N"]),
         active=tuple(decode_entry(entry) for entry in item["a"]["L"]),
         bases=NO_RERUNS if bases is None else tuple((start, epoch) for start, epoch in bases),
-        winners={(group, ordinal): epoch for group, ordinal, epoch in winners},
+        winners=decode_epochs(item["wn"]) if "wn" in item else {},
         epochs=int(item["ec"]["N"]),
         due_shard=int(item["ds"]["S"]),
         due_at=wire.optional(item, "da", wire.read_instant),
@@ -234,8 +240,13 @@ def decode_entry(value: Mapping[str, Any]) -> Entry:
 
 def decode_event(value: Mapping[str, Any]) -> PendingEvent:
     """One untold event."""
-    kind, at, *data = value["L"]
-    return PendingEvent(type=kind["S"], at=wire.read_instant(at), data=wire.read_json(data[0]) if data else {})
+    kind, at, *rest = value["L"]
+    return PendingEvent(
+        type=kind["S"],
+        at=wire.read_instant(at),
+        data=wire.read_json(rest[0]) if rest else {},
+        ref=rest[1]["S"] if len(rest) > 1 else "",
+    )
 
 
 def decode_failure(value: Mapping[str, Any]) -> RunFailure:
@@ -266,6 +277,7 @@ def _read_texts(value: Mapping[str, Any]) -> tuple[str, ...]:
 
 _RARE: Final[Mapping[str, tuple[str, Any]]] = {
     "rf": ("refusals", wire.read_number),
+    "wf": ("winners_from", wire.read_number),
     "sg": ("signals", _read_texts),
     "pr": ("priority", wire.read_number),
     "ii": ("input_inline", wire.read_binary),
@@ -275,6 +287,16 @@ _RARE: Final[Mapping[str, tuple[str, Any]]] = {
     "eb": ("ended_by", wire.read_text),
     "ea": ("ended_at", wire.read_instant),
 }
+
+
+def encode_epochs(epochs: Mapping[tuple[int, int], int]) -> Value:
+    """Epochs by group and ordinal."""
+    return wire.text(_joined((*place, epoch) for place, epoch in sorted(epochs.items())))
+
+
+def decode_epochs(value: Mapping[str, Any]) -> Mapping[tuple[int, int], int]:
+    """Epochs by group and ordinal."""
+    return {(group, ordinal): epoch for group, ordinal, epoch in _numbers(value)}
 
 
 def _joined(rows: Any) -> str:

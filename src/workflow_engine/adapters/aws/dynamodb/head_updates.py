@@ -26,11 +26,13 @@ from workflow_engine.model.commits import (
     Fail,
     Finish,
     Hold,
+    Relieve,
     Reserve,
     Shared,
     Signal,
 )
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import MAX_HEAD_EVENTS
 from workflow_engine.model.runs import USED_UP, EntryState
 from workflow_engine.model.status import LIVE, Status
 
@@ -77,8 +79,8 @@ def exclusive_update(before: Item, after: Item) -> Update:
 
     ``due_at`` is always said: a tick may have moved it, and leaves the version alone.
     """
-    update = Update(conditions=["f = :f", "v = :seen"])
-    update.values |= {":f": wire.number(wire.FORMAT), ":seen": before["v"]}
+    update = Update(conditions=["f = :seen_f", "v = :seen"])
+    update.values |= {":seen_f": before["f"], ":seen": before["v"]}
     for name, value in after.items():
         if name == "da" or before.get(name) != value:
             update.sets.append(f"{name} = :{name}")
@@ -92,7 +94,7 @@ def exclusive_update(before: Item, after: Item) -> Update:
 def rearm_update(*, version: int, seen: Value, next_due: Value) -> Update:
     """Moves ``due_at`` alone."""
     return Update(
-        conditions=["f = :f", "v = :v", "da = :seen"],
+        conditions=["f <= :f", "v = :v", "da = :seen"],
         sets=["da = :next"],
         values={":f": wire.number(wire.FORMAT), ":v": wire.number(version), ":seen": seen, ":next": next_due},
     )
@@ -101,7 +103,7 @@ def rearm_update(*, version: int, seen: Value, next_due: Value) -> Update:
 def shared_update(commit: Shared, form: DueForm) -> Update:
     """*commit* as conditions and changes, with *form* where it wants a wake-up."""
     update = Update(
-        conditions=["f = :f", "st IN (:p, :r, :u)"],
+        conditions=["f <= :f", "st IN (:p, :r, :u)"],
         sets=["v = v + :one"],
         values={":f": wire.number(wire.FORMAT), ":one": _ONE, **_LIVE_VALUES},
     )
@@ -111,6 +113,9 @@ def shared_update(commit: Shared, form: DueForm) -> Update:
     if commit.events:
         update.sets.append("ev = list_append(if_not_exists(ev, :none), :ev)")
         update.values |= {":none": _NONE, ":ev": {"L": [encode_event(event) for event in commit.events]}}
+        if isinstance(commit.change, Finish | Hold | Fail):
+            update.conditions.append("(attribute_not_exists(ev) OR size(ev) < :room)")
+            update.values[":room"] = wire.number(MAX_HEAD_EVENTS)
     _wake(update, commit, form)
     _change(update, commit)
     return update
@@ -135,6 +140,8 @@ def _change(update: Update, commit: Shared) -> None:
         _cancel(update, change)
     elif isinstance(change, Signal):
         _signal(update, change)
+    elif isinstance(change, Relieve):
+        _relieve(update, change)
     else:
         _outcome(update, commit.run_id, change)
 
@@ -255,6 +262,18 @@ def _signal(update: Update, change: Signal) -> None:
         ":element": element,
         ":elements": {"L": [element]},
     }
+
+
+def _relieve(update: Update, change: Relieve) -> None:
+    after = (change.told, change.spilled, change.refusals)
+    for name, seen, value in zip(("td", "sp", "rf"), change.seen, after, strict=True):
+        update.values[f":{name}"] = wire.number(seen)
+        update.conditions.append(f"{name} = :{name}" if seen else f"(attribute_not_exists({name}) OR {name} = :{name})")
+        if value != seen:
+            update.sets.append(f"{name} = :new_{name}")
+            update.values[f":new_{name}"] = wire.number(value)
+    # Each path names the list as it was before the update.
+    update.removes += [f"ev[{index}]" for index in range(change.elements)]
 
 
 def _require(update: Update, entry: str, state: EntryState, epoch: int) -> None:

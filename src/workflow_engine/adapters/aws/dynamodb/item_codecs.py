@@ -6,8 +6,10 @@ from typing import Any
 from workflow_engine.adapters.aws.dynamodb import table, wire
 from workflow_engine.adapters.aws.dynamodb.head_codec import (
     STATUS_CODES,
+    decode_epochs,
     decode_error,
     decode_event,
+    encode_epochs,
     encode_error,
     encode_event,
 )
@@ -21,6 +23,7 @@ from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import (
     Annotation,
     DeadLetter,
+    EventKey,
     Head,
     IdempotencyRecord,
     KeptSignal,
@@ -29,6 +32,7 @@ from workflow_engine.model.runs import (
     RunInput,
     StageKey,
     StageRecord,
+    Winners,
 )
 
 _STATUSES = {code: status for status, code in STATUS_CODES.items()}
@@ -36,7 +40,7 @@ _STATUSES = {code: status for status, code in STATUS_CODES.items()}
 
 def _item(partition: str, sort_key: str, **values: Value | None) -> Item:
     found = {name: value for name, value in values.items() if value is not None}
-    key = {"pk": wire.text(partition), "sk": wire.text(sort_key), "f": wire.number(wire.FORMAT)}
+    key = {"pk": wire.text(partition), "sk": wire.text(sort_key), "f": wire.number(wire.USUAL_FORMAT)}
     return key | found
 
 
@@ -95,6 +99,29 @@ def decode_record(item: Item) -> StageRecord:
         )
 
 
+def encode_winners(page: Winners) -> Item:
+    """Winners outside of the head."""
+    return _item(
+        table.run_partition(page.run_id),
+        table.winners_key(page.base, page.through),
+        wn=encode_epochs(page.epochs),
+        expires_at=wire.expiry(page.expires_at),
+    )
+
+
+def decode_winners(item: Item) -> Winners:
+    """Winners outside of the head."""
+    with wire.reading(_name(item), item):
+        _, base, through = item["sk"]["S"].split("#")
+        return Winners(
+            run_id=table.run_of(item["pk"]["S"]),
+            base=int(base),
+            through=int(through),
+            epochs=decode_epochs(item["wn"]),
+            expires_at=wire.read_expiry(item["expires_at"]),
+        )
+
+
 def encode_input(value: RunInput) -> Item:
     """A run's input."""
     return _item(
@@ -116,20 +143,20 @@ def decode_input(item: Item) -> RunInput:
         )
 
 
-def encode_spilled(head: Head, sequence: int, event: PendingEvent) -> Item:
+def encode_spilled(head: Head, key: EventKey, event: PendingEvent) -> Item:
     """An untold event outside the head."""
     return _item(
         table.run_partition(head.run_id),
-        table.event_key(sequence),
+        table.event_key(key),
         ev=encode_event(event),
         expires_at=wire.expiry(head.expires_at - HEAD_OUTLIVES),
     )
 
 
-def decode_spilled(item: Item) -> tuple[int, PendingEvent]:
-    """The sequence of an untold event, and the event."""
+def decode_spilled(item: Item) -> tuple[EventKey, PendingEvent]:
+    """The sequence or the name of an untold event, and the event."""
     with wire.reading(_name(item), item):
-        return table.sequence_of(item["sk"]["S"]), decode_event(item["ev"])
+        return table.event_key_of(item["sk"]["S"]), decode_event(item["ev"])
 
 
 def encode_signal(signal: KeptSignal) -> Item:

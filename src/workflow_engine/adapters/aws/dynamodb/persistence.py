@@ -20,6 +20,7 @@ from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
     DeadLetter,
+    EventKey,
     Head,
     IdempotencyRecord,
     KeptSignal,
@@ -28,6 +29,7 @@ from workflow_engine.model.runs import (
     RunInput,
     StageKey,
     StageRecord,
+    Winners,
 )
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.persistence import DuePage, Persistence, Rearm, RunPage
@@ -99,6 +101,14 @@ class DynamoPersistence(Persistence):
         return sorted(records, key=lambda record: _order(record.key))
 
     @override
+    def put_winners(self, page: Winners) -> None:
+        self._items.put_if_absent(codecs.encode_winners(page), "the winners")
+
+    @override
+    def load_winners(self, run_id: RunId) -> Sequence[Winners]:
+        return list(map(codecs.decode_winners, self._list(run_id, table.WINNERS)))
+
+    @override
     def put_input(self, item: RunInput) -> None:
         encoded = codecs.encode_input(item)
         # Put by a run.create that was given up, and again by the one that made the run, days later.
@@ -111,18 +121,18 @@ class DynamoPersistence(Persistence):
         return codecs.decode_input(item) if item else None
 
     @override
-    def put_spilled(self, head: Head, events: Mapping[int, PendingEvent]) -> None:
-        items = [codecs.encode_spilled(head, sequence, event) for sequence, event in events.items()]
+    def put_spilled(self, head: Head, events: Mapping[EventKey, PendingEvent]) -> None:
+        items = [codecs.encode_spilled(head, key, event) for key, event in events.items()]
         self._items.write_batch(puts=items, what="the event")
 
     @override
-    def load_spilled(self, run_id: RunId, sequences: Sequence[int]) -> Mapping[int, PendingEvent]:
-        items = self._items.get_batch(_keys(run_id, map(table.event_key, sequences)))
+    def load_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> Mapping[EventKey, PendingEvent]:
+        items = self._items.get_batch(_keys(run_id, map(table.event_key, keys)))
         return dict(map(codecs.decode_spilled, items))
 
     @override
-    def delete_spilled(self, run_id: RunId, sequences: Sequence[int]) -> None:
-        self._items.write_batch(deletes=_keys(run_id, map(table.event_key, sequences)))
+    def delete_spilled(self, run_id: RunId, keys: Sequence[EventKey]) -> None:
+        self._items.write_batch(deletes=_keys(run_id, map(table.event_key, keys)))
 
     @override
     def put_dead_letter(self, letter: DeadLetter) -> None:

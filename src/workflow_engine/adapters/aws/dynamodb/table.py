@@ -5,7 +5,7 @@ from typing import Any, Final
 from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.errors import CorruptItemError
 from workflow_engine.model.ids import RunId, StageId, digest
-from workflow_engine.model.runs import StageKey
+from workflow_engine.model.runs import EventKey, StageKey
 from workflow_engine.model.shards import shard_of
 
 DUE: Final = "due"
@@ -15,6 +15,7 @@ FAILURES: Final = "failures"
 HEAD: Final = "RUN"
 STAGES: Final = "STAGE#"
 INPUTS: Final = "INPUT#"
+WINNERS: Final = "WINNERS#"
 EVENTS: Final = "EVENT#"
 SIGNALS: Final = "SIGNAL#"
 LOGS: Final = "LOG#"
@@ -94,9 +95,20 @@ def stage_key_of(sort_key: str) -> StageKey:
     return StageKey(group=int(group), stage_id=StageId(stage_id), epoch=int(epoch))
 
 
-def event_key(sequence: int) -> str:
+def winners_key(base: int, through: int) -> str:
+    """The sort key of winners outside of the head."""
+    return f"{WINNERS}{base:06d}#{through:04d}"
+
+
+def event_key(key: EventKey) -> str:
     """The sort key of an untold event outside the head."""
-    return f"{EVENTS}{sequence:010d}"
+    return EVENTS + (f"{key:010d}" if isinstance(key, int) else key)
+
+
+def event_key_of(sort_key: str) -> EventKey:
+    """What ``event_key`` made the sort key from: names have a dot."""
+    text = sort_key.removeprefix(EVENTS)
+    return int(text) if text.isdecimal() else text
 
 
 def dead_letter_key(sequence: int) -> str:
@@ -110,7 +122,7 @@ def dead_letter_order(run_id: str, sequence: int) -> str:
 
 
 def sequence_of(sort_key: str) -> int:
-    """What ``event_key`` or ``dead_letter_key`` made the sort key from."""
+    """What ``dead_letter_key`` made the sort key from."""
     return int(sort_key.partition("#")[2])
 
 

@@ -16,7 +16,9 @@ Item: TypeAlias = dict[str, Value]
 _T = TypeVar("_T")
 
 # Every item carries it; a version that finds a higher one leaves the item alone.
-FORMAT = 1
+FORMAT = 2
+# What an item is written in that the version before can read as well.
+USUAL_FORMAT = 1
 
 # What reading raises of values that are not what the codec takes them for; too deep for JSON is one of them.
 _UNREADABLE = (
