@@ -1,19 +1,16 @@
 """Changes runs for ``cancel``, ``signal`` and ``rerun``, and says what became of it."""
 
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rich.text import Text
-
 from workflow_engine.cli import texts
 from workflow_engine.cli.documents import refusal_document, summary_document
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, InvalidOptionError, one_line
 from workflow_engine.cli.looking import Wish, runs
-from workflow_engine.cli.output import console, print_json, say
+from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
@@ -25,7 +22,7 @@ from workflow_engine.model.status import LIVE
 def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool) -> None:
     """End a run; one that is over already stays as it is."""
     head = kernel.queries.head(run_id)
-    result = kernel.dispatch(CancelRun(run_id=run_id, reason=reason))
+    result = kernel.dispatch(texts.valid(CancelRun, run_id=run_id, reason=reason))
     if as_json:
         print_json({"run_id": run_id, **dump_result(result)})
     elif result.cancelled:
@@ -37,7 +34,8 @@ def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool
 def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, key: str | None, *, as_json: bool) -> None:
     """Send a signal."""
     value = texts.json_value("PAYLOAD", payload)
-    result = kernel.dispatch(SignalRun(run_id=run_id, name=name, payload=value, idempotency_key=key))
+    command = texts.valid(SignalRun, run_id=run_id, name=name, payload=value, idempotency_key=key)
+    result = kernel.dispatch(command)
     if as_json:
         print_json({"run_id": run_id, "name": name, **dump_result(result)})
     elif result.delivered:
@@ -90,7 +88,7 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
         _say_which(heads, as_json=as_json)
         return COMPLETED
     if not as_json and heads:
-        console(sys.stderr).print(Text(f"if this is interrupted, go on with --key {key}", style="dim"))
+        complain(f"if this is interrupted, go on with --key {key}", style="dim")
     rerun: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     for head in _at_rate(heads, bulk.rate):
@@ -128,14 +126,15 @@ def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any
         print_json({"key": key, "rerun": rerun, "refused": refused})
         return
     for one in refused:
-        console(sys.stderr).print(Text(f"{one['source']}: {one['error']}: {one_line(one['message'])}", style="red"))
+        complain(f"{one['source']}: {one['error']}: {one_line(one['message'])}")
     say(f"{len(rerun)} runs go again, {len(refused)} cannot")
 
 
 def _rerun(
     kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, key: str | None
 ) -> RunRerun:
-    command = RerunFrom(
+    command = texts.valid(
+        RerunFrom,
         run_id=head.run_id,
         from_stage_id=from_stage or _where_it_ended(kernel, head, has_new_input=new_input is not None),
         idempotency_key=key,

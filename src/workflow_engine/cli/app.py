@@ -1,13 +1,15 @@
 """The command ``workflow-engine``: its commands, and how an error becomes one line and an exit code."""
 
-import json
+import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
+from workflow_engine.cli.checked import Command
 from workflow_engine.cli.commands import dead_letters, dev, schedules
 from workflow_engine.cli.commands.cancel import cancel
 from workflow_engine.cli.commands.check import check
@@ -23,32 +25,68 @@ from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
 from workflow_engine.cli.commands.watch import watch
 from workflow_engine.cli.commands.worker import worker
-from workflow_engine.cli.errors import INTERRUPTED, exit_code_of, one_line
-from workflow_engine.errors import WorkflowEngineError, facts_of
+from workflow_engine.cli.errors import COMPLETED
+from workflow_engine.cli.streams import for_whoever_listens, silence, take_anything
 
 
 class OneLineErrors(TyperGroup):
     """Says what went wrong in one line (in JSON with ``--json``), and exits with its code."""
 
     @override
+    def main(self, *args: Any, **extra: Any) -> Any:
+        standalone, extra["standalone_mode"] = extra.get("standalone_mode", True), False
+        take_anything()
+        try:
+            answer = super().main(*args, **extra)
+        except Exception as error:  # of this level's own options
+            answer = report(error, as_json=False)
+        code = _flushed(answer if isinstance(answer, int) else COMPLETED)
+        if standalone:
+            sys.exit(code)
+        return code
+
+    @override
     def invoke(self, ctx: Any) -> Any:
         as_json = "--json" in ctx.args
         try:
             return super().invoke(ctx)
-        except WorkflowEngineError as error:
-            report(error, as_json=as_json)
-            raise typer.Exit(exit_code_of(error)) from error
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
+        except typer.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # none of them may look as if a run had failed
+            raise typer.Exit(report(error, as_json=as_json)) from error
 
 
-def report(error: WorkflowEngineError, *, as_json: bool) -> None:
-    """Tell *error* to a person on standard error, or to a program on standard output."""
-    if as_json:
-        print(json.dumps(facts_of(error), ensure_ascii=False))
-    else:
-        print(f"{error.code}: {one_line(str(error))}", file=sys.stderr)
+def _flushed(code: int) -> int:
+    """*code*, once all that was printed has been taken. A reader who has gone away changes nothing."""
+    try:
+        with for_whoever_listens():
+            pass
+    except OSError as error:  # a disk that is full, for instance
+        silence()
+        return report(error, as_json=False)
+    return code
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Tell *error* to a person on standard error, or to a program on standard output; answers its exit code."""
+    if isinstance(error, BrokenPipeError):
+        silence()
+        return COMPLETED
+    # Imported here, for --help and the completion of names to be quick.
+    from workflow_engine.cli.failures import TRACEBACK, failure_of
+    from workflow_engine.cli.output import json_text
+
+    said = failure_of(error)
+    if said.facts is None:
+        return said.exit_code
+    with for_whoever_listens():
+        if as_json:
+            print(json_text(said.facts, sys.stdout, indent=None))
+        else:
+            print(said.text, file=sys.stderr)
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    return said.exit_code
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,23 +118,23 @@ def options(
 
 
 START, LOOK, ACT, DEVELOP = "Start runs", "Look at runs", "Put right", "Develop and operate"
-app.command(rich_help_panel=START)(run)
+app.command(cls=Command, rich_help_panel=START)(run)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=START)
-app.command("list", rich_help_panel=LOOK)(list_runs)
-app.command(rich_help_panel=LOOK)(show)
-app.command(rich_help_panel=LOOK)(watch)
-app.command(rich_help_panel=LOOK)(events)
-app.command(rich_help_panel=LOOK)(logs)
-app.command(rich_help_panel=LOOK)(export)
-app.command(rich_help_panel=ACT)(cancel)
-app.command(rich_help_panel=ACT)(signal)
-app.command(rich_help_panel=ACT)(rerun)
+app.command("list", cls=Command, rich_help_panel=LOOK)(list_runs)
+app.command(cls=Command, rich_help_panel=LOOK)(show)
+app.command(cls=Command, rich_help_panel=LOOK)(watch)
+app.command(cls=Command, rich_help_panel=LOOK)(events)
+app.command(cls=Command, rich_help_panel=LOOK)(logs)
+app.command(cls=Command, rich_help_panel=LOOK)(export)
+app.command(cls=Command, rich_help_panel=ACT)(cancel)
+app.command(cls=Command, rich_help_panel=ACT)(signal)
+app.command(cls=Command, rich_help_panel=ACT)(rerun)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ACT)
-app.command(rich_help_panel=DEVELOP)(graph)
-app.command(rich_help_panel=DEVELOP)(check)
+app.command(cls=Command, rich_help_panel=DEVELOP)(graph)
+app.command(cls=Command, rich_help_panel=DEVELOP)(check)
 app.add_typer(dev.app, name="dev", rich_help_panel=DEVELOP)
-app.command(rich_help_panel=DEVELOP)(worker)
-app.command(rich_help_panel=DEVELOP)(cost)
+app.command(cls=Command, rich_help_panel=DEVELOP)(worker)
+app.command(cls=Command, rich_help_panel=DEVELOP)(cost)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.cli.errors import InvalidOptionError
+from workflow_engine.cli.errors import InvalidOptionError, reason_of
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import Kernel, archive, payloads
 from workflow_engine.kernel.archive import ArchivedRun
@@ -36,10 +36,23 @@ def export_run(kernel: Kernel, run_id: str, *, output: Path | None, with_logs: b
         data = archived(kernel, run_id, archived_on)
     else:
         data = Archiver(kernel.persistence, kernel.blob_store, kernel.definitions).lines(head, with_logs=with_logs)
-    if output is not None:
+    write_to(output, data)
+
+
+def write_to(output: Path | None, data: bytes) -> None:
+    """Write *data* to the file *output*, or as it is to standard output.
+
+    Raises:
+        InvalidOptionError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return
+    try:
         output.write_bytes(data)
-    else:
-        sys.stdout.write(data.decode())
+    except (OSError, ValueError) as error:
+        raise InvalidOptionError(option="--output", problem=f"{output}: {reason_of(error)}") from error
 
 
 def kernel_with(kernel: Kernel, run_id: str, archived_on: str | None) -> Kernel:

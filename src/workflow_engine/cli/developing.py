@@ -129,7 +129,7 @@ def _alone_with(project: Project) -> Iterator[None]:
     folder = project.state_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_FILE).open("w")
+        lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
     except OSError as error:
         problem = f"cannot keep its state in {folder}: {error.strerror or error}"
         raise InvalidOptionError(option="dev", problem=problem) from error
@@ -174,7 +174,7 @@ def _found_by_others(project: Project, variables: Mapping[str, str]) -> Iterator
     path = project.state_folder / DEV_FILE
     unfinished = path.with_suffix(".new")
     try:
-        unfinished.write_text(json.dumps(dict(variables), indent=2))
+        unfinished.write_text(json.dumps(dict(variables), indent=2), encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
         raise InvalidOptionError(option="dev", problem=f"cannot write {path}: {error.strerror or error}") from error

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Protocol
 
-from rich.console import Console, Group, RenderableType
-from rich.json import JSON
+from rich.console import RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +18,7 @@ from workflow_engine.cli.documents import Shown, refusal_document, run_document
 from workflow_engine.cli.embedded.functions import FunctionRunner
 from workflow_engine.cli.errors import one_line
 from workflow_engine.cli.inputs import RefusedInput
-from workflow_engine.cli.output import console, print_json
+from workflow_engine.cli.output import Json, complain, console, is_cut, print_json, show
 from workflow_engine.cli.target import Stack
 from workflow_engine.cli.texts import took
 from workflow_engine.cli.timeline import status_text, timeline
@@ -91,13 +90,12 @@ class TerminalDisplay(Display):
     def __init__(self, *, full: bool = False) -> None:
         # The functions' own output is redirected while they run; ours is not.
         self._console = console(sys.stdout)
-        self._errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._full = full
 
     @override
     def refused(self, refused: Sequence[RefusedInput]) -> None:
         for item in refused:
-            self._errors.print(Text(f"{item.error.code}: {one_line(str(item.error))}", style="red"))
+            complain(f"{item.error.code}: {_named(item)}")
 
     @override
     @contextmanager
@@ -125,38 +123,38 @@ class TerminalDisplay(Display):
 
     @override
     def finished(self, shown: Sequence[tuple[str, Shown]], refused: Sequence[RefusedInput]) -> None:
+        full = self._full or len(shown) == 1 or not is_cut(self._console)
         for source, one in shown:
-            full = self._full or len(shown) == 1
-            self._console.print(_result(source, one, full=full, line_width=self._console.width))
+            show(self._console, *_result(source, one, full=full, line_width=self._console.width))
         if len(shown) > 1:
-            self._console.print(_summary([one for _, one in shown], refused))
+            show(self._console, _summary([one for _, one in shown], refused))
 
     @override
     def failures(self, runner: FunctionRunner) -> None:
         for failure in runner.failures:
             text = f"{failure.function} raised {type(failure.error).__name__}: {one_line(str(failure.error))}"
-            self._errors.print(Text(f"{text} (--verbose shows its log)", style="red"))
+            complain(f"{text} (--verbose shows its log)")
 
 
 def _progress(
     watch: Watch, sources: Mapping[RunId, str], plans: dict[str, Sequence[Sequence[str]]], now: datetime
 ) -> Table:
     """A row a live run; of finished ones only how many there are."""
-    table = Table(box=None, pad_edge=False)
+    table, live = Table(box=None, pad_edge=False), watch.live
     for heading in ("run", "source", "status", "stages", "now"):
-        table.add_column(heading, no_wrap=True)
-    live = watch.live
+        # The id is there to be copied; a terminal that is too narrow cuts the rest.
+        table.add_column(heading, no_wrap=True, min_width=len(live[0]) if heading == "run" and live else None)
     for run_id in live[:LIVE_ROWS]:
         head = watch.heads.get(run_id)
         if head is None:
-            table.add_row(str(run_id)[:8], sources[run_id], "", "", "")
+            table.add_row(str(run_id), sources[run_id], "", "", "")
             continue
         if head.fingerprint not in plans:
             plans[head.fingerprint] = plan_of(watch.stack, head)
         plan = plans[head.fingerprint]
         age = took(now - head.created_at)
         bar = "█" * head.group + "░" * max(len(plan) - head.group, 0)
-        table.add_row(str(run_id)[:8], sources[run_id], status_text(head.status), bar, f"{doing(head, plan)} {age}")
+        table.add_row(str(run_id), sources[run_id], status_text(head.status), bar, f"{doing(head, plan)} {age}")
     done = len(watch.run_ids) - len(live)
     if done:
         table.add_row("", Text(f"{done} of {len(watch.run_ids)} done", style="green"))
@@ -198,23 +196,30 @@ def failure_text(head: Head) -> Text | None:
     return Text(f"{head.failure.error.type}{where}: {one_line(head.failure.error.message)}", style="red")
 
 
-def _result(source: str, shown: Shown, *, full: bool, line_width: int) -> Group:
+def _result(source: str, shown: Shown, *, full: bool, line_width: int) -> Iterator[RenderableType | Json]:
     head = shown.view.head
-    parts: list[RenderableType] = [result_title(source, head)]
+    yield result_title(source, head)
     if (failure := failure_text(head)) is not None:
-        parts.append(failure)
+        yield failure
     if head.status is Status.COMPLETED:
-        parts.append(_output(shown.output, full=full))
-    return Group(*parts, timeline(shown.view, head.ended_at or head.created_at, line_width=line_width), Text())
+        yield from _output(shown.output, full=full)
+    yield timeline(shown.view, head.ended_at or head.created_at, line_width=line_width)
+    yield Text()
 
 
-def _output(output: Any, *, full: bool) -> RenderableType:
-    text = json.dumps(output, ensure_ascii=False, indent=2)
-    lines = text.splitlines()
+def _output(output: Any, *, full: bool) -> Iterator[RenderableType | Json]:
+    lines = json.dumps(output, ensure_ascii=False, indent=2, default=str).splitlines()
     if full or len(lines) <= SHOWN_LINES:
-        return JSON(text, ensure_ascii=False)
-    shown = Text("\n".join(lines[:SHOWN_LINES]))
-    return Group(shown, Text(f"… {len(lines) - SHOWN_LINES} more lines (--full shows them)", style="dim"))
+        yield Json(output)
+        return
+    yield Text("\n".join(lines[:SHOWN_LINES]))
+    yield Text(f"… {len(lines) - SHOWN_LINES} more lines (--full shows them)", style="dim")
+
+
+def _named(item: RefusedInput) -> str:
+    """What is wrong with an input, after what it was made of."""
+    said = one_line(str(item.error))
+    return said if said.startswith(item.source) else f"{one_line(item.source)}: {said}"
 
 
 def _summary(shown: Sequence[Shown], refused: Sequence[RefusedInput]) -> Text:

@@ -9,7 +9,7 @@ from workflow_engine.errors import AwsRequestError, SettingsError, TransientErro
 
 COMPLETED, RUN_FAILED, BAD_USAGE, AWS_NOT_REACHABLE = 0, 1, 2, 3
 # What a message quotes of a text that may be as long as the command line allows.
-MAX_QUOTED = 100
+MAX_QUOTED, MAX_LINE = 100, 3000
 # 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
 
@@ -62,14 +62,20 @@ def exit_code_of(error: WorkflowEngineError) -> int:
     return AWS_NOT_REACHABLE if isinstance(error, NOT_REACHABLE) else BAD_USAGE
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read or written: the system's own words, without the path, which the caller has."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def one_line(text: str) -> str:
-    """*text* without line breaks."""
-    return " ".join(text.split())
+    """*text* without line breaks, and no longer than somebody reads."""
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… of {len(line)} characters"
 
 
 def shortened(text: str, most: int = MAX_QUOTED) -> str:
     """*text* in quotes, on one line whatever is in it, and no longer than a message takes."""
-    return repr(text) if len(text) <= most else f"{text[:most]!r}… ({len(text)} characters)"
+    return repr(text) if len(text) <= most else f"{text[:most]!r}… of {len(text)} characters"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -82,6 +88,7 @@ __all__ = [
     "BAD_USAGE",
     "COMPLETED",
     "INTERRUPTED",
+    "MAX_QUOTED",
     "RUN_FAILED",
     "InvalidOptionError",
     "SettingsError",
@@ -92,5 +99,6 @@ __all__ = [
     "exit_code_of",
     "listed",
     "one_line",
+    "reason_of",
     "shortened",
 ]

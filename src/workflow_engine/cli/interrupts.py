@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -38,3 +40,24 @@ class Interrupt:
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
         raise KeyboardInterrupt
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what becomes of the runs *run_ids* that the command was at, and how to come back."""
+
+    def __init__(self, advice: str = "", run_ids: Sequence[str] = ()) -> None:
+        super().__init__(advice)
+        self.advice, self.run_ids = advice, tuple(run_ids)
+
+
+@contextmanager
+def saying(advice: Callable[[], str], run_ids: Collection[str]) -> Iterator[None]:
+    """Have a Ctrl-C inside say *advice*, once there are runs.
+
+    Raises:
+        Interrupted: somebody has pressed Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(advice() if run_ids else "", tuple(run_ids)) from error

@@ -9,8 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.json import JSON
+from rich.console import RenderableType
 from rich.text import Text
 
 from workflow_engine.cli.display import failure_text, result_title
@@ -23,7 +22,18 @@ from workflow_engine.cli.documents import (
 )
 from workflow_engine.cli.errors import InvalidOptionError, one_line
 from workflow_engine.cli.graphs import text_graph
-from workflow_engine.cli.output import clock_time, console, print_json, print_table
+from workflow_engine.cli.output import (
+    SHORT_TEXT,
+    Json,
+    clock_time,
+    complain,
+    console,
+    is_cut,
+    json_text,
+    print_json,
+    print_table,
+    show,
+)
 from workflow_engine.cli.texts import took
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel import Kernel
@@ -90,22 +100,24 @@ def show_list(kernel: Kernel, wish: Wish, limit: int, *, as_json: bool) -> None:
     now = kernel.clock.now()
     print_table(
         ("run", "workflow", "status", "created", "took", "error"),
-        [_list_row(head, now) for head in heads[:limit]],
+        [_list_row(head, now, cut=is_cut(console(sys.stdout))) for head in heads[:limit]],
         empty="no such runs",
+        whole=("run",),
     )
     if more:
-        console(sys.stderr).print(Text(f"there are more than {limit} (--limit)", style="dim"))
+        complain(f"there are more than {limit} (--limit)", style="dim")
 
 
-def _list_row(head: Head, now: datetime) -> tuple[str | Text, ...]:
+def _list_row(head: Head, now: datetime, *, cut: bool) -> tuple[str | Text, ...]:
     error = head.failure.error if head.failure else None
+    said = "" if error is None else one_line(f"{error.type}: {error.message}")
     return (
         head.run_id,
         head.workflow_id,
         status_text(head.status),
         clock_time(head.created_at),
         took((head.ended_at or now) - head.created_at),
-        "" if error is None else one_line(f"{error.type}: {error.message}")[:80],
+        said[:SHORT_TEXT] if cut else said,
     )
 
 
@@ -118,15 +130,14 @@ def show_run(kernel: Kernel, run_id: str, *, with_input: bool, as_json: bool) ->
         print_json({**run_document(shown), **started_with})
         return
     out = console(sys.stdout)
-    parts: list[RenderableType] = [result_title(head.workflow_id, head), *_facts(shown, started_with)]
-    parts += [Text(), text_graph(shown.view), Text()]
-    parts.append(timeline(shown.view, head.ended_at or kernel.clock.now(), line_width=out.width))
-    parts += [part for stage in shown.view.stages for part in _troubles(stage)]
+    show(out, result_title(head.workflow_id, head), *_facts(shown, started_with))
+    show(out, Text(), text_graph(shown.view), Text())
+    show(out, timeline(shown.view, head.ended_at or kernel.clock.now(), line_width=out.width))
+    show(out, *(part for stage in shown.view.stages for part in _troubles(stage)))
     if with_input:
-        parts += [Text("\ninput", style="bold"), _json(started_with.get("input"))]
+        show(out, Text("\ninput", style="bold"), Json(started_with.get("input")))
     if head.status is Status.COMPLETED:
-        parts += [Text("\noutput", style="bold"), _json(shown.output)]
-    out.print(Group(*parts))
+        show(out, Text("\noutput", style="bold"), Json(shown.output))
 
 
 def _facts(shown: Shown, started_with: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -162,10 +173,6 @@ def _troubles(stage: StageView) -> Iterator[RenderableType]:
             yield Text(title, style="red")
             if record.error.trace:
                 yield Text(record.error.trace.rstrip(), style="dim")
-
-
-def _json(value: Any) -> RenderableType:
-    return JSON.from_data(value, ensure_ascii=False)
 
 
 def show_events(kernel: Kernel, run_id: str, *, as_json: bool) -> None:
@@ -215,7 +222,7 @@ class LogReader:
         out = console(sys.stdout)
         for line in lines:
             if self.as_json:
-                print(to_json(_log_document(line)).decode())
+                print(json_text(_log_document(line), sys.stdout, indent=None))
                 continue
             fields = " ".join(f"{name}={value}" for name, value in line.fields.items())
             text = Text.assemble(

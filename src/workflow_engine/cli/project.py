@@ -8,7 +8,7 @@ from pathlib import Path
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.embedded.environment import code_on_path
 from workflow_engine.cli.embedded.template import Place, Template
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.cli.errors import TemplateError, reason_of, shortened
 from workflow_engine.errors import SettingsError, WorkflowEngineError
 from workflow_engine.wiring.workflows import load_registry
 
@@ -32,7 +32,7 @@ class Project:
             TemplateError: there is none.
         """
         if template is not None:
-            return cls(template.resolve(), overrides or {})
+            return cls(_resolved(template), overrides or {})
         here = Path.cwd()
         for folder in (here, *here.parents):
             if (folder / TEMPLATE_NAME).is_file():
@@ -60,6 +60,13 @@ class Project:
         template = self.template()
         with code_on_path(template.code_folder()):
             yield workflows_at(template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS))
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TemplateError(where=shortened(str(path)), problem=f"cannot be read: {reason_of(error)}") from error
 
 
 def workflows_at(name: str) -> Registry:

@@ -12,6 +12,7 @@ from workflow_engine.cli.documents import moment
 from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.inputs import read_inputs
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
+from workflow_engine.cli.texts import valid
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.recurrence import next_firing
 from workflow_engine.model.schedules import Schedule
@@ -59,7 +60,8 @@ def put_schedule(kernel: Kernel, wish: Wish, *, as_json: bool) -> None:
         raise refused[0].error
     if len(read) != 1:
         raise InvalidOptionError(option="--input", problem=f"a schedule has one input, not {len(read)}")
-    schedule = Schedule(
+    schedule = valid(
+        Schedule,
         name=wish.name,
         workflow_id=wish.workflow_id,
         expression=wish.expression,

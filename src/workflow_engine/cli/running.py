@@ -1,7 +1,8 @@
 """Starts runs and stays with them until they are over: what ``workflow-engine run`` does."""
 
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
 from workflow_engine.cli.display import Display
@@ -9,8 +10,10 @@ from workflow_engine.cli.documents import Shown
 from workflow_engine.cli.embedded.functions import FunctionLog
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, RUN_FAILED, UnreadableInputError
 from workflow_engine.cli.inputs import RefusedInput
+from workflow_engine.cli.interrupts import saying
 from workflow_engine.cli.project import Project
 from workflow_engine.cli.starting import Ready, RunRequest, prepare, start, start_by_schedules
+from workflow_engine.cli.streams import for_whoever_listens
 from workflow_engine.cli.target import Stack, Wanted, open_stack
 from workflow_engine.cli.watching import Watch
 from workflow_engine.model.ids import RunId
@@ -29,10 +32,12 @@ def run_workflows(request: RunRequest, wanted: Wanted, display: Display, *, verb
         display.refused(refused)
         if not ready:
             return _nothing_to_run(refused, display)
+        sources: dict[RunId, str] = {}
         with display.starting():
             log = FunctionLog(sys.stderr if verbose else None)
             stack = entered.enter_context(open_stack(wanted, embed=True, log=log))
-            sources, unstarted = _start(request, ready, stack)
+            entered.enter_context(saying(lambda: _what_becomes_of(sources, stack, wanted), sources))
+            unstarted = _start(request, ready, stack, sources)
         display.refused(unstarted)
         return _stay(request, stack, sources, [*refused, *unstarted], display)
 
@@ -46,10 +51,26 @@ def _nothing_to_run(refused: Sequence[RefusedInput], display: Display) -> int:
     return BAD_USAGE
 
 
-def _start(request: RunRequest, ready: Sequence[Ready], stack: Stack) -> tuple[dict[RunId, str], list[RefusedInput]]:
+def _start(request: RunRequest, ready: Sequence[Ready], stack: Stack, sources: dict[RunId, str]) -> list[RefusedInput]:
+    """Start the runs, each of which is in *sources* as soon as it is there; answers what was refused."""
     if request.by_schedule is not None:
-        return start_by_schedules(ready, request.by_schedule, stack), []
-    return start(ready, stack)
+        sources.update(start_by_schedules(ready, request.by_schedule, stack))
+        return []
+    return start(ready, stack, sources)
+
+
+def _what_becomes_of(run_ids: Collection[str], stack: Stack, wanted: Wanted) -> str:
+    """What somebody should know who leaves these runs, a line each."""
+    if stack.driver is not None:
+        advice = "ends with this process, which alone keeps it; `workflow-engine dev` keeps runs"
+        return "\n".join(f"{run_id} {advice}" for run_id in run_ids)
+    return goes_on(run_ids, wanted)
+
+
+def goes_on(run_ids: Collection[str], wanted: Wanted) -> str:
+    """How to come back to runs that go on without this process, a line each."""
+    where = "" if wanted.stack is None else f" --stack {shlex.quote(wanted.stack)}"
+    return "\n".join(f"{run_id} goes on: workflow-engine watch {run_id}{where}" for run_id in run_ids)
 
 
 def _stay(
@@ -66,9 +87,10 @@ def _stay(
         with display.following(watch, sources):
             watch.follow()
     shown = [(source, Shown.of(stack.kernel, run_id)) for run_id, source in sources.items()]
-    display.finished(shown, refused)
-    if stack.driver is not None:
-        display.failures(stack.driver.runner)
+    with for_whoever_listens():
+        display.finished(shown, refused)
+        if stack.driver is not None:
+            display.failures(stack.driver.runner)
     return _exit_code({one.view.head.status for _, one in shown}, refused, wait=wait)
 
 
@@ -88,6 +110,7 @@ def watch_run(stack: Stack, run_id: str, display: Display) -> int:
     watch = Watch(stack, [head.run_id])
     with display.following(watch, {head.run_id: head.workflow_id}):
         watch.follow()
-    shown = Shown.of(stack.kernel, run_id)
-    display.finished([(head.workflow_id, shown)], [])
+    shown = Shown.of(stack.kernel, head.run_id)
+    with for_whoever_listens():
+        display.finished([(head.workflow_id, shown)], [])
     return _exit_code({shown.view.head.status}, [], wait=True)

@@ -10,7 +10,8 @@ from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.inputs import ReadInput, RefusedInput, read_inputs
 from workflow_engine.cli.target import Stack
-from workflow_engine.errors import WorkflowEngineError, WorkflowNotFoundError
+from workflow_engine.cli.texts import valid
+from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId, run_id_for
@@ -64,20 +65,21 @@ def prepare(request: RunRequest, registry: Registry) -> tuple[list[Ready], list[
         found += [(workflow_id, item) for item in read]
         refused += bad
     alone = len(found) == 1
-    ready = [
-        Ready(item.source, _command(request, workflow_id, item, configs[workflow_id], alone=alone))
-        for workflow_id, item in found
-    ]
+    ready: list[Ready] = []
+    for workflow_id, item in found:
+        try:
+            ready.append(Ready(item.source, _command(request, workflow_id, item, configs[workflow_id], alone=alone)))
+        except InvalidCommandError as error:
+            refused.append(RefusedInput(item.source, error))
     return ready, refused
 
 
-def start(ready: Sequence[Ready], stack: Stack) -> tuple[dict[RunId, str], list[RefusedInput]]:
-    """Create the runs; answers their sources by run id, and what the kernel refused.
+def start(ready: Sequence[Ready], stack: Stack, sources: dict[RunId, str]) -> list[RefusedInput]:
+    """Create the runs, with each its source in *sources*; answers what the kernel refused.
 
     Raises:
         TransientError, WorkflowNotFoundError: it would refuse the rest as well.
     """
-    sources: dict[RunId, str] = {}
     refused: list[RefusedInput] = []
     for one in ready:
         try:
@@ -86,7 +88,7 @@ def start(ready: Sequence[Ready], stack: Stack) -> tuple[dict[RunId, str], list[
             if error.retryable or isinstance(error, WorkflowNotFoundError):
                 raise
             refused.append(RefusedInput(one.source, error))
-    return sources, refused
+    return refused
 
 
 def start_by_schedules(ready: Sequence[Ready], expression: str, stack: Stack) -> dict[RunId, str]:
@@ -142,7 +144,8 @@ def _first_firings(expression: str, earliest: datetime, latest: datetime) -> set
 def _command(
     request: RunRequest, workflow_id: str, item: ReadInput, config: Mapping[str, Any], *, alone: bool
 ) -> CreateRun:
-    return CreateRun(
+    return valid(
+        CreateRun,
         workflow_id=workflow_id,
         input=item.data,
         config=dict(config),

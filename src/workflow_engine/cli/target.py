@@ -15,7 +15,7 @@ from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.embedded.driver import Driver
 from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.environment import code_on_path, environment
+from workflow_engine.cli.embedded.environment import check_endpoints, code_on_path, environment
 from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
 from workflow_engine.cli.errors import StackNotFoundError
 from workflow_engine.cli.project import Project, workflows_at
@@ -82,7 +82,7 @@ def open_stack(wanted: Wanted, *, embed: bool = False, log: FunctionLog | None =
 def running_dev(project: Project) -> dict[str, str] | None:
     """The variables of the stack that ``workflow-engine dev`` keeps for *project*, while it runs."""
     try:
-        said = json.loads((project.state_folder / DEV_FILE).read_text())
+        said = json.loads((project.state_folder / DEV_FILE).read_text(encoding="utf-8"))
         address = urlsplit(said["AWS_ENDPOINT_URL"])
         with socket.create_connection((address.hostname, address.port), timeout=ANSWERS_WITHIN_SECONDS):
             return {str(name): str(value) for name, value in said.items()}
@@ -110,6 +110,7 @@ def _dev(project: Project, variables: Mapping[str, str]) -> Iterator[Stack]:
 def _deployed(wanted: Wanted) -> Iterator[Stack]:
     chosen = {"AWS_PROFILE": wanted.profile, "AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region}
     name = wanted.stack or ""
+    check_endpoints(os.environ)
     with ExitStack() as entered:
         kept = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
         own = {key: value for key, value in chosen.items() if value is not None}

@@ -3,11 +3,17 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from workflow_engine.cli.errors import InvalidOptionError
+from workflow_engine.cli.errors import InvalidOptionError, shortened
+from workflow_engine.errors import InvalidCommandError
+from workflow_engine.model.json_values import to_json
+from workflow_engine.model.problems import problems_of
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {
@@ -24,9 +30,14 @@ def pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` texts by name.
 
     Raises:
-        InvalidOptionError: one has no name, or no ``=``.
+        InvalidOptionError: one has no name, or no ``=``, or a name is there twice.
     """
-    return dict(pair_list(option, texts))
+    found: dict[str, str] = {}
+    for name, value in pair_list(option, texts):
+        if name in found:
+            raise InvalidOptionError(option=option, problem=f"{shortened(name)} is given twice")
+        found[name] = value
+    return found
 
 
 def pair_list(option: str, texts: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -39,7 +50,7 @@ def pair_list(option: str, texts: Sequence[str] | None) -> list[tuple[str, str]]
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise InvalidOptionError(option=option, problem=f"{text!r} is not NAME=VALUE")
+            raise InvalidOptionError(option=option, problem=f"{shortened(text)} is not NAME=VALUE")
         found.append((name, value))
     return found
 
@@ -52,7 +63,7 @@ def json_pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
 def json_or_text(text: str) -> Any:
     """The value that *text* is in JSON, or else *text* itself: ``3`` is a number, ``abc`` a text."""
     try:
-        return from_json(text, allow_inf_nan=False)
+        return _json(text)
     except ValueError:
         return text
 
@@ -61,12 +72,19 @@ def json_value(option: str, text: str) -> Any:
     """The value that *text* is in JSON.
 
     Raises:
-        InvalidOptionError: it is no JSON.
+        InvalidOptionError: it is no JSON, or none that a run can carry: a number beyond all bounds.
     """
     try:
-        return from_json(text, allow_inf_nan=False)
+        return _json(text)
     except ValueError as error:
         raise InvalidOptionError(option=option, problem=f"is no JSON: {error}") from error
+
+
+def _json(text: str) -> Any:
+    value = from_json(text, allow_inf_nan=False)
+    # 1e400 is read as infinity all the same.
+    to_json(value)
+    return value
 
 
 def json_object(option: str, text: str | None) -> dict[str, Any]:
@@ -89,12 +107,15 @@ def duration(option: str, text: str) -> timedelta:
     """
     squeezed = text.strip()
     total, end = timedelta(0), 0
-    for match in _DURATION.finditer(squeezed):
-        if match.start() != end:
-            break
-        total, end = total + float(match[1]) * _UNITS[match[2]], match.end()
+    try:
+        for match in _DURATION.finditer(squeezed):
+            if match.start() != end:
+                break
+            total, end = total + float(match[1]) * _UNITS[match[2]], match.end()
+    except OverflowError:  # beyond 2.7 million years
+        end = 0
     if end == 0 or end != len(squeezed):
-        raise InvalidOptionError(option=option, problem=f"{text!r} is no duration such as 90s, 15m, 2h, 7d")
+        raise InvalidOptionError(option=option, problem=f"{shortened(text)} is no duration such as 90s, 15m, 2h, 7d")
     return total
 
 
@@ -105,14 +126,30 @@ def instant(option: str, text: str, now: datetime) -> datetime:
         InvalidOptionError: it is neither.
     """
     try:
+        return _time(text) or now - duration(option, text)
+    except (InvalidOptionError, OverflowError):  # before the year 1, after 9999
+        problem = f"{shortened(text)} is no time such as 2026-01-31T12:00, and no duration such as 2h"
+        raise InvalidOptionError(option=option, problem=problem) from None
+
+
+def _time(text: str) -> datetime | None:
+    try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        try:
-            return now - duration(option, text)
-        except InvalidOptionError:
-            problem = f"{text!r} is no time such as 2026-01-31T12:00, and no duration such as 2h"
-            raise InvalidOptionError(option=option, problem=problem) from None
+        return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def valid(model: type[Model], **fields: Any) -> Model:
+    """The command of *fields*.
+
+    Raises:
+        InvalidCommandError: a field is too long, has letters that it may not have, and so on.
+    """
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise InvalidCommandError(problems=problems_of(error)) from error
 
 
 def took(span: timedelta) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from rich.table import Table
 from rich.text import Text
 
+from workflow_engine.cli.output import PIPE_WIDTH
 from workflow_engine.cli.texts import took
 from workflow_engine.kernel.queries import RunView, StageView
 from workflow_engine.model.runs import StageRecord
@@ -61,7 +62,7 @@ def timeline(view: RunView, now: datetime, *, line_width: int) -> Table:
     bar_width = min(max(line_width - OTHER_COLUMNS, NARROWEST_BAR), WIDEST_BAR)
     span = Span(head.created_at, (head.ended_at or now) - head.created_at, bar_width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("stage", max_width=24, overflow="ellipsis", no_wrap=True)
+    table.add_column("stage", max_width=None if line_width >= PIPE_WIDTH else 24, overflow="ellipsis", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for heading in ("tries", "began", "worked", "waited"):
         table.add_column(heading, justify="right", no_wrap=True)

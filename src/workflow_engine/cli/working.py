@@ -2,23 +2,19 @@
 
 import os
 import socket
-import sys
 from datetime import timedelta
 
-from rich.text import Text
-
 from workflow_engine.cli.errors import one_line
-from workflow_engine.cli.output import console, print_json, say
+from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.cli.target import Stack
 from workflow_engine.hosts import WorkerHost
 
 
 def work(stack: Stack, name: str | None, concurrency: int, tick_seconds: int, *, as_json: bool) -> None:
     """Execute jobs until SIGTERM or SIGINT, and say what was done."""
-    errors = console(sys.stderr)
 
     def report(error: Exception) -> None:
-        errors.print(Text(f"{type(error).__name__}: {one_line(str(error))}", style="red"))
+        complain(f"{type(error).__name__}: {one_line(str(error))}")
 
     host = WorkerHost(
         stack.kernel,

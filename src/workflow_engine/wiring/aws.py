@@ -16,6 +16,7 @@ from workflow_engine.adapters.aws.eventbridge import EventBridgeSink
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import SystemClock
 from workflow_engine.authoring import Registry
+from workflow_engine.errors import SettingsError
 from workflow_engine.kernel import Kernel, KernelSettings, published_types
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
@@ -69,7 +70,11 @@ def _make(service: str) -> Any:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=MAX_CONNECTIONS,
     )
-    return _session().create_client(service, config=config)
+    try:
+        return _session().create_client(service, config=config)
+    except ValueError as error:
+        # What the SDK says of an endpoint without a scheme, from the environment or from its own files.
+        raise SettingsError(variable="AWS_ENDPOINT_URL", problem=f"for {service}: {error}") from error
 
 
 def forget_clients() -> None:

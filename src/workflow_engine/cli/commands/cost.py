@@ -40,20 +40,22 @@ def cost(
 
     Example: workflow-engine cost document-analysis --input README.md
     """
-    import json
     import sys
 
     from workflow_engine.cli import texts
     from workflow_engine.cli.costing.deployment import Deployment
     from workflow_engine.cli.costing.measuring import OwnRun, measure
     from workflow_engine.cli.costing.workloads import reference_workloads
+    from workflow_engine.cli.embedded.environment import problem_of_url
     from workflow_engine.cli.errors import InvalidOptionError
     from workflow_engine.cli.inputs import read_inputs
-    from workflow_engine.cli.output import console
+    from workflow_engine.cli.output import console, print_json
     from workflow_engine.cli.project import Project
 
     project = Project.find(template, texts.pairs("--parameter", parameter))
     deployment = Deployment.of(project.template())
+    if dynamodb is not None and (problem := problem_of_url(dynamodb)):
+        raise InvalidOptionError(option="--dynamodb", problem=problem)
     if workflow is None:
         if inputs:
             raise InvalidOptionError(option="--input", problem="is for a workflow; name it")
@@ -68,6 +70,6 @@ def cost(
             own = [OwnRun(one.source, definition, one.data, signals) for one in read]
             report = measure((), own, deployment, dynamodb_url=dynamodb, memory_megabytes=memory)
     if as_json:
-        print(json.dumps(report.document(), ensure_ascii=False, indent=2))
+        print_json(report.document())
     else:
         report.show(console(sys.stdout))

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.checked import Command, Group
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 
 @app.callback(invoke_without_command=True)
@@ -32,7 +33,7 @@ def dead_letters(
         show_letters(opened.kernel, limit, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def replay(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many of each at the most.")] = 100,
     events: Annotated[bool, typer.Option(help="Publish events again, in order per run.")] = True,

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.checked import Command, Group
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 
 @app.callback(invoke_without_command=True)
@@ -36,7 +37,7 @@ def dev(
     develop(project, host=host, port=port, fresh=fresh, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def env(
     kind: Annotated[
         Literal["shell", "json", "sam"],

@@ -33,6 +33,7 @@ def graph(
 
     Example: workflow-engine graph document-analysis --format svg --output analysis.svg
     """
+    from workflow_engine.cli.archives import write_to
     from workflow_engine.cli.errors import InvalidOptionError
     from workflow_engine.cli.graphs import Graph, mermaid, svg
     from workflow_engine.cli.output import print_json
@@ -50,7 +51,7 @@ def graph(
         raise InvalidOptionError(option="WORKFLOW", problem="name a workflow, or a run with --run")
     text = svg(drawn) if kind == "svg" else mermaid(drawn)
     if output is not None:
-        output.write_text(text)
+        write_to(output, text.encode())
     elif as_json:
         print_json(
             {"title": drawn.title, "groups": [list(group) for group in drawn.groups], "states": dict(drawn.states)}

@@ -28,10 +28,13 @@ def logs(
     """
     import threading
 
+    from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.looking import LogReader
+    from workflow_engine.cli.running import goes_on
     from workflow_engine.cli.target import Wanted, open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    wanted = Wanted(stack, profile, region, template)
+    with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:
         reader = LogReader(opened.kernel, run, stage, all_attempts, as_json)
         if follow:
             reader.follow(threading.Event())

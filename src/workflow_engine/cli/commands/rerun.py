@@ -26,7 +26,7 @@ def rerun(
     attribute: options.Attributes = None,
     since: options.Since = None,
     until: options.Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at the most.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many at the most.")] = 1000,
     rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Runs a second at the most.")] = 10,
     key: Annotated[
         str | None,
@@ -49,13 +49,18 @@ def rerun(
     from workflow_engine.cli import texts
     from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
     from workflow_engine.cli.errors import InvalidOptionError
+    from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.target import Wanted, open_stack
     from workflow_engine.cli.wishes import read_wish
 
     if (run is None) == (workflow is None):
         raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")
+    if not rate > 0:  # nan is neither above nor below
+        raise InvalidOptionError(option="--rate", problem="is no number")
     changed = None if new_input is None else texts.json_object("--input", new_input)
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    named = [] if run is None else [run]
+    unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
+    with saying(lambda: unknown, named), open_stack(Wanted(stack, profile, region, template)) as opened:
         if run is not None:
             rerun_one(opened.kernel, run, from_stage, changed, key, as_json=as_json)
             return

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.checked import Command, Group
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 Name = Annotated[str, typer.Argument(help="The schedule's name.", show_default=False)]
 
 
@@ -32,7 +33,7 @@ def schedules(
         show_schedules(opened.kernel, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def put(
     name: Name,
     workflow: Annotated[str, typer.Argument(help="The workflow to start.", show_default=False)],
@@ -59,7 +60,7 @@ def put(
         put_schedule(opened.kernel, wish, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def pause(
     name: Name,
     as_json: options.Json = False,
@@ -75,7 +76,7 @@ def pause(
     _change("pause", name, as_json, (stack, profile, region, template))
 
 
-@app.command()
+@app.command(cls=Command)
 def resume(
     name: Name,
     as_json: options.Json = False,
@@ -91,7 +92,7 @@ def resume(
     _change("resume", name, as_json, (stack, profile, region, template))
 
 
-@app.command()
+@app.command(cls=Command)
 def delete(
     name: Name,
     as_json: options.Json = False,

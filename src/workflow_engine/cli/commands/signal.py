@@ -25,7 +25,9 @@ def signal(
     Example: workflow-engine signal k3v5x2m7p4q6r8s2t4w6y2z4a6 approval '{"approved": true, "by": "me"}'
     """
     from workflow_engine.cli.acting import signal_run
+    from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.target import Wanted, open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    unknown = f"whether {run} has the signal is not known: workflow-engine show {run}"
+    with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:
         signal_run(opened.kernel, run, name, payload, key, as_json=as_json)

@@ -18,9 +18,11 @@ def watch(
     Example: workflow-engine watch k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
-    from workflow_engine.cli.running import watch_run
+    from workflow_engine.cli.interrupts import saying
+    from workflow_engine.cli.running import goes_on, watch_run
     from workflow_engine.cli.target import Wanted, open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    wanted = Wanted(stack, profile, region, template)
+    with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:
         display: Display = JsonDisplay() if as_json else TerminalDisplay(full=True)
         raise typer.Exit(watch_run(opened, run, display))

@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from workflow_engine.cli.embedded.environment import code_on_path, environment, local_environment
+from workflow_engine.cli.embedded.environment import (
+    DYNAMODB_ENDPOINT,
+    check_endpoints,
+    code_on_path,
+    environment,
+    local_environment,
+)
 from workflow_engine.cli.embedded.resources import create_resources
 from workflow_engine.cli.embedded.server import LOOPBACK, MotoServer
 from workflow_engine.cli.embedded.template import Place, Template
@@ -54,6 +60,7 @@ class EmbeddedAws:
 
     def __enter__(self) -> "EmbeddedAws":
         with ExitStack() as entering:
+            check_endpoints({name: os.environ[name] for name in os.environ if name == DYNAMODB_ENDPOINT})
             # Read it first with any place: what is wrong with it is said before a server starts.
             template = Template.read(self._template_path, Place("http://127.0.0.1"), self._overrides)
             server = entering.enter_context(self._server)

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workflow_engine.cli.embedded.template import Place
+from workflow_engine.cli.errors import shortened
+from workflow_engine.errors import SettingsError
 
 DYNAMODB_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _NO_PROXY = ("NO_PROXY", "no_proxy")
@@ -36,6 +38,28 @@ def local_environment(place: Place, current: Mapping[str, str]) -> dict[str, str
         "POWERTOOLS_TRACE_DISABLED": "true",
         **dict.fromkeys(_NO_PROXY, without_proxy),
     }
+
+
+def check_endpoints(variables: Mapping[str, str]) -> None:
+    """Refuse an endpoint that no request can be sent to.
+
+    Raises:
+        SettingsError: a variable for the endpoint of a service is no URL with a scheme and a host.
+    """
+    for name, value in variables.items():
+        if name.startswith("AWS_ENDPOINT_URL") and value and (problem := problem_of_url(value)):
+            raise SettingsError(variable=name, problem=problem)
+
+
+def problem_of_url(text: str) -> str | None:
+    """Why *text* is no URL of a service, if it is none."""
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port):
+            return None
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        pass
+    return f"must be a URL such as http://localhost:8000, not {shortened(text)}"
 
 
 def _host(place: Place) -> str:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
@@ -39,14 +39,22 @@ class FunctionLog(io.TextIOBase):
         with self._lock:
             *whole, self._unfinished = (self._unfinished + text).split("\n")
             self._lines.extend(whole)
+            self._copy(text)
+        return len(text)
+
+    def _copy(self, text: str) -> None:
+        """Write to the copy, if there is one. Whoever reads it may have gone away, which is no failure of a stage."""
+        try:
             if self._copy_to is not None:
                 self._copy_to.write(text)
-        return len(text)
+        except OSError:
+            self._copy_to = None
 
     @override
     def flush(self) -> None:
-        if self._copy_to is not None:
-            self._copy_to.flush()
+        with suppress(OSError):
+            if self._copy_to is not None:
+                self._copy_to.flush()
 
     @override
     def writable(self) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 
 from workflow_engine.cli.embedded.identities import Identity, identity_of
 from workflow_engine.cli.embedded.intrinsics import NO_VALUE, Resolver, load_yaml, names_in
-from workflow_engine.cli.errors import TemplateError, listed
+from workflow_engine.cli.errors import MAX_QUOTED, TemplateError, listed, reason_of, shortened
 
+# What a message shows of a path whole.
+MAX_PATH = 300
 FUNCTION = "AWS::Serverless::Function"
 
 
@@ -74,16 +76,23 @@ class Template:
         Raises:
             TemplateError: it cannot be read, has no resources, or has no such parameter.
         """
+        where = str(path) if len(str(path)) <= MAX_PATH else shortened(str(path))
         try:
-            document = load_yaml(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise TemplateError(where=str(path), problem=f"cannot be read: {error}") from error
+            document = load_yaml(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise TemplateError(where=where, problem=f"cannot be read: {reason_of(error)}") from error
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
-            raise TemplateError(where=str(path), problem="has no Resources")
+            raise TemplateError(where=where, problem="has no Resources")
+        for name, facts in document["Resources"].items():
+            if not isinstance(facts, dict) or not isinstance(facts.get("Type"), str):
+                raise TemplateError(where=f"resource {name}", problem="has no Type")
         template = cls(path, document, place, dict(overrides or {}))
-        for name in template.overrides.keys() - document.get("Parameters", {}).keys():
+        for name in sorted(template.overrides.keys() - document.get("Parameters", {}).keys()):
             known = listed(document.get("Parameters", {}))
-            raise TemplateError(where=f"parameter {name}", problem=f"is not in the template; it has {known}")
+            raise TemplateError(
+                where=f"parameter {shortened(name) if len(name) > MAX_QUOTED else name}",
+                problem=f"is not in the template; it has {known}",
+            )
         return template
 
     @cached_property
@@ -176,8 +185,8 @@ class Template:
         return Function(
             logical_id=name,
             handler=str(self.resolver.resolve(merged.get("Handler", ""))),
-            timeout_seconds=int(self.resolver.resolve(merged.get("Timeout", 3))),
-            memory_megabytes=int(self.resolver.resolve(merged.get("MemorySize", 128))),
+            timeout_seconds=self._number(name, "Timeout", merged.get("Timeout", 3)),
+            memory_megabytes=self._number(name, "MemorySize", merged.get("MemorySize", 128)),
             environment={key: _text(value) for key, value in self.resolver.resolve(variables).items()},
             triggers=tuple(
                 Trigger(trigger, event["Type"], self.resolver.resolve(event.get("Properties", {})))
@@ -185,6 +194,13 @@ class Template:
             ),
             identity=self.identities[name],
         )
+
+    def _number(self, function: str, what: str, value: Any) -> int:
+        found = self.resolver.resolve(value)
+        try:
+            return int(found)
+        except (TypeError, ValueError) as error:
+            raise TemplateError(where=f"{what} of {function}", problem=f"is no number: {found!r}") from error
 
     def _ref(self, name: str) -> Any:
         return self.identities[name].ref if name in self.identities else self._value(name)
