@@ -38,6 +38,11 @@ class OneLineErrors(TyperGroup):
         take_anything()
         try:
             answer = super().main(*args, **extra)
+        except SystemExit as error:
+            # What typer and rich make of a reader of --help who has gone away.
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            answer = report(error.__context__, as_json=False)
         except Exception as error:  # of this level's own options
             answer = report(error, as_json=False)
         code = _flushed(answer if isinstance(answer, int) else COMPLETED)

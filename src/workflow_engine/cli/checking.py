@@ -122,7 +122,7 @@ def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[S
             {
                 "workflow_id": one.workflow_id,
                 "fingerprint": one.fingerprint,
-                "group": one.group,
+                "group": one.group + 1,
                 "runs": one.runs,
                 "differences": list(one.differences),
             }

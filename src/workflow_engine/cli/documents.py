@@ -11,7 +11,7 @@ from workflow_engine.errors import BlobNotFoundError, CorruptItemError, Workflow
 from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries import RunView, StageView
-from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord
+from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord, WaitKind
 from workflow_engine.model.status import Status
 
 
@@ -51,7 +51,7 @@ def run_document(shown: Shown) -> dict[str, Any]:
         "output": shown.output,
         "deadline": moment(head.deadline),
         "untold_events": head.untold,
-        "stages": [_stage(stage) for stage in shown.view.stages],
+        "stages": [_stage(shown.view, stage) for stage in shown.view.stages],
     }
 
 
@@ -86,20 +86,36 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def waiting_document(stage: StageView) -> dict[str, Any] | None:
-    """What a stage waits for, if it does."""
+def waiting_document(view: RunView, stage: StageView) -> dict[str, Any] | None:
+    """What a stage waits for, if it does. *until* is when it is looked at again, *gives_up_at* when it fails."""
     entry = stage.entry
     if entry is None or entry.state is not EntryState.WAITING or entry.wait is None:
         return None
-    return {"for": entry.wait.name.lower(), "until": moment(entry.until), "signal": entry.signal}
+    return {
+        "for": entry.wait.name.lower(),
+        "since": moment(waiting_since(view, stage)),
+        "until": moment(entry.until),
+        "next_check_at": moment(entry.until) if entry.wait is WaitKind.POLL else None,
+        "gives_up_at": moment(entry.give_up_at or view.head.deadline),
+        "signal": entry.signal,
+    }
 
 
-def _stage(stage: StageView) -> dict[str, Any]:
+def waiting_since(view: RunView, stage: StageView) -> datetime:
+    """When a stage began to wait: at the end of its last attempt. What waits for a signal leaves no record of
+    one: that was at the end of the group before, or at the run's beginning."""
+    before = [record for other in view.stages if other.group < stage.group for record in other.attempts]
+    ends = [record.finished_at for record in stage.attempts or before]
+    return max(ends, default=view.head.created_at)
+
+
+def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
     return {
         "stage_id": stage.stage_id,
-        "group": stage.group,
+        # From 1, as people count and as messages have it.
+        "group": stage.group + 1,
         "status": stage.status.value,
-        "waiting": waiting_document(stage),
+        "waiting": waiting_document(view, stage),
         "attempts": [_attempt(record, counts=record == stage.counted) for record in stage.attempts],
     }
 

@@ -19,6 +19,7 @@ from workflow_engine.cli.documents import (
     moment,
     run_document,
     summary_document,
+    waiting_since,
 )
 from workflow_engine.cli.errors import InvalidOptionError, one_line
 from workflow_engine.cli.graphs import text_graph
@@ -37,9 +38,9 @@ from workflow_engine.cli.output import (
 from workflow_engine.cli.texts import took
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel import Kernel
-from workflow_engine.kernel.queries import StageView
+from workflow_engine.kernel.queries import RunView, StageView
 from workflow_engine.model.json_values import to_json
-from workflow_engine.model.runs import EntryState, Head, LogLine
+from workflow_engine.model.runs import EntryState, Head, LogLine, WaitKind
 from workflow_engine.model.status import Status
 
 PAGE = 50
@@ -152,18 +153,22 @@ def _facts(shown: Shown, started_with: Mapping[str, Any]) -> Iterator[Renderable
     if head.untold:
         yield Text(f"{head.untold} events are not published yet", style="yellow")
     for stage in shown.view.stages:
-        if (said := waiting_text(stage)) is not None:
+        if (said := waiting_text(shown.view, stage)) is not None:
             yield Text(said, style="yellow")
 
 
-def waiting_text(stage: StageView) -> str | None:
-    """What a stage waits for, in words."""
+def waiting_text(view: RunView, stage: StageView) -> str | None:
+    """What a stage waits for, in words, since when and until when."""
     entry = stage.entry
     if entry is None or entry.state is not EntryState.WAITING or entry.wait is None or entry.until is None:
         return None
-    if entry.signal is not None:
-        return f"{stage.stage_id} waits for signal {entry.signal}, until {clock_time(entry.until)} at the latest"
-    return f"{stage.stage_id} waits until {clock_time(entry.until)} ({entry.wait.name.lower()})"
+    since, until = clock_time(waiting_since(view, stage)), clock_time(entry.until)
+    if entry.wait is WaitKind.SIGNAL:
+        return f"{stage.stage_id} waits for signal {entry.signal} since {since}, until {until} at the latest"
+    if entry.wait is WaitKind.POLL:
+        gives_up = clock_time(entry.give_up_at or view.head.deadline)
+        return f"{stage.stage_id} waits since {since}; the next check is at {until}, and it gives up at {gives_up}"
+    return f"{stage.stage_id} waits since {since} until {until} ({entry.wait.name.lower()})"
 
 
 def _troubles(stage: StageView) -> Iterator[RenderableType]:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from rich.table import Table
 from rich.text import Text
 
+from workflow_engine.cli.documents import waiting_since
 from workflow_engine.cli.output import PIPE_WIDTH
 from workflow_engine.cli.texts import took
 from workflow_engine.kernel.queries import RunView, StageView
-from workflow_engine.model.runs import StageRecord
+from workflow_engine.model.runs import EntryState, StageRecord
 from workflow_engine.model.status import LIVE, Status
 
 # What the other columns take of a line, at the most.
@@ -68,7 +69,7 @@ def timeline(view: RunView, now: datetime, *, line_width: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(took(span.length), no_wrap=True)
     for stage in view.stages:
-        table.add_row(*_row(stage, span, head.ended_at or now))
+        table.add_row(*_row(view, stage, span))
     return table
 
 
@@ -77,30 +78,33 @@ def status_text(status: Status) -> Text:
     return Text(f"{MARKS[status]} {status.value}", style=STYLES[status])
 
 
-def _row(stage: StageView, span: Span, now: datetime) -> tuple[str | Text, ...]:
+def _row(view: RunView, stage: StageView, span: Span) -> tuple[str | Text, ...]:
     records = sorted(stage.attempts, key=lambda record: record.started_at)
-    if not records:
+    is_waiting = stage.entry is not None and stage.entry.state is EntryState.WAITING
+    if not records and not is_waiting:
         return (stage.stage_id, status_text(stage.status), "", "", "", "", "")
     worked = sum((record.finished_at - record.started_at for record in records), timedelta(0))
-    first = records[0].started_at
-    end = now if stage.status in LIVE else records[-1].finished_at
+    first = records[0].started_at if records else waiting_since(view, stage)
+    end = records[-1].finished_at if records and stage.status not in LIVE else span.start + span.length
     waited = max(end - first - worked, timedelta(0))
     return (
         stage.stage_id,
         status_text(stage.status),
-        str(max(record.attempt for record in records)),
+        str(max((record.attempt for record in records), default="")),
         f"+{took(first - span.start)}",
-        took(worked),
+        took(worked) if records else "",
         took(waited) if waited >= WORTH_SAYING else "",
-        bar(stage, records, end, span),
+        bar(stage, records, end, span, start=first),
     )
 
 
-def bar(stage: StageView, records: Sequence[StageRecord], end: datetime, span: Span) -> Text:
+def bar(
+    stage: StageView, records: Sequence[StageRecord], end: datetime, span: Span, *, start: datetime | None = None
+) -> Text:
     """The stage's time: a thick line while an attempt worked (red where it failed), a dotted one
-    between attempts."""
+    between attempts, and from *start* where there was none."""
     cells = [(_NOTHING, "")] * span.width
-    for column in span.columns(records[0].started_at, end):
+    for column in span.columns(start or records[0].started_at, end):
         cells[column] = (_WAIT, "yellow")
     for record in records:
         style = "red" if record.status is Status.FAILED else "green" if record == stage.counted else "cyan"

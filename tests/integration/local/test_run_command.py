@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_the_functions_logs_are_shown_where_they_are_asked_for(own_workflows: Pa
     assert "this is not for standard output" not in result.stdout
 
 
-def test_an_interrupted_run_ends_at_once(own_workflows: Path) -> None:
+def test_an_interrupted_run_ends_at_once_and_says_which_run_that_was(own_workflows: Path) -> None:
     command = [sys.executable, "-m", "workflow_engine.cli", "run", "waiting", "-i", '{"value": 1}', "--verbose"]
     process = subprocess.Popen(command, cwd=own_workflows.parent, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -251,7 +252,9 @@ def test_an_interrupted_run_ends_at_once(own_workflows: Path) -> None:
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "interrupted"
+    *_, about, last = said.splitlines()
+    assert last == "interrupted"
+    assert re.match(r"[a-z2-7]{26} ends with this process", about)
 
 
 def test_nothing_is_left_of_it_in_a_shell(project: Path) -> None:
