@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle.test_template import deployments
+from tests.docs.test_deploying_commands import SAM_OPTIONS
 
 pytestmark = [pytest.mark.bundle, pytest.mark.timeout(600)]
 
@@ -86,6 +87,14 @@ def bundle(bundles: dict[str, Path]) -> Path:
 
 def test_sam_accepts_the_template() -> None:
     sam("validate", "--lint")
+
+
+@pytest.mark.parametrize("command", SAM_OPTIONS)
+def test_sam_has_the_options_that_the_pages_show(command: str) -> None:
+    environment = {**os.environ, "COLUMNS": "200", "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
+    said = run([SAM, *command.split(), "--help"], environment=environment)
+
+    assert {option for option in SAM_OPTIONS[command] if option not in said} == set()
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -1,6 +1,7 @@
 """The documentation as the tests read it: pages, their code blocks, headings and links."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent.parent
 
+# What stands for a command in the text: a program and at least a word for it.
+_PROGRAM = re.compile(r"(workflow-engine|make|sam|aws) [a-z-]")
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
 
@@ -34,6 +37,7 @@ class Page:
     blocks: tuple[Block, ...]
     anchors: frozenset[str]
     links: tuple[str, ...]
+    spans: tuple[str, ...]
     text: str
 
     @property
@@ -53,6 +57,28 @@ def pages() -> tuple[Page, ...]:
     return tuple(_read(path) for path in paths)
 
 
+def command_lines(page: Page) -> tuple[list[str], ...]:
+    """The commands that *page* shows, word by word: in blocks for a shell, and at the prompt of a console."""
+    lines = [line for block in page.in_language("sh") for line in block.code.replace("\\\n", " ").splitlines()]
+    prompts = [line for block in page.in_language("console") for line in block.code.splitlines()]
+    lines += [line.removeprefix("$ ") for line in prompts if line.startswith("$ ")]
+    return tuple(words for line in lines if (words := _words(line)))
+
+
+def mentions(page: Page) -> tuple[list[str], ...]:
+    """The commands that *page* speaks of in its text, word by word: what they need may be left out."""
+    return tuple(_words(span) for span in page.spans if _PROGRAM.match(span) and "…" not in span)
+
+
+def _words(line: str) -> list[str]:
+    """The words of the first program of *line*, without variables set for it and without where its output goes."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    ends = [words.index(sign) for sign in ("|", ">") if sign in words]
+    return words[: min(ends, default=None)]
+
+
 def page(name: str) -> Page:
     """The page of that name."""
     return next(one for one in pages() if one.name == name)
@@ -66,6 +92,7 @@ def _read(path: Path) -> Page:
         blocks=tuple(_blocks(tokens)),
         anchors=frozenset(_anchors(tokens)),
         links=tuple(_links(tokens)),
+        spans=tuple(_spans(tokens)),
         text=text,
     )
 
@@ -75,6 +102,11 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
         if token.type == "fence" and token.map is not None:
             language, *words = token.info.split() or [""]
             yield Block(language, tuple(words), token.content, token.map[0] + 2)
+
+
+def _spans(tokens: Sequence[Token]) -> Iterator[str]:
+    for token in tokens:
+        yield from (child.content for child in token.children or () if child.type == "code_inline")
 
 
 def _anchors(tokens: Sequence[Token]) -> Iterator[str]:

@@ -3,30 +3,19 @@
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
 import pytest
 import typer.main
 
-from tests.docs.pages import ROOT, Page, page, pages
+from tests.docs.pages import ROOT, Page, command_lines, mentions, page, pages
 from workflow_engine.cli.app import app
 
 # Programs of other people, which a reader has or is told how to get.
 OTHERS = {"aws", "cd", "docker", "export", "git", "pip", "pytest", "python", "sam", "source", "unset"}
-PAGES = [page for page in pages() if page.in_language("sh")]
-
-
-def _command_lines(page: Page) -> Iterator[list[str]]:
-    for block in page.in_language("sh"):
-        for line in block.code.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                words = words[1:]
-            ends = [words.index(sign) for sign in ("|", ">") if sign in words]
-            if words:
-                yield words[: min(ends, default=None)]
+PAGES = [page for page in pages() if command_lines(page) or mentions(page)]
 
 
 @cache
@@ -51,16 +40,27 @@ def _commands() -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_targets_that_make_has(page: Page) -> None:
-    named = {word for words in _command_lines(page) if words[0] == "make" for word in words[1:] if "=" not in word}
+    shown = (*command_lines(page), *mentions(page))
+    named = {word for words in shown if words[0] == "make" for word in words[1:] if "=" not in word}
+    patterns = [target.replace("%", "*") for target in _make_targets()]
 
-    assert named - _make_targets() == set()
+    assert {name for name in named if not any(fnmatchcase(name, pattern) for pattern in patterns)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_command_line_takes_what_a_page_shows(page: Page) -> None:
-    shown = [words for words in _command_lines(page) if words[0] == "workflow-engine"]
+    shown = [words for words in command_lines(page) if words[0] == "workflow-engine"]
 
     assert [problem for words in shown if (problem := _problem(words[1:]))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_line_has_what_a_page_speaks_of(page: Page) -> None:
+    spoken_of = [words for words in mentions(page) if words[0] == "workflow-engine"]
+    problems = [problem for words in spoken_of if (problem := _problem(words[1:]))]
+
+    # The text names a command, or an option of one, without what it is used with.
+    assert [one for one in problems if "Missing " not in one and "requires an argument" not in one] == []
 
 
 def _problem(words: list[str]) -> str | None:
@@ -81,7 +81,7 @@ def _problem(words: list[str]) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_asks_for_no_program_that_nobody_has(page: Page) -> None:
-    used = {words[0] for words in _command_lines(page)}
+    used = {words[0] for words in command_lines(page)}
 
     assert used - OTHERS - {"make", "workflow-engine"} == set()
 
