@@ -80,6 +80,7 @@ class WorkerHost:
         if self._threads:
             return
         self._stopping.clear()
+        self.kernel.hurried.clear()
         self._asked = False
         self._started_at = self.kernel.clock.now()
         if threading.current_thread() is threading.main_thread():
@@ -93,8 +94,12 @@ class WorkerHost:
             thread.start()
 
     def stop(self) -> None:
-        """Take no more messages, finish the jobs in hand, and give back the handlers of SIGTERM and SIGINT."""
+        """Take no more messages, finish the jobs in hand, and give back the handlers of SIGTERM and SIGINT.
+
+        What is in hand and gets no answer from AWS is not tried again.
+        """
         self._stopping.set()
+        self.kernel.hurried.set()
         for thread in self._threads:
             thread.join()
         self._threads.clear()

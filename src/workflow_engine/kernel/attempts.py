@@ -146,11 +146,11 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
     call = _Call(lease, stage, data, invocation, signal_for(data.head, lease.entry))
     started_at = invocation.clock.now()
     try:
-        call.check_time()
+        call.check_time(begins=not invocation.is_over)
         invocation.time.stage_begun = True
         function, is_async = call.prepare()
         # Reading may have taken long, or the process may have been stopped meanwhile.
-        call.check_time()
+        call.check_time(begins=invocation.has_time_for(stage.timeout))
         run_stage = invocation.settings.run_stage
         returned = run_stage(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
         ending = _ending(returned, stage)
@@ -208,13 +208,13 @@ class _Call:
         left = self.invocation.remaining() - COMMIT_MARGIN
         return max(min(self.stage.timeout, left), timedelta(milliseconds=100))
 
-    def check_time(self) -> None:
-        """Begun without any time, it would be stopped at once, as if it had taken too long.
+    def check_time(self, *, begins: bool) -> None:
+        """Without its time it would be stopped as if it had taken too long.
 
         Raises:
-            InvocationOverError: there was time when the invocation began, and it is over.
+            InvocationOverError: it does not begin: the time that there was is over.
         """
-        if self.invocation.is_over:
+        if not begins:
             raise InvocationOverError(stage_id=self.stage.id)
 
     def prepare(self) -> tuple[Callable[[], Any], bool]:

@@ -1,6 +1,7 @@
 """Command → handler. No business rules: those are in the handlers and the transitions."""
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -109,6 +110,8 @@ class Kernel:
         self.settings = _heard(settings or KernelSettings(), registry)
         self.observer = observer or NoObserver()
         self.held = HeldLeases()
+        # Set by a host that is to end: nothing waits for an answer any longer.
+        self.hurried = threading.Event()
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
         self.definitions = Definitions(registry, persistence, blob_store)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
@@ -325,7 +328,9 @@ class Kernel:
         name = digest("invocation", self.ids.new_id(), length=INVOCATION_ID_LENGTH)
         shared = time or FunctionTime(max(until - now, timedelta(0)))
         had_time = now + COMMIT_MARGIN < until
-        return Invocation(name, until, self.clock, self.settings, lease, had_time=had_time, time=shared)
+        return Invocation(
+            name, until, self.clock, self.settings, lease, had_time=had_time, time=shared, hurried=self.hurried
+        )
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:

@@ -1,5 +1,6 @@
 """One dispatch: who writes, until when, and what it has learnt on the way."""
 
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,7 +32,8 @@ class Invocation:
     """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
 
     It must end by *deadline*. A lease ends then, too, or after *lease* where the host renews it.
-    *had_time* says whether there was any time for a stage when it began.
+    *had_time* says whether there was any time for a stage when it began. Once *hurried* is set, its host
+    is to end.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Invocation:
     may_chain: bool = True
     had_time: bool = True
     time: FunctionTime = field(default_factory=lambda: FunctionTime(timedelta(0)))
+    hurried: threading.Event = field(default_factory=threading.Event)
     _writes: int = field(default=0)
 
     def moment(self) -> Moment:
@@ -63,16 +66,22 @@ class Invocation:
 
     @property
     def is_over(self) -> bool:
-        """Whether its time has run out since it began: its process was stopped for a while, or what
-        it read took long."""
+        """Whether its time has run out since it began: its process was stopped for a while."""
         return self.had_time and self.remaining() <= COMMIT_MARGIN
+
+    def has_time_for(self, timeout: timedelta) -> bool:
+        """Whether a stage that was begun still has about the time that it was begun with, now that
+        what it takes is read. Stopped short of that, it would not be what took too long."""
+        left = self.remaining()
+        enough = left - COMMIT_MARGIN >= FRESH * timeout or left >= FRESH * self.time.whole
+        return not self.had_time or (enough and not self.is_over)
 
     def patience(self, most: timedelta | None = None) -> Patience:
         """To try again what got no answer or was refused: until a moment before the invocation, and
         with it a lease, ends, or for *most*."""
         left = max(self.remaining() - LAST_TRY, timedelta(0))
         budget = left if most is None else min(left, most)
-        return Patience(self.clock, self.settings.pause, f"{self.id}.{self._writes}", budget)
+        return Patience(self.clock, self.settings.pause, f"{self.id}.{self._writes}", budget, self.hurried)
 
     def lease_end(self, at: datetime) -> datetime:
         """When a lease taken *at* ends."""

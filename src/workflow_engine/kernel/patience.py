@@ -32,13 +32,15 @@ def pause_for_real(span: timedelta) -> None:
 class Patience:
     """What is left of *budget* for one more try, after pauses that *name* tells apart from others'.
 
-    The pauses count as well as the *clock*, so that it ends where a test's clock stands still.
+    The pauses count as well as the *clock*, so that it ends where a test's clock stands still. Once
+    *hurried* is set, there is no time.
     """
 
     clock: Clock
     pause: Pause
     name: str
     budget: timedelta
+    hurried: threading.Event = field(default_factory=threading.Event)
     _until: datetime = field(init=False)
     _silences: int = field(default=0, init=False)
     _refusals: int = field(default=0, init=False)
@@ -78,7 +80,8 @@ class Patience:
         # together does not come back together.
         chance = crc32(f"{self.name}/{self._silences}/{self._refusals}".encode()) / 2**32
         span = ceiling * (0.5 + 0.5 * chance)
-        if span > min(self._until - self.clock.now(), self.budget - self._paused):
+        left = min(self._until - self.clock.now(), self.budget - self._paused)
+        if span > left or self.hurried.is_set():
             return False
         self._paused += span
         self.pause(span)

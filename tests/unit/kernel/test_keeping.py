@@ -2,6 +2,7 @@
 in hand until its lease ends, and then given back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -447,3 +448,20 @@ def test_an_interrupt_ends_a_pause_at_once() -> None:
     lab = Lab(pause=interrupted)
     with pytest.raises(KeyboardInterrupt):
         lab.engine(commit=once(silent, ends_a_stage)).run(alone, Item())
+
+
+def test_a_host_that_ends_waits_for_no_answer(lab: Lab) -> None:
+    pauses: list[timedelta] = []
+
+    def noted(span: timedelta) -> None:
+        pauses.append(span)
+        lab.clock.advance(span)
+        engine.kernel.hurried.set()
+
+    lab.settings = replace(lab.settings, pause=noted)
+    engine = lab.engine(commit=always(silent, lambda commit: ends_a_stage(commit) and not gives_back(commit)))
+    run = engine.start(alone, Item())
+    engine.host.process_available_jobs()
+    [entry] = run.head.active
+    assert (entry.state, entry.wait, entry.attempt, entry.lost) == (EntryState.WAITING, WaitKind.RETRY, 1, 0)
+    assert (calls, len(pauses)) == ([1], 1)

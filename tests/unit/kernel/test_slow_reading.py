@@ -115,23 +115,23 @@ def check(state: Item, ctx: StageContext) -> Item | NotReady:
 asking = Workflow("asking", input=Item).pipe(ask).pipe(batch).build()
 
 
-def takes_a_second(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
-    """Runs stages as if each of them took a second."""
-    if timeout < timedelta(seconds=1):
+def takes_minutes(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
+    """Runs stages as if each of them took four minutes of its five."""
+    if timeout < timedelta(minutes=4):
         raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
     return call()
 
 
-# As long as an invocation, or all of it but what a commit takes.
-SPANS = [timedelta(minutes=20), timedelta(seconds=899)]
+# Longer than an invocation, all of it but what a commit takes, and too long for the stage's own timeout.
+SPANS = [timedelta(minutes=20), timedelta(seconds=899), timedelta(minutes=13)]
 
 
-@pytest.mark.parametrize("span", SPANS, ids=["all", "nearly-all"])
+@pytest.mark.parametrize("span", SPANS, ids=["all", "nearly-all", "too-much"])
 @pytest.mark.parametrize("method", ["load_input", "get", "load_records", "load_signal"])
 def test_a_stall_while_reading_is_no_attempt(method: str, span: timedelta) -> None:
     clock = FakeClock()
     stalls = Stalls(clock, method, span)
-    settings = KernelSettings(run_stage=takes_a_second)
+    settings = KernelSettings(run_stage=takes_minutes)
     engine = VirtualEngine(
         clock=clock, persistence=Slow(clock, stalls), blob_store=SlowBlobs(stalls), settings=settings
     )
