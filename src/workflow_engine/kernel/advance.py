@@ -89,6 +89,7 @@ class Advancer:
                 self.observer.happened("Ghosts")
                 return result
             self._committed(data.head, head, invocation)
+            self.keeper.recorder.forget_state(kept.attempt, lease, head.run_id)
             head, told = self._after(head, lease, definition, told, invocation)
             if head.group == lease.group:
                 head, told = self.relief.relieve(head, kept.added, told, invocation)

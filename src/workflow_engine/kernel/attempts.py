@@ -97,29 +97,32 @@ Ending: TypeAlias = Completed | Suspends | StillWaits | Awaits | Unfit | Failed 
 
 
 _STATE = b',"state":'
+_AGAIN = b',"again":true'
 
 
 @dataclass(frozen=True, slots=True)
 class KeptState:
     """What the record of a suspended stage holds: the stage's *state* as JSON, and how often it is
-    to be checked."""
+    to be checked. *again* says that a check answered it, in the place of an earlier state."""
 
     state: bytes
     poll_every: timedelta
+    again: bool = False
 
     def dump(self) -> bytes:
         """Its JSON."""
         seconds = str(self.poll_every.total_seconds()).encode()
-        return b'{"poll_every_seconds":' + seconds + _STATE + self.state + b"}"
+        return b'{"poll_every_seconds":' + seconds + (_AGAIN if self.again else b"") + _STATE + self.state + b"}"
 
 
 def kept_state(data: bytes) -> KeptState:
     """The state that ``KeptState.dump`` wrote, byte by byte: read and written again, what is stored
     would follow another rule than an output."""
     head, _, rest = data.partition(_STATE)
-    seconds = from_json(head + b"}")["poll_every_seconds"]
+    facts = from_json(head + b"}")
     # The version before kept whatever it was given.
-    return KeptState(rest[:-1], timedelta(seconds=min(seconds, MAX_RUN_DURATION.total_seconds())))
+    seconds = min(facts["poll_every_seconds"], MAX_RUN_DURATION.total_seconds())
+    return KeptState(rest[:-1], timedelta(seconds=seconds), facts.get("again", False))
 
 
 @dataclass(frozen=True, slots=True)

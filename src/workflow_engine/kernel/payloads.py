@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from workflow_engine.errors import CorruptItemError, PayloadTooLargeError
-from workflow_engine.model.ids import RunId, digest
+from workflow_engine.model.ids import RunId, StageId, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import (
     MAX_ATTRIBUTES_BYTES,
@@ -30,6 +30,14 @@ def attempt_prefix(run_id: str, key: StageKey) -> str:
     """Where the blobs of one attempt lie: under the same triple as its record, so that a ghost's
     land where nobody looks."""
     return f"{blob_prefix(run_id)}{key.group}/{key.stage_id}/{key.epoch}/"
+
+
+def attempt_of(run_id: str, blob_key: str) -> StageKey | None:
+    """Whose blob it is; ``None`` where it is no attempt's."""
+    place = blob_key.removeprefix(blob_prefix(run_id)).split("/", 3)
+    if len(place) < 4 or not place[0].isdigit() or not place[2].isdigit():
+        return None
+    return StageKey(int(place[0]), StageId(place[1]), int(place[2]))
 
 
 def keep(data: bytes, *, what: str, blob_key: str, blobs: BlobStore) -> Payload:

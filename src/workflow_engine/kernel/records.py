@@ -1,9 +1,11 @@
 """What is written of an attempt before the commit that makes it count: logs, annotations, output,
 record. All of it lies under the lease's epoch, so that a ghost's is never seen."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from workflow_engine.errors import TransientError
 from workflow_engine.kernel import payloads
 from workflow_engine.kernel.attempts import (
     Attempt,
@@ -14,6 +16,8 @@ from workflow_engine.kernel.attempts import (
 )
 from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.transitions import Lease
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Annotation, Head, LogLine, StageKey, StageRecord
 from workflow_engine.model.status import Status
@@ -45,7 +49,7 @@ class Recorder:
         ending = attempt.ending
         if not isinstance(ending, Completed | Suspends | Failed):
             return
-        output = self._keep_output(ending, key, data.head)
+        output = self._keep_output(attempt, key, data.head)
         self.persistence.put_record(self._record_of(attempt, key, data.head, output))
         if isinstance(ending, Completed):
             data.remember(key, ending.output)
@@ -55,14 +59,30 @@ class Recorder:
         put = self.persistence.correct_record if correct else self.persistence.put_record
         put(self._record_of(attempt, _key_of(lease), head, None))
 
-    def _keep_output(self, ending: Completed | Suspends | Failed, key: StageKey, head: Head) -> Payload | None:
-        if isinstance(ending, Failed):
-            return None
+    def forget_state(self, attempt: Attempt, lease: Lease, run_id: RunId) -> None:
+        """Remove the state that the check of *lease* has looked at, and whose place its own answer has
+        taken by a commit. The first of a stage stays, as history: a stage that is suspended ten
+        thousand times leaves two. Nobody but a ghost looks for the others any more."""
+        epoch, kept = lease.entry.suspended_epoch, attempt.kept
+        if epoch is None or kept is None or not kept.again or not isinstance(attempt.ending, Suspends):
+            return
+        key = StageKey(lease.group, lease.stage_id, epoch)
+        # They expire, too: what is left behind for want of an answer is history.
+        with suppress(TransientError):
+            self.persistence.delete_record(run_id, key)
+            if len(kept.dump()) > MAX_INLINE_BYTES:
+                self.blobs.delete(_blob_key(run_id, key, "state"))
+
+    def _keep_output(self, attempt: Attempt, key: StageKey, head: Head) -> Payload | None:
+        ending = attempt.ending
         if isinstance(ending, Suspends):
-            content, what = KeptState(ending.state, ending.poll_every).dump(), "state"
-        else:
+            again = attempt.kept is not None
+            content, what = KeptState(ending.state, ending.poll_every, again).dump(), "state"
+        elif isinstance(ending, Completed):
             content, what = ending.output, "output"
-        blob_key = f"{payloads.attempt_prefix(head.run_id, key)}{what}.json"
+        else:
+            return None
+        blob_key = _blob_key(head.run_id, key, what)
         named = f"{what} of stage {key.stage_id!r}"
         return payloads.keep(content, what=named, blob_key=blob_key, blobs=self.blobs)
 
@@ -127,3 +147,7 @@ class Recorder:
 
 def _key_of(lease: Lease) -> StageKey:
     return StageKey(lease.group, lease.stage_id, lease.entry.epoch)
+
+
+def _blob_key(run_id: str, key: StageKey, what: str) -> str:
+    return f"{payloads.attempt_prefix(run_id, key)}{what}.json"

@@ -110,6 +110,10 @@ class Persistence(Protocol):
         or where the key is free; another lease's stays."""
         ...
 
+    def delete_record(self, run_id: RunId, key: StageKey) -> None:
+        """Remove a record whose place a later one has taken. An absent one is no error."""
+        ...
+
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         """The records of those *keys* that exist, in as few requests as possible."""
         ...

@@ -1,7 +1,9 @@
 """Stages that wait: for something outside, for a time."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -11,6 +13,7 @@ from workflow_engine import (
     NotReady,
     PermanentError,
     PollSuspendedStages,
+    RerunFrom,
     RetryPolicy,
     StageContext,
     StageResult,
@@ -84,6 +87,42 @@ def batch_of(
     return Workflow("batch", input=Item).pipe(submit).pipe(after)
 
 
+class Page(BaseModel):
+    number: int
+    padding: str = ""
+
+
+def paging_of(pages: int, padding: int = 0) -> Workflow:
+    """A stage that reads an API page by page: each check answers the state of the next."""
+
+    @stage("read")
+    def read(item: Item) -> Suspended[Page]:
+        return Suspended(Page(number=0, padding="x" * padding), poll_every=MINUTE)
+
+    @read.check_completion
+    def next_page(page: Page, ctx: StageContext) -> Item | Suspended[Page]:
+        ctx.log("info", f"page {page.number}")
+        if page.number + 1 == pages:
+            return Item(name=f"{pages} pages")
+        return Suspended(Page(number=page.number + 1, padding=page.padding), poll_every=MINUTE)
+
+    return Workflow("paging", input=Item).pipe(read)
+
+
+class Listing:
+    """A store of blobs that notes what was listed."""
+
+    def __init__(self, blobs: Any) -> None:
+        self._blobs, self.lists = blobs, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def list(self, prefix: str) -> Any:
+        self.lists.append(prefix)
+        return self._blobs.list(prefix)
+
+
 class TestSuspended:
     def test_it_is_checked_as_often_as_it_says_and_goes_on_with_the_output(
         self, engine: VirtualEngine, world: World
@@ -91,6 +130,50 @@ class TestSuspended:
         run = engine.run(batch_of(world, engine).build(), Item())
         assert run.output == {"name": "after job-x of x"}
         assert [passed.total_seconds() for passed in world.checks] == [600, 1200, 1800, 2400, 3000, 3600]
+
+    @pytest.mark.parametrize("padding", [0, MAX_INLINE_BYTES], ids=["small", "large"])
+    def test_a_stage_that_is_suspended_again_and_again_leaves_two_states(
+        self, engine: VirtualEngine, padding: int
+    ) -> None:
+        run = engine.run(paging_of(30, padding).build(), Item())
+        assert run.output == {"name": "30 pages"}
+        assert [record.status for record in run.records] == [Status.SUSPENDED, Status.SUSPENDED, Status.COMPLETED]
+        states = [key for key in engine.blob_store.list(f"runs/{run.id}/") if key.endswith("state.json")]
+        assert len(states) == (2 if padding else 0)
+
+    def test_what_such_a_stage_has_logged_is_kept(self, engine: VirtualEngine) -> None:
+        run = engine.start(paging_of(30).build(), Item())
+        engine.advance(10 * MINUTE)
+        lines = engine.kernel.queries.logs(run.id)
+        assert [line.message for line in lines] == [f"page {number}" for number in range(10)]
+
+    def test_a_state_that_is_replaced_stays_until_the_commit(
+        self, engine: VirtualEngine, meddle: Callable[..., None]
+    ) -> None:
+        """A worker dies between its record and the commit: its successor still finds the state before."""
+        paging = paging_of(5).build()
+        run = engine.start(paging, Item())
+        engine.advance(2 * MINUTE)
+
+        def die() -> None:
+            raise KeyboardInterrupt
+
+        engine.clock.advance(MINUTE)
+        engine.scheduler.fire_due()
+        meddle(engine, "put_logs", die, paging)
+        with pytest.raises(KeyboardInterrupt):
+            engine.work()
+        engine.drive(run)
+        assert run.output == {"name": "5 pages"}
+
+    def test_a_rerun_of_such_a_stage_touches_few_items_and_lists_blobs_once(self, engine: VirtualEngine) -> None:
+        blobs = engine.blob_store = Listing(engine.blob_store)
+        run = engine.run(paging_of(30, MAX_INLINE_BYTES).build(), Item())
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="read"))
+        assert blobs.lists == [f"runs/{run.id}/"]
+        assert list(blobs.list(f"runs/{run.id}/")) == []
+        engine.drive(run)
+        assert run.output == {"name": "30 pages"}
 
     def test_a_check_may_say_when_the_next_one_is(self, engine: VirtualEngine, world: World) -> None:
         world.next_check_in = 25 * MINUTE

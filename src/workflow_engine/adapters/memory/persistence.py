@@ -145,6 +145,11 @@ class MemoryPersistence(Persistence):
                 records[record.key] = record
 
     @override
+    def delete_record(self, run_id: RunId, key: StageKey) -> None:
+        with self._lock:
+            self._of(run_id).records.pop(key, None)
+
+    @override
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         with self._lock:
             return _picked(self._of(run_id).records, keys)

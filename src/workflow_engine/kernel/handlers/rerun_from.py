@@ -1,6 +1,5 @@
 """``run.rerun_from``: a finished run goes again from a stage, on the definition of the day."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workflow_engine.authoring.registry import Registry
@@ -20,12 +19,12 @@ from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Moment, Rerun, Told
 from workflow_engine.model.commands import RerunFrom
-from workflow_engine.model.commits import Committed
+from workflow_engine.model.commits import Committed, newest_base
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.results import RunRerun
-from workflow_engine.model.runs import Head, StageRecord
+from workflow_engine.model.runs import Head
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
@@ -65,11 +64,10 @@ def rerun_from(
         moment = invocation.moment()
         record = idempotency.record_of(command, result, moment.at, settings.retention)
         facts = rerun.facts(head, definition, group, moment)
-        records = persistence.list_records(head.run_id)
         commit = transitions.rerun(head, facts, definition.plan, moment, record)
         outcome = commit_once(persistence, commit)
         if isinstance(outcome, Committed):
-            rerun.remove_blobs(records, group)
+            rerun.remove_blobs(outcome.head)
             jobs = agenda.sendable(outcome.head, moment.at)
             teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
             return result
@@ -138,14 +136,13 @@ class _Rerunning:
             input_hash,
         )
 
-    def remove_blobs(self, records: Sequence[StageRecord], group: int) -> None:
-        """Remove the blobs of discarded attempts, now that nobody can look for them any more.
-        The records stay, as history."""
-        for record in records:
-            if record.key.group >= group:
-                prefix = payloads.attempt_prefix(record.run_id, record.key)
-                for key in list(self.blobs.list(prefix)):
-                    self.blobs.delete(key)
+    def remove_blobs(self, head: Head) -> None:
+        """Remove the blobs of discarded attempts, now that nobody can look for them any more: of those
+        groups, all that is older than the rerun. The records stay, as history."""
+        for key in list(self.blobs.list(payloads.blob_prefix(head.run_id))):
+            place = payloads.attempt_of(head.run_id, key)
+            if place is not None and place.group >= head.group and place.epoch < newest_base(head):
+                self.blobs.delete(key)
 
 
 def _discarded(head: Head, definition: WorkflowDefinition, group: int) -> list[str]:

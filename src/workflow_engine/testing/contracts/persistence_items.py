@@ -76,6 +76,15 @@ class RecordContract:
         persistence.put_record(replace(first, status=Status.FAILED, output=None))
         assert persistence.load_records(RUN, [first.key]) == {first.key: first}
 
+    def test_a_record_that_is_removed_is_gone_and_no_other_is(self, persistence: Persistence) -> None:
+        first = record()
+        other = replace(first, key=replace(first.key, epoch=first.key.epoch + 1))
+        persistence.put_record(first)
+        persistence.put_record(other)
+        for _ in range(2):
+            persistence.delete_record(RUN, first.key)
+        assert persistence.list_records(RUN) == [other]
+
     def test_a_record_is_corrected_by_its_own_lease_alone(self, persistence: Persistence) -> None:
         first = record()
         own = replace(first, status=Status.FAILED, output=None, error=ErrorInfo("OSError", "no"))

@@ -91,6 +91,10 @@ class DynamoPersistence(Persistence):
         self._items.put_if_absent(codecs.encode_record(record), "the record", unless=own)
 
     @override
+    def delete_record(self, run_id: RunId, key: StageKey) -> None:
+        self._items.delete(table.run_partition(run_id), table.record_key(key))
+
+    @override
     def load_records(self, run_id: RunId, keys: Sequence[StageKey]) -> Mapping[StageKey, StageRecord]:
         items = self._items.get_batch(_keys(run_id, map(table.record_key, keys)))
         return {record.key: record for record in map(codecs.decode_record, items)}
