@@ -14,7 +14,7 @@ from workflow_engine.adapters.memory import (
 )
 from workflow_engine.authoring import Registry, RetryPolicy, StageContext, Workflow, stage
 from workflow_engine.kernel import Kernel, KernelSettings
-from workflow_engine.model.commands import CancelRun, CreateRun, ExecuteJob, parse_command
+from workflow_engine.model.commands import CancelRun, CreateRun, ExecuteJob, SignalRun, parse_command
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import Head
@@ -22,7 +22,7 @@ from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.engine import VirtualEngine
-from workflow_engine.testing.simulation.reference_workflows import Number, chain
+from workflow_engine.testing.simulation.reference_workflows import Number, ask, chain
 
 
 class RunningClock(Clock):
@@ -150,3 +150,36 @@ def test_a_stage_that_could_not_begin_in_time_has_not_taken_too_long() -> None:
     assert "was not begun" in str(result.error)
     engine.drive(run)
     assert (run.status, run.output) == (Status.COMPLETED, {"value": 1, "padding": ""})
+
+
+def answered_and_not_woken() -> tuple[VirtualEngine, str]:
+    """A run that waits for a signal, which has come; the message that says so is lost."""
+    engine = VirtualEngine()
+    run = engine.start(Workflow("asking", input=Number).pipe(ask).build(), {"value": 0})
+    engine.work()
+    assert engine.scheduler.next_fire_at() is not None
+    engine.kernel.dispatch(SignalRun(run_id=run.id, name="approval", payload={"approved": True}))
+    lost = engine.job_transport.dequeue()
+    assert lost is not None
+    engine.job_transport.complete(lost)
+    return engine, run.id
+
+
+def test_a_signal_that_another_message_finds_leaves_no_timer_behind() -> None:
+    """The timer of a wait was forgotten only by the message that the signal's sender had sent; where
+    a repeat of an older one came first, the timer fired hours later, for nothing."""
+    engine, run_id = answered_and_not_woken()
+    older = ExecuteJob(run_id=run_id, workflow_id="asking", stage_id="ask", group=0, ordinal=0, epoch=0, claim="first")
+    engine.kernel.dispatch(older)
+
+    assert engine.kernel.queries.head(run_id).status is Status.COMPLETED
+    assert engine.scheduler.next_fire_at() is None
+
+
+def test_a_run_that_is_cancelled_when_its_signal_has_come_leaves_no_timer_behind() -> None:
+    """What had been signalled and was not claimed did not wait for a time any more, and its timer was
+    not looked for."""
+    engine, run_id = answered_and_not_woken()
+    engine.kernel.dispatch(CancelRun(run_id=run_id))
+
+    assert engine.scheduler.next_fire_at() is None

@@ -137,7 +137,8 @@ class Teller:
 
     def cancel_timers(self, head: Head, at: datetime) -> None:
         """Forget the schedules of a run that is over; its entries still say what they were."""
-        for wake in agenda.timers(replace(head, status=Status.RUNNING), at):
+        # Also of a stage whose signal has come, and which nobody has claimed for it.
+        for wake in agenda.timers(replace(head, status=Status.RUNNING, signals=()), at):
             if wake.at is not None:
                 self.scheduler.cancel(schedule_name(head, wake))
 

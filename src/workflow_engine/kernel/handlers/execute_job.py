@@ -54,10 +54,10 @@ def execute_job(
         TransientError: nothing is lost; a redelivery or the due index goes on.
     """
     _refuse_late(command, invocation, definitions)
-    head, lease = _claim(command, invocation, persistence, definitions)
+    head, lease, wake = _claim(command, invocation, persistence, definitions)
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
-    if lease is None:
+    if lease is None or wake is None:
         return _unclaimed(head, command, invocation, advancer, definitions, teller)
     try:
         definition = advancer.definition_of(head, invocation)
@@ -70,9 +70,10 @@ def execute_job(
         # Nobody may find the stage in good hands that do nothing.
         advancer.give_back(head, lease, invocation)
         raise
-    if command.signal is not None:
-        _forget_timeout(head, lease, command, teller)
-    if command.claim == "expired":
+    # What the message was meant for may not be what its stage could be claimed for by then.
+    if wake.signal is not None:
+        _forget_timeout(head, lease, wake, teller)
+    if wake.claim == "expired":
         advancer.observer.happened("LeasesLost")
     told = Told(min(command.told_through, head.told + head.untold))
     return advancer.work(head, lease, definition, told, invocation)
@@ -90,7 +91,8 @@ def _claim(
     invocation: Invocation,
     persistence: Persistence,
     definitions: Definitions,
-) -> tuple[Head | None, Lease | None]:
+) -> tuple[Head | None, Lease | None, Wake | None]:
+    """The head, and where the stage could be claimed the lease and what it was claimed for."""
     run_id, wake, head = RunId(command.run_id), _meant(command), None
     group = command.group
     for _ in range(MAX_CLAIMS):
@@ -98,18 +100,18 @@ def _claim(
             tried = wake
             head, lease = take(persistence, run_id, group, command.stage_id, wake, invocation)
             if lease is not None:
-                return head, lease
+                return head, lease, wake
         else:
             tried, head = None, persistence.load_head(run_id)
         if head is None or head.status.is_terminal:
-            return head, None
+            return head, None, None
         group, ordinal = _place(head, command, definitions)
         if group != head.group or ordinal >= len(head.active):
-            return head, None
+            return head, None, None
         wake = agenda.wake_for(head, ordinal, invocation.clock.now())
         if wake is None or wake == tried:
-            return head, None
-    return head, None
+            return head, None, None
+    return head, None, None
 
 
 def _meant(command: ExecuteJob) -> Wake | None:
@@ -190,10 +192,10 @@ def _entry(head: Head, command: ExecuteJob) -> Entry | None:
     return head.active[command.ordinal] if command.ordinal < len(head.active) else None
 
 
-def _forget_timeout(head: Head, lease: Lease, command: ExecuteJob, teller: Teller) -> None:
+def _forget_timeout(head: Head, lease: Lease, wake: Wake, teller: Teller) -> None:
     """A signal came before its timeout: the timer is not needed any more."""
-    if lease.entry.give_up_at is not None and command.epoch is not None:
-        timer = Wake(lease.ordinal, "due", command.epoch, lease.entry.attempt, at=lease.entry.give_up_at)
+    if lease.entry.give_up_at is not None:
+        timer = Wake(lease.ordinal, "due", wake.epoch, lease.entry.attempt, at=lease.entry.give_up_at)
         try:
             teller.scheduler.cancel(schedule_name(head, timer))
         except WorkflowEngineError as error:

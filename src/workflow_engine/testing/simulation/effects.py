@@ -12,6 +12,7 @@ from workflow_engine.model.commits import Committed
 from workflow_engine.model.events import RunEvent
 from workflow_engine.ports.events import NOT_TRIED, Refusal
 from workflow_engine.testing.simulation.faults import READS
+from workflow_engine.testing.simulation.observer import Violation
 
 if TYPE_CHECKING:
     from workflow_engine.testing.simulation.world import World
@@ -85,12 +86,23 @@ class Effects:
     def _bury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
         method(*args)
         self._observer.buried(args[0])
+        for problem in self._ledger.chronicle.buried(args[0]):
+            raise Violation(problem)
+
+    def _unbury(self, method: Callable[..., Any], args: Any, _kwargs: Any, _partial: str | None) -> None:
+        run_id, sequence = args
+        if sequence not in self._ledger.measures.seen[run_id]:
+            raise Violation(f"I5: the dead letter of event {sequence} of run {run_id} went, and nobody was told")
+        method(*args)
 
     def _emit(self, method: Callable[..., Any], args: Any, _kwargs: Any, partial: str | None) -> Any:
         events: Sequence[RunEvent] = args[0]
         if partial is None or not events:
             answers: Sequence[Refusal | None] = method(events)
             self._accepted([event for event, answer in zip(events, answers, strict=True) if answer is None])
+            for event, answer in zip(events, answers, strict=True):
+                if answer is not None and answer.counts:
+                    self._ledger.chronicle.refused(event.run_id, event.sequence)
             return answers
         return self._emit_partially(method, events, partial)
 
@@ -107,6 +119,8 @@ class Effects:
         method(taken)
         self._accepted(taken)
         first = Refusal(reason="simulated", counts=counts)
+        if counts:
+            self._ledger.chronicle.refused(events[refused].run_id, events[refused].sequence)
         return [*[None] * refused, first, *[NOT_TRIED] * (len(events) - refused - 1)]
 
     def _enqueue(self, method: Callable[..., Any], args: Any, kwargs: Any, _partial: str | None) -> Any:
@@ -144,6 +158,7 @@ _EFFECTS: Mapping[str, Callable[..., Any]] = {
     "commit": Effects._commit,
     "rearm": Effects._rearm,
     "put_dead_letter": Effects._bury,
+    "delete_dead_letter": Effects._unbury,
     "emit": Effects._emit,
     "enqueue": Effects._enqueue,
     "enqueue_parallel": Effects._enqueue_parallel,

@@ -20,6 +20,7 @@ class Firing:
     def enqueue(self, command: Command) -> None:
         """Send *command* as its timer says, or not quite."""
         world = self._world
+        world.ledger.fired(command, world.now)
         how = world.odd("timer", 150, 3)
         if how:
             world.ledger.trouble(None, run_of("jobs", "enqueue", [command]), Trouble(world.now, "timer"))

@@ -182,6 +182,22 @@ def _check_entry(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bound
         steps = (0, 1) if new.wait is WaitKind.RETRY else (new.attempt - old.attempt,)
         if new.attempt - old.attempt not in steps:
             yield "attempts are counted by their failures"
+        yield from _check_wait(old, new)
+
+
+def _check_wait(old: Entry, new: Entry) -> Iterator[str]:
+    if new.lost:
+        yield "a stage that has come to an outcome has lost no worker since"
+    if (
+        new.give_up_at is not None
+        and new.until is not None
+        and new.wait is not WaitKind.RETRY
+        and new.until > new.give_up_at
+    ):
+        yield f"it waits until {new.until}, and gives up at {new.give_up_at}"
+    kept = (new.suspended_epoch, new.signal, new.give_up_at)
+    if new.wait is WaitKind.RETRY and kept != (old.suspended_epoch, old.signal, old.give_up_at):
+        yield "a retry is of what was tried: the check, the handler or the stage itself"
 
 
 def _check_claim(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bounds) -> Iterator[str]:

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import Head
 from workflow_engine.testing.simulation.allowances import Allowance, check_late, check_tally, overlap
+from workflow_engine.testing.simulation.chronicle import Chronicle
 from workflow_engine.testing.simulation.deposits import Deposits
 from workflow_engine.testing.simulation.invariants import Bounds
 from workflow_engine.testing.simulation.measures import Measures
@@ -23,6 +25,7 @@ class Ledger:
 
     def __init__(self, bounds: Bounds) -> None:
         self.measures, self.troubles, self.deposits = Measures(), Troubles(), Deposits()
+        self.chronicle = Chronicle()
         self.allowances: dict[RunId, Allowance] = {}
         self._bounds = bounds
         # When messages were there, and no slot was free; the last one may go on.
@@ -51,6 +54,18 @@ class Ledger:
         """A port call of *task* takes effect."""
         self.measures.asked(port, name, args)
         self.deposits.asked(name, args, task, at)
+        if name == "schedule" and (place := place_of(args[0])) is not None:
+            self.chronicle.scheduled(place, at)
+
+    def fired(self, command: object, at: datetime) -> None:
+        """A timer fires.
+
+        Raises:
+            Violation: whoever made it useless has not forgotten it, though nothing happened to him.
+        """
+        place = place_of(command)
+        for problem in self.chronicle.fired(place, at) if place is not None else ():
+            raise Violation(problem)
 
     def committed(self, before: Head | None, after: Head, task: Task | None, at: datetime) -> None:
         """A commit of *task* was applied.
@@ -59,6 +74,8 @@ class Ledger:
             Violation: it came too late, or took a lease from somebody to whom nothing had happened.
         """
         self.deposits.committed(before, after, task, at)
+        for problem in self.chronicle.committed(before, after, task, at):
+            raise Violation(problem)
         for late in self.measures.committed(before, after, task, at):
             for problem in check_late(
                 late,
@@ -80,3 +97,10 @@ class Ledger:
             allowance = self.allowances.get(run_id, _USUAL)
             hits = self.troubles.count(run_id)
             yield from check_tally(run_id, tally, hits=hits, looks=self.measures.looks, allowance=allowance)
+
+
+def place_of(command: object) -> tuple[RunId, int, int, int] | None:
+    """The wait that a job was made for: run, group, ordinal and epoch."""
+    if not isinstance(command, ExecuteJob) or command.group is None:
+        return None
+    return RunId(command.run_id), command.group, command.ordinal or 0, command.epoch or 0

@@ -78,7 +78,6 @@ class Tally:
     repeats: int = 0
     spilled: int = 0
     largest_head: int = 0
-    idle_firings: int = 0
 
 
 class Measures:
@@ -88,10 +87,11 @@ class Measures:
         self.tallies: defaultdict[RunId, Tally] = defaultdict(Tally)
         self.looks = 0
         self.leases: dict[tuple[RunId, int, int, int], Held] = {}
+        self._called: set[tuple[RunId, int, int, int]] = set()
         self._ready_at: dict[RunId, datetime] = {}
         self._done_at: dict[RunId, datetime] = {}
         self._signalled_at: dict[tuple[RunId, int, int, int], datetime] = {}
-        self._seen: defaultdict[RunId, set[int]] = defaultdict(set)
+        self.seen: defaultdict[RunId, set[int]] = defaultdict(set)
 
     def asked(self, port: str, name: str, args: Sequence[Any]) -> None:
         """A port call takes effect."""
@@ -111,10 +111,17 @@ class Measures:
         else:
             self.tallies[RunId(run_id)].commands += 1
 
-    def called(self, held: Held | None, stage_id: str) -> None:
-        """A stage's function, its check or its handler is called under a lease."""
-        if held is not None:
-            self.tallies[held.run_id].calls[(stage_id, held.base)] += 1
+    def called(self, held: Held | None, stage_id: str) -> str | None:
+        """A stage's function, its check or its handler is called under a lease; answers what is wrong
+        with that."""
+        if held is None:
+            return f"calls: stage {stage_id} is called by somebody who holds no lease"
+        self.tallies[held.run_id].calls[(stage_id, held.base)] += 1
+        place = (held.run_id, held.group, held.ordinal, held.epoch)
+        if place in self._called:
+            return f"calls: stage {stage_id} of run {held.run_id} is called under a lease that was used"
+        self._called.add(place)
+        return None
 
     def committed(self, before: Head | None, after: Head, task: "Task | None", at: datetime) -> Iterator[Late]:
         """A commit was applied; yields how late what it did was done."""
@@ -143,8 +150,8 @@ class Measures:
         for event in events:
             run_id = RunId(event.run_id)
             self.tallies[run_id].published += 1
-            self.tallies[run_id].repeats += event.sequence in self._seen[run_id]
-            self._seen[run_id].add(event.sequence)
+            self.tallies[run_id].repeats += event.sequence in self.seen[run_id]
+            self.seen[run_id].add(event.sequence)
 
     def _sent(self, commands: Any) -> None:
         for command in commands if isinstance(commands, list | tuple) else [commands]:

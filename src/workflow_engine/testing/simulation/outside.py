@@ -12,7 +12,9 @@ from typing import Any
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
 from workflow_engine.model.events import RunEvent
+from workflow_engine.testing.simulation.baton import Aborted
 from workflow_engine.testing.simulation.faults import Crash
+from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.world import World, current_world
 
 
@@ -27,7 +29,10 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
     if task is None:
         raise LookupError("a stage runs outside of any task")
     world = current_world()
-    world.ledger.measures.called(task.lease, stage_id)
+    problem = world.ledger.measures.called(task.lease, stage_id)
+    if problem is not None:
+        world.fail(Violation(problem))
+        raise Aborted
     task.stage_deadline = world.now + timeout
     try:
         returned = call()

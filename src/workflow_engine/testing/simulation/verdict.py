@@ -11,11 +11,14 @@ from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.census import check_left
 from workflow_engine.testing.simulation.clients import Clients, Story
+from workflow_engine.testing.simulation.faults import STALLS
 from workflow_engine.testing.simulation.processes import Deployment
 from workflow_engine.testing.simulation.readings import check_readings
 from workflow_engine.testing.simulation.scenario import Ended
 from workflow_engine.testing.simulation.world import World
 
+# Between the decision of a process and the write that it is for, where that hangs.
+_UNANSWERED = 2 * max(STALLS)
 _FOREVER = timedelta(days=3650)
 
 
@@ -28,6 +31,8 @@ def check_end(world: World, deployment: Deployment, clients: Clients) -> Iterato
         elif head.due_at is not None:
             yield f"rest: run {head.run_id} is over, and still in the due index"
         yield from check_left(world, head)
+        events, published = world.observer.events[head.run_id], world.settings.published
+        yield from world.ledger.chronicle.check_told(head.run_id, events, published)
     yield from _check_left_behind(world)
     yield from _check_effects(world)
     yield from world.ledger.check_end()
@@ -107,10 +112,26 @@ def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: St
         return
     if head.status is Status.COMPLETED:
         yield from _check_counted(world, kernel, head)
+    yield from _check_lived(world, kernel, head)
     ended = _ended(world, deployment, kernel, story, head)
     verdict = story.plot.judge(ended)
     if verdict is not None:
         yield f"outcome: run {head.run_id} of {head.workflow_id}: {verdict}"
+
+
+def _check_lived(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
+    """A run has had the time and the attempts that its definition promises, and no more of them."""
+    definition = kernel.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+    if definition.fingerprint != head.fingerprint:
+        return
+    begun_at = world.ledger.chronicle.begun_at[head.run_id]
+    if head.deadline < begun_at + definition.max_duration - 2 * world.bounds.skew - _UNANSWERED:
+        yield f"deadline: run {head.run_id} was started at {begun_at}, and ends at {head.deadline}"
+    for record in world.persistence.list_records(head.run_id):
+        stages = definition.groups[record.key.group] if record.key.group < len(definition.groups) else ()
+        for stage in stages:
+            if stage.id == record.key.stage_id and record.attempt > stage.retry.max_attempts:
+                yield f"attempts: stage {stage.id} of run {head.run_id} had attempt {record.attempt}"
 
 
 def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
