@@ -17,6 +17,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "commands by the queue": varied.QUEUED,
     "batches": varied.BATCHED,
     "errors for good": varied.REFUSING,
+    "old code beside new": varied.SIDE_BY_SIDE,
 }
 
 
