@@ -84,7 +84,7 @@ class WaitForSignal(Generic[PayloadT_co]):
     timeout: timedelta | None = None
 
     def __post_init__(self) -> None:
-        if _SIGNAL_NAME.match(self.name) is None:
+        if not is_signal_name(self.name):
             raise ValueError(f"{self.name!r} is no signal name: 1 to 64 of A-Za-z0-9_.:-, a letter or digit first")
         if self.schema is not None and not is_model(self.schema):
             raise TypeError(f"the schema of signal {self.name!r} must be a pydantic model class or None")
@@ -124,6 +124,11 @@ class StageResult(Generic[ResultT_co]):
 def is_model(candidate: object) -> TypeGuard[type[BaseModel]]:
     """Whether *candidate* is a pydantic model class (a parametrised generic one included)."""
     return isinstance(candidate, type) and issubclass(candidate, BaseModel)
+
+
+def is_signal_name(candidate: object) -> bool:
+    """Whether *candidate* may name a signal."""
+    return isinstance(candidate, str) and _SIGNAL_NAME.match(candidate) is not None
 
 
 def check_positive(name: str, duration: timedelta | None) -> None:

@@ -113,10 +113,12 @@ class CheckDefinition:
 
 @dataclass(frozen=True, slots=True)
 class SignalDefinition:
-    """The function that a signal's payload is given to."""
+    """The function that a signal's payload is given to. *names* are those of the signals that the stage
+    may wait for; empty where it did not say."""
 
     function: Callable[..., Any]
     facts: FunctionFacts = field(repr=False)
+    names: tuple[str, ...] = ()
 
     @property
     def payload_model(self) -> Model | None:

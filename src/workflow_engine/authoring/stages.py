@@ -7,13 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import ParamSpec, override
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
+from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal, is_signal_name
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.authoring.signatures import definition_error, read_function
 from workflow_engine.authoring.stage_definition import (
@@ -81,19 +81,40 @@ class Stage(StageReference[ReturnT_co], Generic[ParamsT, ReturnT_co]):
         self._definition = merged(replace(self._definition, check=check))
         return function
 
-    def on_signal(self, function: FunctionT) -> FunctionT:
+    @overload
+    def on_signal(self, function: FunctionT) -> FunctionT: ...
+    @overload
+    def on_signal(self, *, names: Sequence[str]) -> Callable[[FunctionT], FunctionT]: ...
+    def on_signal(
+        self, function: FunctionT | None = None, *, names: Sequence[str] = ()
+    ) -> FunctionT | Callable[[FunctionT], FunctionT]:
         """Mark *function* ``(payload, ctx)`` as the one that the awaited signal's payload goes to.
 
-        It answers the output, or waits again: ``Suspended`` or another ``WaitForSignal``.
+        It answers the output, or waits again: ``Suspended`` or another ``WaitForSignal``. With
+        ``@that_stage.on_signal(names=["approval"])`` the stage waits for signals of these names
+        alone, and a run whose stages all say so refuses any other.
 
         Raises:
-            WorkflowDefinitionError: the stage has such a function already, or a name in the
-                function's annotations is unknown.
+            WorkflowDefinitionError: the stage has such a function already, a name in the function's
+                annotations is unknown, or one of *names* is no signal name.
         """
+
+        def mark(marked: FunctionT) -> FunctionT:
+            return self._takes_signals(marked, _read(marked, self._signal_role), names)
+
+        return mark if function is None else self._takes_signals(function, _read(function, self._signal_role), names)
+
+    @property
+    def _signal_role(self) -> str:
+        return f"on_signal of stage {self.id!r}"
+
+    def _takes_signals(self, function: FunctionT, facts: FunctionFacts, names: Sequence[str]) -> FunctionT:
         if self._definition.signal is not None:
             raise definition_error(f"stage {self.id!r} has an on_signal already")
-        facts = _read(function, f"on_signal of stage {self.id!r}")
-        signal = SignalDefinition(function=function, facts=facts)
+        unfit = [name for name in ((names,) if isinstance(names, str) else names) if not is_signal_name(name)]
+        if unfit or isinstance(names, str):
+            raise definition_error(f"{self._signal_role}: names takes several signal names, not {(unfit or names)!r}")
+        signal = SignalDefinition(function=function, facts=facts, names=tuple(names))
         self._definition = merged(replace(self._definition, signal=signal))
         return function
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from workflow_engine.cli import texts
 from workflow_engine.cli.documents import refusal_document, summary_document
-from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, InvalidOptionError, one_line
+from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, InvalidOptionError, listed, one_line
 from workflow_engine.cli.looking import Wish, runs
 from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
-from workflow_engine.model.results import RunRerun, dump_result
+from workflow_engine.model.results import RunRerun, RunSignalled, dump_result
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import LIVE
 
@@ -37,11 +37,19 @@ def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, key: str | 
     command = texts.valid(SignalRun, run_id=run_id, name=name, payload=value, idempotency_key=key)
     result = kernel.dispatch(command)
     if as_json:
-        print_json({"run_id": run_id, "name": name, **dump_result(result)})
+        early = {"early": True, "waits_for": list(result.waits_for)} if result.early else {}
+        print_json({"run_id": run_id, "name": name, "delivered": result.delivered, **early})
     elif result.delivered:
-        say(f"signal {name} is kept for {run_id}")
+        say(f"signal {name} is kept for {run_id}{_early(result)}")
     else:
         say(f"{run_id} is over: nobody waits for signal {name} any more")
+
+
+def _early(result: RunSignalled) -> str:
+    if not result.early:
+        return ""
+    waits_for = f"; it waits for {listed(result.waits_for)}" if result.waits_for else ""
+    return f", but nobody waits for it yet{waits_for}"
 
 
 def rerun_one(

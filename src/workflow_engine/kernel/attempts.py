@@ -311,5 +311,8 @@ def _ending(returned: object, stage: StageDefinition) -> Ending:
     if isinstance(returned, WaitForSignal):
         if stage.signal is None:
             raise InvalidOutputError(stage_id=stage.id, problems=["it has no on_signal"])
+        if stage.signal.names and returned.name not in stage.signal.names:
+            problem = f"waits for signal {returned.name!r}, which its on_signal does not name"
+            raise InvalidOutputError(stage_id=stage.id, problems=[problem])
         return Awaits(returned.name, returned.timeout)
     return Completed(stage.dump_output(returned)[0])

@@ -46,9 +46,15 @@ class RunRerun(ResultModel):
 
 
 class RunSignalled(ResultModel):
-    """Whether the signal is kept for, or has reached, a stage of a live run."""
+    """Whether the signal is kept for, or has reached, a stage of a live run.
+
+    *early* is true of one that is kept and that no stage waits for yet: *waits_for* are the names that
+    stages do wait for, lest one was misspelled.
+    """
 
     delivered: bool
+    early: bool = False
+    waits_for: tuple[str, ...] = ()
 
 
 class RunAnnotated(ResultModel):

@@ -216,7 +216,8 @@ class RunInput:
 
 @dataclass(frozen=True, slots=True)
 class KeptSignal:
-    """A signal's payload. ``name`` and ``key`` together name it within a run."""
+    """A signal's payload. ``name`` and ``key`` together name it within a run. *early* has, of one that
+    no stage waited for when it came, what they did wait for: its sender is told so each time it asks."""
 
     run_id: RunId
     name: str
@@ -225,6 +226,7 @@ class KeptSignal:
     payload: bytes
     received_at: datetime
     expires_at: datetime
+    early: tuple[str, ...] | None = None
 
     @property
     def element(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.conftest import create, work
-from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
+from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one, signal_run
 from workflow_engine.cli.errors import InvalidOptionError
 from workflow_engine.cli.looking import Wish
 from workflow_engine.model.commands import CancelRun
@@ -29,6 +29,20 @@ def bulk(**changes: Any) -> BulkRerun:
 
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
+
+
+def test_a_signal_that_nobody_waits_for_is_said_to_be_one(
+    engine: MemoryEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = create(engine, 1)
+    work(engine)
+    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=False)
+    assert "is kept for" in (said := " ".join(capsys.readouterr().err.split()))
+    assert said.endswith("but nobody waits for it yet; it waits for answer")
+    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=True)
+    assert printed(capsys)["waits_for"] == ["answer"]
+    signal_run(engine.kernel, run_id, "answer", '{"add": 1}', None, as_json=True)
+    assert printed(capsys) == {"run_id": run_id, "name": "answer", "delivered": True}
 
 
 def test_a_run_goes_again_from_the_stage_that_failed(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:

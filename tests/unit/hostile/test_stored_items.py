@@ -34,7 +34,7 @@ ITEMS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
     "input": (codecs.encode_input(RunInput(HEAD.run_id, "h", Payload.of(b"{}"), LATER)), codecs.decode_input),
     "spilled": (codecs.encode_spilled(HEAD, 3, new_event(START)), codecs.decode_spilled),
     "signal": (
-        codecs.encode_signal(KeptSignal(RunId("run"), "go", "k", "h", b"{}", START, LATER)),
+        codecs.encode_signal(KeptSignal(RunId("run"), "go", "k", "h", b"{}", START, LATER, early=("x",))),
         codecs.decode_signal,
     ),
     "log": (

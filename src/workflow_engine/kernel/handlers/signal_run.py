@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from workflow_engine.authoring.known_names import suggestion
 from workflow_engine.authoring.stage_definition import SignalDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
@@ -27,7 +28,7 @@ from workflow_engine.model.ids import RunId, content_hash, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.results import RunSignalled
-from workflow_engine.model.runs import Head, KeptSignal, WaitKind
+from workflow_engine.model.runs import EntryState, Head, KeptSignal, WaitKind
 from workflow_engine.ports.clock import IdSource
 from workflow_engine.ports.persistence import Persistence
 
@@ -45,11 +46,13 @@ def signal_run(
     ids: IdSource,
     settings: KernelSettings,
 ) -> RunSignalled:
-    """Keep the signal; ``delivered`` is false where the run is over.
+    """Keep the signal; ``delivered`` is false where the run is over, ``early`` true where no stage waits
+    for it yet.
 
     Raises:
         RunNotFoundError: there is no such run.
-        InvalidInputError: the payload fits no stage that could take it; nothing was kept.
+        InvalidInputError: the payload fits no stage that could take it, or all of them say for which
+            signals they wait, and this is none of them; nothing was kept.
         PayloadTooLargeError: the payload is above 32 KB.
         TooManySignalsError: the run keeps as many as it can, and no stage waits for this one.
         IdempotencyConflictError: the key was used for a signal with another payload, since the run
@@ -67,15 +70,15 @@ def signal_run(
     may_be_kept = command.idempotency_key is not None
     for _ in range(MAX_TRIES):
         kept = _kept(command, payload, head, key, invocation, settings)
-        seen = may_be_kept and _seen_before(kept, command, persistence)
-        if seen or head.status.is_terminal:
+        seen = _seen_before(kept, command, persistence) if may_be_kept else None
+        if seen is not None or head.status.is_terminal:
             _wake(head, kept, definitions, teller, invocation)
-            return RunSignalled(delivered=seen)
+            return RunSignalled(delivered=False) if seen is None else _delivered(seen)
         kept = replace(kept, payload=_fixed(head, command, payload, definitions))
         outcome = commit_once(persistence, transitions.signal(head, kept, invocation.moment()))
         if isinstance(outcome, Committed):
             _wake(outcome.head, kept, definitions, teller, invocation)
-            return RunSignalled(delivered=True)
+            return _delivered(kept)
         head, may_be_kept = outcome.head or head, True
     raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
 
@@ -92,6 +95,7 @@ def _kept(
     # A rerun asks anew, so the key of an answer to the run before it is free again. That of a delivery
     # is not: it names the one message, which may come again after the rerun as well as before.
     started = (str(base),) if base and not key.startswith(DELIVERY_KEY) else ()
+    waits_for = _waits_for(head)
     return KeptSignal(
         run_id=head.run_id,
         name=command.name,
@@ -100,17 +104,18 @@ def _kept(
         payload=payload,
         received_at=invocation.clock.now(),
         expires_at=head.deadline + settings.retention,
+        early=None if command.name in waits_for else waits_for,
     )
 
 
-def _seen_before(kept: KeptSignal, command: SignalRun, persistence: Persistence) -> bool:
-    """Whether this very signal was kept before: it counts once, even after it was used up."""
+def _seen_before(kept: KeptSignal, command: SignalRun, persistence: Persistence) -> KeptSignal | None:
+    """This very signal, if it was kept before: it counts once, even after it was used up."""
     stored = persistence.load_signal(kept.run_id, kept.element)
     if stored is None:
-        return False
+        return None
     if stored.content_hash != kept.content_hash:
         raise IdempotencyConflictError(key=command.idempotency_key or kept.key, command_type=command.type)
-    return True
+    return stored
 
 
 def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definitions) -> bytes:
@@ -121,6 +126,7 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     if len(head.signals) >= limit:
         raise TooManySignalsError(run_id=head.run_id, name=command.name, kept=len(head.signals), limit=limit)
     definition = definitions.for_run(head)
+    _check_name(head, command.name, definition)
     errors: list[InvalidInputError] = []
     takers = _takers(head, command.name, definition)
     for handler in takers:
@@ -135,13 +141,41 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     raise InvalidInputError(what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"])
 
 
+def _check_name(head: Head, name: str, definition: WorkflowDefinition) -> None:
+    """Refuse a name that no stage can wait for any more, as far as they all say which they wait for."""
+    handlers = _later(definition, head)
+    known = {*_waits_for(head), *(known for handler in handlers for known in handler.names)}
+    if handlers and all(handler.names for handler in handlers) and name not in known:
+        problem = (
+            f"no stage of this run waits for it{suggestion(name, known)}; they wait for {', '.join(sorted(known))}"
+        )
+        raise InvalidInputError(what=f"signal {name!r}", problems=[problem])
+
+
+def _delivered(kept: KeptSignal) -> RunSignalled:
+    return RunSignalled(delivered=True, early=kept.early is not None, waits_for=kept.early or ())
+
+
+def _waits_for(head: Head) -> tuple[str, ...]:
+    """The signals that stages wait for now."""
+    names = (
+        entry.signal for entry in head.active if entry.wait is WaitKind.SIGNAL and entry.state is not EntryState.DONE
+    )
+    return tuple(sorted({name for name in names if name is not None}))
+
+
+def _later(definition: WorkflowDefinition, head: Head) -> list[SignalDefinition]:
+    stages = (stage for group in definition.groups[head.group :] for stage in group)
+    return [stage.signal for stage in stages if stage.signal is not None]
+
+
 def _takers(head: Head, name: str, definition: WorkflowDefinition) -> list[SignalDefinition]:
     waiting = [
         definition.groups[head.group][ordinal].signal
         for ordinal, entry in enumerate(head.active)
         if entry.wait is WaitKind.SIGNAL and entry.signal == name
     ]
-    later = [stage.signal for group in definition.groups[head.group :] for stage in group]
+    later = [handler for handler in _later(definition, head) if not handler.names or name in handler.names]
     return [handler for handler in waiting or later if handler is not None]
 
 

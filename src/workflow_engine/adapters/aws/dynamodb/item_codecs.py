@@ -167,6 +167,7 @@ def encode_signal(signal: KeptSignal) -> Item:
         h=wire.text(signal.content_hash),
         o=wire.binary(signal.payload),
         ra=wire.instant(signal.received_at),
+        ea=None if signal.early is None else wire.json_text(list(signal.early)),
         expires_at=wire.expiry(signal.expires_at),
     )
 
@@ -183,6 +184,7 @@ def decode_signal(item: Item) -> KeptSignal:
             payload=wire.read_binary(item["o"]),
             received_at=wire.read_instant(item["ra"]),
             expires_at=wire.read_expiry(item["expires_at"]),
+            early=wire.optional(item, "ea", lambda value: tuple(str(name) for name in wire.read_json(value))),
         )
 
 
