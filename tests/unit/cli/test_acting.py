@@ -37,7 +37,7 @@ def test_a_signal_that_nobody_waits_for_is_said_to_be_one(
     run_id = create(engine, 1)
     work(engine)
     signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=False)
-    assert "is kept for" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "is kept for" in (said := " ".join(capsys.readouterr().out.split()))
     assert said.endswith("but nobody waits for it yet; it waits for answer")
     signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=True)
     assert printed(capsys)["waits_for"] == ["answer"]
