@@ -243,10 +243,14 @@ class LogReader:
 
     def follow(self, stop: threading.Event) -> None:
         """Print lines as they are stored (at the end of each attempt), until the run is over."""
+        version = 0
         while True:
-            over = self.kernel.queries.head(self.run_id).status.is_terminal
-            self.print(self.look())
-            if over or stop.wait(FOLLOW_EVERY.total_seconds()):
+            head = self.kernel.queries.head(self.run_id)
+            if head.version != version:
+                # An attempt's lines are stored before the commit that says what came of it.
+                self.print(self.look())
+                version = head.version
+            if head.status.is_terminal or stop.wait(FOLLOW_EVERY.total_seconds()):
                 return
 
 
