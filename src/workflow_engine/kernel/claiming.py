@@ -1,5 +1,6 @@
 """Takes leases: one write, with no read before it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -39,17 +40,13 @@ def take(
     moment = invocation.moment()
     # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
     patience = invocation.patience(CLAIM_PATIENCE)
-    change = _change(wake, moment, invocation)
-    events = _events(stage_id, wake, moment)
-    if not isinstance(change, ClaimExpired) and _starts_the_run(wake, group, moment):
-        started = PendingEvent("workflow:started", moment.at)
-        first = replace(change, required_status=Status.PENDING)
-        outcome = commit_once(persistence, transitions.claim(run_id, group, first, [started, *events]), patience)
-        head = outcome.head
-        if isinstance(outcome, Committed) or head is None or head.status is Status.PENDING:
-            return head, _lease(head, group, stage_id, wake, isinstance(outcome, Committed))
-    outcome = commit_once(persistence, transitions.claim(run_id, group, change, events), patience)
-    return outcome.head, _lease(outcome.head, group, stage_id, wake, isinstance(outcome, Committed))
+    for change, events in _tries(group, stage_id, wake, moment, invocation):
+        outcome = commit_once(persistence, transitions.claim(run_id, group, change, events), patience)
+        head, taken = outcome.head, isinstance(outcome, Committed)
+        required = None if isinstance(change, ClaimExpired) else change.required_status
+        if taken or head is None or required in (None, head.status):
+            break
+    return head, _lease(head, group, stage_id, wake, taken)
 
 
 def reserve(persistence: Persistence, head: Head, lease: Lease) -> str | None:
@@ -73,6 +70,20 @@ def holds(head: Head, lease: Lease) -> bool:
         return False
     entry = head.active[lease.ordinal]
     return entry.state is EntryState.LEASED and entry.epoch == lease.entry.epoch
+
+
+def _tries(
+    group: int, stage_id: str, wake: Wake, moment: Moment, invocation: Invocation
+) -> Iterator[tuple[Claim, tuple[PendingEvent, ...]]]:
+    """The claims to be tried, one after the other, until one is not refused for the run's status."""
+    change, events = _change(wake, moment, invocation), _events(stage_id, wake, moment)
+    if not isinstance(change, ClaimExpired) and _starts_the_run(wake, group, moment):
+        if wake.ordinal:
+            # A group's messages are sent in its order: one of the others has most likely begun.
+            yield replace(change, required_status=Status.RUNNING), events
+        started = PendingEvent("workflow:started", moment.at)
+        yield replace(change, required_status=Status.PENDING), (started, *events)
+    yield change, events
 
 
 def _change(wake: Wake, moment: Moment, invocation: Invocation) -> Claim:

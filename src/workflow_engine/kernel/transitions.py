@@ -176,6 +176,7 @@ def finish(
         Finish(lease.ordinal, lease.entry.epoch, done),
         tuple(notes),
         due_at=moment.at + moment.horizon if notes else None,
+        due_seen=head.due_at,
     )
 
 
@@ -203,7 +204,7 @@ def hold(
         due = min(entry.until or wake, wake) if notes else entry.until
         used = None if used_signal not in head.signals else (head.signals.index(used_signal), used_signal)
         change = Hold(lease.ordinal, lease.entry.epoch, entry, used)
-        return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due)
+        return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due, due_seen=head.due_at)
     active = _with(head.active, lease.ordinal, entry)
     base = _after_telling(head, told)
     after = altered(
@@ -233,7 +234,7 @@ def fail(
     events = (*notes, *moment.events(_failed_event(failure, moment.at)))
     if len(head.active) > 1:
         change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at)
-        return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon)
+        return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
     ended = altered(lease.entry, state=EntryState.FAILED, until=None)
     return _ended(head, failure, moment, told=told, active=(ended,), events=events)
 
@@ -249,14 +250,14 @@ def cancel(head: Head, reason: str | None, moment: Moment, record: IdempotencyRe
     change = Cancel(newest_base(head), reason, moment.by, moment.at)
     events = moment.events(PendingEvent("workflow:cancelled", moment.at, {"reason": reason}))
     due = moment.at + moment.horizon
-    return Shared(head.run_id, None, change, events, due_at=due, idempotency=record)
+    return Shared(head.run_id, None, change, events, due_at=due, idempotency=record, due_seen=head.due_at)
 
 
 def signal(head: Head, kept: KeptSignal, moment: Moment) -> Shared:
     """Keep a signal. ``due_at`` comes near, so that a stage that waits for it is woken even if the
     signal's sender dies right after this commit."""
     change = Signal(kept, signals_limit(head, kept.name))
-    return Shared(head.run_id, None, change, due_at=moment.at + moment.horizon)
+    return Shared(head.run_id, None, change, due_at=moment.at + moment.horizon, due_seen=head.due_at)
 
 
 def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: IdempotencyRecord | None = None) -> Exclusive:

@@ -179,6 +179,9 @@ class Shared:
     appends *events*, leaves ``by`` alone, and never moves ``due_at`` later: it becomes the earlier
     of what it is and *due_at*. An outcome with events does not apply while the head has
     ``MAX_HEAD_EVENTS`` untold ones: somebody must take them out first.
+
+    *due_seen* is what ``due_at`` was when this was decided: no condition, but a hint at which of "it
+    must come nearer" and "it is near enough" a database is to try first.
     """
 
     run_id: RunId
@@ -187,6 +190,7 @@ class Shared:
     events: tuple[PendingEvent, ...] = ()
     due_at: datetime | None = None
     idempotency: IdempotencyRecord | None = None
+    due_seen: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,12 +68,13 @@ def engine(make_engine: MakeEngine) -> VirtualEngine:
 
 @pytest.fixture
 def make_kernel(aws: Mapping[str, Any], clock: FakeClock) -> MakeKernel:
-    """Makes kernels of workflows on nothing but AWS adapters; *dynamodb* is another client of it.
+    """Makes kernels of workflows on nothing but AWS adapters; *dynamodb* is another client of it, and
+    *settings* are those of the kernel.
 
     The clock stands still, but SQS's is moto's own: no test here waits for a message.
     """
 
-    def make(*workflows: WorkflowDefinition, dynamodb: Any = None) -> Kernel:
+    def make(*workflows: WorkflowDefinition, dynamodb: Any = None, **settings: Any) -> Kernel:
         name = _created(aws, dynamodb or aws["dynamodb"])
         url = aws["sqs"].create_queue(QueueName=name)["QueueUrl"]
         aws["scheduler"].create_schedule_group(Name=name)
@@ -93,7 +94,7 @@ def make_kernel(aws: Mapping[str, Any], clock: FakeClock) -> MakeKernel:
             clock=clock,
             ids=ids,
             registry=Registry(workflows),
-            settings=KernelSettings(due_shards=SHARDS),
+            settings=KernelSettings(due_shards=SHARDS, **settings),
         )
 
     return make

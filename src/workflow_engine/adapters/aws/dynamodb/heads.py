@@ -5,6 +5,7 @@ A refused write answers with the head that refused it, so that no read follows.
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from workflow_engine.adapters.aws.dynamodb import wire
@@ -107,13 +108,13 @@ class Heads:
         if getattr(commit.change, "ordinal", 0) < 0:
             # No path can say it, so DynamoDB would call the request invalid rather than refuse it.
             return Refused(self.load(commit.run_id))
-        form = DueForm.EARLIER
+        form = _form_for(commit.due_seen, commit.due_at)
         for _ in range(DUE_TRIES):
             try:
                 return Committed(self._send_shared(commit, form))
             except ConditionFailedError as refusal:
                 refused = self._refused(commit.run_id, refusal, commit.idempotency)
-                other = _form_for(refused.head, commit)
+                other = _form_for(refused.head.due_at if refused.head else None, commit.due_at)
                 if other is form or not _only_head_refused(refusal) or not _applies(refused.head, commit):
                     return refused
                 form = other
@@ -200,11 +201,10 @@ class Heads:
         return True
 
 
-def _form_for(head: Head | None, commit: Shared) -> DueForm:
-    if head is None or head.due_at is None or commit.due_at is None:
+def _form_for(current: datetime | None, wanted: datetime | None) -> DueForm:
+    if current is None or wanted is None:
         return DueForm.EARLIER
-    later = wire.milliseconds(head.due_at) > wire.milliseconds(commit.due_at)
-    return DueForm.EARLIER if later else DueForm.KEEP
+    return DueForm.EARLIER if wire.milliseconds(current) > wire.milliseconds(wanted) else DueForm.KEEP
 
 
 def _only_head_refused(refusal: ConditionFailedError) -> bool:
