@@ -2,13 +2,16 @@
 
 import ast
 import inspect
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.docs.pages import Page, pages
+from tests.docs.pages import ROOT, Page, pages
 from tests.docs.pages import page as page_of
 
 # Code of other products, beside which ours is shown: it must be Python, and cannot run here.
@@ -63,6 +66,21 @@ def test_the_tests_of_the_tutorial_still_pass_at_its_end(
     function = vars(_execute(page_of("docs/tutorial.md"), monkeypatch))[name]
 
     function(**{fixture: request.getfixturevalue(fixture) for fixture in inspect.signature(function).parameters})
+
+
+def test_each_page_is_a_test_file_that_passes(tmp_path: Path) -> None:
+    """As a reader has it who puts all that a page shows into one file."""
+    for page in PAGES:
+        name = page.name.removesuffix(".md").replace("/", "_").replace("-", "_")
+        blocks = [block.code for block in page.in_language("python") if PEER not in block.words]
+        (tmp_path / f"test_{name}.py").write_text("\n\n".join(blocks))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    # Not at random: a test that leaves something behind is to be followed by the next one of its page.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert finished.returncode == 0, finished.stdout
 
 
 def test_code_of_other_products_is_only_where_we_compare() -> None:
