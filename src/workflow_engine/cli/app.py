@@ -109,7 +109,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     help="Run workflows, see what they do, and put right what went wrong.",
-    epilog="Exit codes: 0 completed, 1 the run failed, 2 bad usage or input, 3 AWS not reachable.",
+    epilog="Exit codes: 0 completed, 1 the run failed, 2 bad usage or input, 3 AWS not reachable, 130 interrupted.",
 )
 
 

@@ -1,10 +1,14 @@
 """What stands in the place of the SQS event source mapping."""
 
 import json
+from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from tests.integration.local.conftest import ROOT, Recorded
+from workflow_engine.adapters.system import SystemClock
+from workflow_engine.cli.embedded.driver import Driver
 from workflow_engine.cli.embedded.job_source import JobSource
 from workflow_engine.wiring.aws import client
 
@@ -98,3 +102,24 @@ def test_what_failed_too_often_goes_to_the_dead_letter_queue(recorded: Recorded,
     assert [source.poll() for _ in range(5)] == [1, 1, 1, 0, 0]
     assert recorded.bodies("Jobs") == []
     assert recorded.bodies("Dead") == ["poison"]
+
+
+@pytest.mark.parametrize("operation", ["sqs.ReceiveMessage", "scheduler.ListSchedules"])
+def test_a_stack_that_answers_too_late_now_and_then_is_worked_for_all_the_same(
+    recorded: Recorded, operation: str
+) -> None:
+    late: list[None] = []
+
+    def act(**_: Any) -> None:
+        late.append(None)
+        if len(late) < 3:
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    service = client(operation.partition(".")[0])
+    service.meta.events.register(f"before-call.{operation}", act)
+    client("sqs").send_message(QueueUrl=recorded.queue_url("Jobs"), MessageBody="hello")
+    Driver(recorded.aws.template, recorded.runner, SystemClock()).drive(
+        lambda: any("Records" in event for event in recorded.handler.events)
+    )
+
+    assert late

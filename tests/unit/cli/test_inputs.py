@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from workflow_engine import Workflow, WorkflowDefinition, stage
-from workflow_engine.cli.errors import UnreadableInputError
+from workflow_engine.cli import inputs
+from workflow_engine.cli.errors import InvalidOptionError, UnreadableInputError
 from workflow_engine.cli.inputs import INLINE, STANDARD_INPUT, read_inputs
 from workflow_engine.errors import InvalidInputError, PayloadTooLargeError, WorkflowEngineError
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
@@ -157,3 +158,69 @@ def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ['{"number": "many"}', "{}"])
 def test_what_does_not_fit_the_workflow_is_refused(given: str) -> None:
     assert isinstance(refusal(given, ORDERS), InvalidInputError)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"  ", b'{"number": "\xff"}', b"\xff\xfe{\x00}\x00", b"\x00", b'{"number": 1e400}', b"[" * 10_000, b"[1]"],
+)
+def test_standard_input_that_is_no_input_is_refused(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+    read, (refused,) = read_inputs(["-"], ORDERS)
+
+    assert read == []
+    assert isinstance(refused.error, UnreadableInputError)
+    assert str(refused.error).startswith(STANDARD_INPUT)
+
+
+def test_standard_input_above_what_a_run_takes_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO(b" " * (MAX_PAYLOAD_BYTES + 100))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream, encoding="utf-8"))
+    _, (refused,) = read_inputs(["-"], ORDERS)
+
+    assert isinstance(refused.error, PayloadTooLargeError)
+    assert stream.tell() == MAX_PAYLOAD_BYTES + 1
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    _, (refused,) = read_inputs(["-"], ORDERS)
+
+    assert "is closed" in str(refused.error)
+
+
+@pytest.mark.parametrize("given", ["x" * 5000, "[1, 2]", "a/" * 3000])
+def test_what_is_no_path_is_refused_in_few_words(given: str) -> None:
+    _, (refused,) = read_inputs([given], ORDERS)
+
+    assert isinstance(refused.error, UnreadableInputError)
+    assert len(str(refused.error)) < 300
+
+
+def test_links_that_lead_nowhere_or_to_each_other_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("text")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "up").symlink_to(tmp_path)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "no-such-file")
+    found, refused = read_inputs([str(tmp_path)], PAGES)
+
+    assert ([one.source for one in found], refused) == ([str(tmp_path / "page.md")], [])
+
+
+def test_line_ends_of_windows_stay_in_documents_and_are_space_in_json(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_bytes(b"one\r\ntwo\r\n")
+    (tmp_path / "order.json").write_bytes(b'\xef\xbb\xbf{\r\n"number": 3\r\n}\r\n')
+
+    assert only(tmp_path / "page.md")["text"] == "one\r\ntwo\r\n"
+    assert only(tmp_path / "order.json", ORDERS) == {"number": 3}
+
+
+def test_a_folder_with_more_files_than_anybody_means_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "MAX_FILES", 2)
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text("text")
+
+    with pytest.raises(InvalidOptionError, match="more than 2 files"):
+        read_inputs([str(tmp_path)], PAGES)

@@ -7,6 +7,8 @@ import pytest
 
 from workflow_engine.cli import texts
 from workflow_engine.cli.errors import InvalidOptionError
+from workflow_engine.errors import InvalidCommandError
+from workflow_engine.model.commands import CancelRun
 
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
 
@@ -82,3 +84,25 @@ def test_what_is_no_instant_is_refused() -> None:
 )
 def test_a_duration_is_told_in_two_units_at_most(seconds: float, text: str) -> None:
     assert texts.took(timedelta(seconds=seconds)) == text
+
+
+def test_a_name_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match="given twice"):
+        texts.json_pairs("--attribute", ["a=1", "a=2"])
+
+
+@pytest.mark.parametrize("text", ["9" * 30 + "w", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "3000000d"])
+def test_a_time_beyond_the_calendar_is_none(text: str) -> None:
+    with pytest.raises(InvalidOptionError, match="is no time"):
+        texts.instant("--since", text, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["1e400", '{"a": [1e400]}', "[" * 10_000, '"\\ud800"', "NaN", ""])
+def test_what_no_run_can_carry_is_no_json(text: str) -> None:
+    with pytest.raises(InvalidOptionError, match="is no JSON"):
+        texts.json_value("PAYLOAD", text)
+
+
+def test_a_command_that_cannot_be_is_one_of_our_errors() -> None:
+    with pytest.raises(InvalidCommandError, match="reason"):
+        texts.valid(CancelRun, run_id="run", reason="x" * 1001)

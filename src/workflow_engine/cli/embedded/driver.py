@@ -3,17 +3,21 @@ EventBridge Scheduler do on AWS without being asked."""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
+from workflow_engine.adapters.aws.errors import translating
 from workflow_engine.cli.embedded.functions import FunctionRunner
 from workflow_engine.cli.embedded.job_source import JobSource
 from workflow_engine.cli.embedded.template import Template
 from workflow_engine.cli.embedded.timers import SCHEDULE_TYPES, Rule, ScheduleFirer, soonest, until
+from workflow_engine.errors import TransientError
 from workflow_engine.ports.clock import Clock
 from workflow_engine.wiring.aws import client
 
 ASK_EVERY = timedelta(milliseconds=250)
+# How long a stack may answer nothing at all.
+PATIENCE = timedelta(minutes=1)
 # Between two looks at an empty queue: more and more, since each costs a request.
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=20), timedelta(milliseconds=250)
 # Asking for schedules costs a request; they are exact to a minute on AWS.
@@ -52,17 +56,29 @@ class Driver:
 
     def drive(self, done: Callable[[], bool], stop: threading.Event | None = None) -> None:
         """Work until *done* or *stop* says so. *done* is asked whenever there is nothing to do, and
-        every ``ASK_EVERY`` while there is: a question may cost a request."""
+        every ``ASK_EVERY`` while there is: a question may cost a request.
+
+        Raises:
+            TransientError: nothing was answered for longer than ``PATIENCE``.
+        """
         stop = stop or threading.Event()
         with self.runner.captured(), self._threads():
-            asked_at, pause = self._clock.now(), SHORTEST_PAUSE
+            asked_at, pause, answered_at = self._clock.now(), SHORTEST_PAUSE, self._clock.now()
             while not stop.is_set():
-                worked = self.step()
-                if worked and self._clock.now() < asked_at + ASK_EVERY:
+                try:
+                    with translating("the local stack", "request"):
+                        worked = self.step()
+                        if worked and self._clock.now() < asked_at + ASK_EVERY:
+                            continue
+                        if done():
+                            return
+                except TransientError:
+                    # A machine that is busy answers later than a client waits: no reason to leave a run alone.
+                    if self._clock.now() > answered_at + PATIENCE:
+                        raise
+                    stop.wait(LONGEST_PAUSE.total_seconds())
                     continue
-                if done():
-                    return
-                asked_at = self._clock.now()
+                asked_at = answered_at = self._clock.now()
                 pause = SHORTEST_PAUSE if worked else min(pause * 2, LONGEST_PAUSE)
                 if not worked:
                     stop.wait(self._until_rule(pause).total_seconds())
@@ -108,5 +124,8 @@ class Driver:
 
     def _work(self, source: JobSource, over: threading.Event) -> None:
         while not over.is_set():
-            if not source.poll():
+            polled = 0
+            with suppress(TransientError), translating("SQS", "ReceiveMessage"):
+                polled = source.poll()
+            if not polled:
                 over.wait(LONGEST_PAUSE.total_seconds())
