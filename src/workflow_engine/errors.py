@@ -160,6 +160,19 @@ class DefinitionChangedError(WorkflowEngineError):
         self.differences = tuple(differences)
 
 
+class NewerDefinitionError(WorkflowEngineError):
+    """Code that this process does not have started runs of that definition within the last hour.
+
+    One of the two is being deployed or rolled back, so the run is left to the other.
+    """
+
+    retryable = True
+
+    def __init__(self, *, workflow_id: str, fingerprint: str, detail: str) -> None:
+        super().__init__(f"left to the code that started runs of {workflow_id!r} within the last hour: {detail}")
+        self.workflow_id, self.fingerprint, self.detail = workflow_id, fingerprint, detail
+
+
 class UnsupportedFormatError(WorkflowEngineError):
     """An item was written by a newer version of the engine; it is left as it is."""
 

@@ -60,7 +60,7 @@ def check_project(wanted: Wanted, *, as_json: bool) -> int:
 def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Stranded]]:
     """How many runs are in flight, and which of them could not go on with *registry*."""
     counts, looked = Counter[tuple[str, str, int, tuple[str, ...]]](), 0
-    definitions = Definitions(registry, kernel.persistence, kernel.blob_store)
+    definitions = Definitions(registry, kernel.persistence, kernel.blob_store, kernel.clock)
     for head in live_runs(kernel):
         looked += 1
         differences = _differences(definitions, head)

@@ -15,12 +15,11 @@ from workflow_engine.errors import (
 )
 from workflow_engine.model.commands import AnnotateRun, CancelRun, Command, CreateRun, RerunFrom, SignalRun
 from workflow_engine.model.deliveries import MAX_REDELIVERY, DeadReason, Delivery
+from workflow_engine.model.limits import A_DEPLOY
 
 # What the engine did not expect is a fault of code: the next deploy may have mended it. With the pauses between
 # deliveries, 20 of them take an hour and a half to three.
 MAX_SURPRISES = 20
-# For so long after it was sent may a command meet the code of before the deploy that it was made for.
-A_DEPLOY = timedelta(hours=1)
 # What a person has to mend, and what waits behind an outage: as long as a command lives through that.
 A_DAY = timedelta(days=1) + 2 * MAX_REDELIVERY
 # May overtake the run.create that it follows: a queue keeps no order, least of all after an outage.

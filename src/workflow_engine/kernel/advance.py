@@ -13,6 +13,7 @@ from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
     DefinitionChangedError,
     LeaseLostError,
+    NewerDefinitionError,
     RunExpiredError,
     WorkflowEngineError,
     WorkflowNotFoundError,
@@ -121,6 +122,7 @@ class Advancer:
 
         Raises:
             WorkflowNotFoundError, DefinitionChangedError, RunExpiredError: it cannot.
+            NewerDefinitionError: other code can.
         """
         # Without this look at each lease, what waits no longer than until the deadline would, once
         # that is there, be due again at once, and again, until a tick comes by.
@@ -132,7 +134,7 @@ class Advancer:
         """The stages that a run goes on with; ``None`` where it cannot."""
         try:
             return self.definitions.for_run(head).plan
-        except (WorkflowNotFoundError, DefinitionChangedError):
+        except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
             return None
 
     def give_back(self, head: Head, lease: Lease, invocation: Invocation) -> None:

@@ -2,21 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_kept
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
-from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    NewerDefinitionError,
+    WorkflowEngineError,
+    WorkflowNotFoundError,
+)
 from workflow_engine.kernel.stored_values import lost_waits, unreadable
 from workflow_engine.model.commits import Exclusive, newest_base
+from workflow_engine.model.limits import A_DEPLOY
 from workflow_engine.model.runs import Head
 from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import Persistence
 
 # Runs whose values were asked. After so many, whoever comes again is asked again.
 MAX_REMEMBERED = 10_000
+# A tick asks once for all the runs of its pages.
+A_LOOK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +39,21 @@ class Definitions:
     registry: Registry
     persistence: Persistence
     blobs: BlobStore
-    _stored: set[tuple[str, str]] = field(default_factory=set)
+    clock: Clock
+    _kept: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     _comparisons: dict[tuple[str, str, str, int], Comparison] = field(default_factory=dict)
     _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
-        """Store the definition's structure, once a process, so that a later deploy can name the
-        difference."""
-        name = (definition.id, definition.fingerprint)
-        if name not in self._stored:
-            self.persistence.put_definition(*name, definition.structure())
-            self._stored.add(name)
+        """Store the definition's structure, so that a later deploy can name the difference; and every
+        half an hour again, since others leave alone what somebody starts runs with."""
+        name, now = (definition.id, definition.fingerprint), self.clock.now()
+        kept = self._kept.get(name)
+        if kept is None or now - kept >= A_DEPLOY / 2:
+            self.persistence.put_definition(*name, definition.structure(), kept_at=now)
+            self._kept[name] = now
 
     def for_run(self, head: Head) -> WorkflowDefinition:
         """The definition to go on with. Where a model is another than it was, what the run has stored
@@ -50,8 +62,44 @@ class Definitions:
         Raises:
             WorkflowNotFoundError: the workflow is not registered any more.
             DefinitionChangedError: it was changed in a way that this run cannot follow.
+            NewerDefinitionError: either, but code that knows better is at work, too.
             TransientError: a store did not answer.
         """
+        try:
+            return self._for_run(head)
+        except (WorkflowNotFoundError, DefinitionChangedError) as error:
+            if not head.status.is_terminal:
+                self.leave_to_others(head, error)
+            raise
+
+    def leave_to_others(self, head: Head, error: WorkflowEngineError) -> None:
+        """Leave a run alone that this process can only fail with *error*, where the code that knows its
+        definition started runs within the last hour.
+
+        Raises:
+            NewerDefinitionError: it did.
+        """
+        name = (head.workflow_id, head.fingerprint)
+        if not self._has(*name) and self._is_in_use(*name):
+            raise NewerDefinitionError(workflow_id=name[0], fingerprint=name[1], detail=str(error)) from error
+
+    def _has(self, workflow_id: str, fingerprint: str) -> bool:
+        try:
+            versions = self.registry.versions(workflow_id)
+        except WorkflowNotFoundError:
+            return False
+        return any(version.fingerprint == fingerprint for version in versions)
+
+    def _is_in_use(self, workflow_id: str, fingerprint: str) -> bool:
+        name, now = (workflow_id, fingerprint), self.clock.now()
+        known = self._in_use.get(name)
+        if known is None or now - known[1] >= A_LOOK:
+            kept_at = self.persistence.definition_kept_at(*name)
+            known = (kept_at is not None and now - kept_at < A_DEPLOY, now)
+            self._in_use[name] = known
+        return known[0]
+
+    def _for_run(self, head: Head) -> WorkflowDefinition:
         definition = self.closest(head)
         if definition.fingerprint == head.fingerprint or head.status.is_terminal:
             return definition

@@ -113,7 +113,7 @@ class Kernel:
         # Set by a host that is to end: nothing waits for an answer any longer.
         self.hurried = threading.Event()
         self.teller = Teller(persistence, event_sink, scheduler, job_transport, clock, self.observer)
-        self.definitions = Definitions(registry, persistence, blob_store)
+        self.definitions = Definitions(registry, persistence, blob_store, clock)
         recorder = Recorder(persistence, blob_store, self.settings.retention)
         relief = Relief(persistence, self.teller)
         keeper = Keeper(persistence, self.teller, recorder, self.definitions, relief)

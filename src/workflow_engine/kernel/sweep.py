@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import TransientError, WorkflowEngineError
+from workflow_engine.errors import NewerDefinitionError, TransientError, WorkflowEngineError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.agenda import Wake
@@ -164,6 +164,9 @@ class Sweeper:
             after = self.advancer.wake(head, tick.invocation, send_jobs=send_jobs)
             tick.counts.events_flushed += before
             tick.counts.stuck_reaped += after.action == "failed"
+        except NewerDefinitionError:
+            # A deploy: the ticks and jobs of the other code carry it on.
+            pass
         except Exception as error:
             # Whatever is wrong with one run: ``due_at`` was moved, and it keeps no other waiting.
             tick.counts.failed += 1

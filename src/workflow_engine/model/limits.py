@@ -61,6 +61,8 @@ ROOM_FOR_WAITS = MAX_GROUP_STAGES
 WAKE_MARGIN = timedelta(seconds=60)
 # Leases are compared with this margin: the clocks of two machines are never the same.
 CLOCK_SKEW = timedelta(seconds=5)
+# So long may the code of before a deploy (or of after a rollback) be at work beside that of the other side.
+A_DEPLOY = timedelta(hours=1)
 # Killed processes a stage survives before the run fails with LeaseLostError.
 MAX_LOST_LEASES = 5
 # Refusals of one event before it becomes a dead letter.

@@ -196,8 +196,20 @@ class Persistence(Protocol):
         """Store *record* if its key is free; answers the one that stands in the way."""
         ...
 
-    def put_definition(self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> None:
-        """Keep the structure of a workflow for as long as runs may refer to it."""
+    def put_definition(
+        self,
+        workflow_id: str,
+        fingerprint: str,
+        structure: Mapping[str, Any],
+        *,
+        kept_at: datetime | None = None,
+    ) -> None:
+        """Keep the structure of a workflow for as long as runs may refer to it, and *kept_at* with it.
+        Put again, it is the same structure, kept at another time."""
+        ...
+
+    def definition_kept_at(self, workflow_id: str, fingerprint: str) -> datetime | None:
+        """When the structure under that fingerprint was put last; ``None`` where nobody said."""
         ...
 
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:

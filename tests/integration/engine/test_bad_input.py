@@ -20,7 +20,7 @@ from workflow_engine import (
 )
 from workflow_engine.model.commands import Command, ExecuteJob
 from workflow_engine.model.deliveries import Delivery
-from workflow_engine.model.limits import MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES
+from workflow_engine.model.limits import A_DEPLOY, MAX_INLINE_BYTES, MAX_PAYLOAD_BYTES
 from workflow_engine.testing.engine import VirtualEngine
 
 
@@ -104,6 +104,7 @@ def test_a_message_for_a_workflow_that_nobody_registered_starts_nothing(engine: 
 def test_a_run_whose_workflow_is_gone_fails_with_the_reason(engine: VirtualEngine) -> None:
     run = engine.start(copying, Text(text=""))
     engine.deploy()
+    engine.clock.advance(A_DEPLOY)
     delivery = engine.job_transport.dequeue()
     assert delivery is not None
     result = engine.host.process(delivery)

@@ -24,6 +24,7 @@ from workflow_engine import (
     stage,
 )
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import A_DEPLOY
 from workflow_engine.model.runs import StageKey
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
@@ -303,7 +304,8 @@ class TestIncompatible:
         assert "the input of stage 'first' has changed, and the stored one cannot be read any more: price" in message
 
     def failed(self, engine: VirtualEngine, run: VirtualRun) -> str:
-        """Why the run failed, once somebody looks at it."""
+        """Why the run failed, once somebody looks at it an hour after the deploy."""
+        engine.clock.advance(A_DEPLOY)
         assert engine.kernel.dispatch(TransitionRun(run_id=run.id)).action == "failed"
         assert run.error is not None
         assert (run.status, run.error.type) == (Status.FAILED, "DefinitionChangedError")
@@ -369,6 +371,7 @@ class TestIncompatible:
     def test_a_signal_for_it_is_refused_with_the_difference(self, engine: VirtualEngine) -> None:
         run = at_the_gate(engine)
         engine.deploy(shop(named("first"), named("last")))
+        engine.clock.advance(A_DEPLOY)
         with pytest.raises(DefinitionChangedError) as caught:
             engine.kernel.dispatch(SignalRun(run_id=run.id, name="go", payload={"name": "y"}))
         assert caught.value.differences == ("the group the run is in was 'gate' and is 'last'",)
@@ -432,6 +435,7 @@ class TestRerun:
 
         run = engine.run(shop(named("first"), named("last")), Item())
         engine.deploy(shop(first, last))
+        engine.clock.advance(A_DEPLOY)
         with pytest.raises(DefinitionChangedError):
             engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="last"))
         assert run.status is Status.COMPLETED

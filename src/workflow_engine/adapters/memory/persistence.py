@@ -66,6 +66,7 @@ class MemoryPersistence(Persistence):
         self._idempotency: dict[tuple[str, str], IdempotencyRecord] = {}
         self._definitions: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._recurrences: dict[str, Recurrence] = {}
+        self._kept_at: dict[tuple[str, str], datetime | None] = {}
         self._due: defaultdict[int, SortedIndex] = defaultdict(SortedIndex)
         self._listing: defaultdict[WorkflowId, SortedIndex] = defaultdict(SortedIndex)
         self._failures: defaultdict[WorkflowId, SortedIndex] = defaultdict(SortedIndex)
@@ -305,10 +306,23 @@ class MemoryPersistence(Persistence):
             return standing
 
     @override
-    def put_definition(self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> None:
+    def put_definition(
+        self,
+        workflow_id: str,
+        fingerprint: str,
+        structure: Mapping[str, Any],
+        *,
+        kept_at: datetime | None = None,
+    ) -> None:
         sizes.check_item("the definition", sizes.json_size(dict(structure)))
         with self._lock:
             self._definitions[(workflow_id, fingerprint)] = structure
+            self._kept_at[(workflow_id, fingerprint)] = kept_at
+
+    @override
+    def definition_kept_at(self, workflow_id: str, fingerprint: str) -> datetime | None:
+        with self._lock:
+            return self._kept_at.get((workflow_id, fingerprint))
 
     @override
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:

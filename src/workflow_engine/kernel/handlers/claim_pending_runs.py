@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from workflow_engine.errors import DefinitionChangedError, WorkflowNotFoundError
+from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda, transitions
 from workflow_engine.kernel.committing import commit_once
 from workflow_engine.kernel.definitions import Definitions
@@ -58,6 +58,6 @@ def claim_pending_runs(
 def _send(head: Head, definitions: Definitions, teller: Teller, invocation: Invocation) -> None:
     try:
         plan = definitions.for_run(head).plan
-    except (WorkflowNotFoundError, DefinitionChangedError):
+    except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
         return
     teller.tell(head, plan, Told(), jobs=agenda.sendable(head, invocation.clock.now()))

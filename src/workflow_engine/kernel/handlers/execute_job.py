@@ -51,9 +51,11 @@ def execute_job(
         RunNotFoundError: there is no such run.
         WorkflowNotFoundError: its workflow is not registered; the run has failed for it.
         InvocationOverError: too little time is left for the stage; nothing was claimed.
+        NewerDefinitionError: the run is left to code that knows its definition.
         TransientError: nothing is lost; a redelivery or the due index goes on.
     """
     _refuse_late(command, invocation, definitions)
+    _leave_unknown(command, definitions, persistence)
     head, lease, wake = _claim(command, invocation, persistence, definitions)
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
@@ -84,6 +86,16 @@ def _refuse_late(command: ExecuteJob, invocation: Invocation, definitions: Defin
     timeout = definitions.longest_timeout(command.workflow_id, command.stage_id)
     if timeout is not None and not invocation.may_begin(timeout):
         raise InvocationOverError(stage_id=command.stage_id)
+
+
+def _leave_unknown(command: ExecuteJob, definitions: Definitions, persistence: Persistence) -> None:
+    """Without a claim: the message is there again for the code that knows its workflow."""
+    try:
+        definitions.registry.get(command.workflow_id)
+    except WorkflowNotFoundError as error:
+        head = persistence.load_head(RunId(command.run_id))
+        if head is not None and not head.status.is_terminal:
+            definitions.leave_to_others(head, error)
 
 
 def _claim(

@@ -1,6 +1,6 @@
 """``stage.poll_suspended``: makes the checks that are due, here and now."""
 
-from workflow_engine.errors import DefinitionChangedError, RunExpiredError, WorkflowNotFoundError
+from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, RunExpiredError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.claiming import take
@@ -68,6 +68,8 @@ def _check(
 ) -> JobExecuted | None:
     try:
         definition = advancer.definition_of(head, invocation)
+    except NewerDefinitionError:
+        return None
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
         advancer.fail_run(head, error, invocation)
         return JobExecuted(outcome="failed", error=str(error))

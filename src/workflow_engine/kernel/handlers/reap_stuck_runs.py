@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from workflow_engine.errors import NewerDefinitionError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
@@ -37,7 +38,10 @@ def reap_stuck_runs(
 
     def help_on(head: Head) -> bool:
         nonlocal recovered, failed
-        result = advancer.wake(head, invocation, send_jobs=True)
+        try:
+            result = advancer.wake(head, invocation, send_jobs=True)
+        except NewerDefinitionError:
+            return False
         failed += result.action == "failed"
         recovered += result.action != "failed"
         return False

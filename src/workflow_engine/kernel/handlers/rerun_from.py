@@ -10,6 +10,7 @@ from workflow_engine.errors import (
     RunNotFoundError,
     StageNotFoundError,
     StaleRunError,
+    WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda, idempotency, payloads, transitions
 from workflow_engine.kernel.committing import MAX_TRIES, commit_once
@@ -47,6 +48,7 @@ def rerun_from(
         RunNotFoundError, WorkflowNotFoundError, StageNotFoundError: no such thing.
         InvalidStateError: the run is not over, or has not come as far as the stage.
         InvalidInputError: *input* does not validate.
+        NewerDefinitionError: this process does not know the run's definition, and other code does.
         DefinitionChangedError: outputs that would be kept do not fit the definition of the day.
         IdempotencyConflictError: the key was used for another rerun.
     """
@@ -55,10 +57,8 @@ def rerun_from(
         return before
     rerun = _Rerunning(command, invocation, definitions, persistence, blob_store, settings)
     head = rerun.load()
-    definition = registry.get(head.workflow_id)
     for _ in range(MAX_TRIES):
-        group, _ = definition.position(command.from_stage_id)
-        rerun.check(head, definition, group)
+        definition, group = rerun.place(head, registry)
         discarded = _discarded(head, definition, group)
         result = RunRerun(run_id=head.run_id, from_stage_id=command.from_stage_id, discarded_stages=discarded)
         moment = invocation.moment()
@@ -91,6 +91,17 @@ class _Rerunning:
         if head is None:
             raise RunNotFoundError(run_id=self.command.run_id)
         return head
+
+    def place(self, head: Head, registry: Registry) -> tuple[WorkflowDefinition, int]:
+        """The definition that the run goes again on, and from which group."""
+        try:
+            definition = registry.get(head.workflow_id)
+            group, _ = definition.position(self.command.from_stage_id)
+            self.check(head, definition, group)
+        except (WorkflowNotFoundError, StageNotFoundError, DefinitionChangedError) as error:
+            self.definitions.leave_to_others(head, error)
+            raise
+        return definition, group
 
     def check(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
         if not head.status.is_terminal:

@@ -6,8 +6,10 @@ from workflow_engine.authoring.known_names import suggestion
 from workflow_engine.authoring.stage_definition import SignalDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
+    DefinitionChangedError,
     IdempotencyConflictError,
     InvalidInputError,
+    NewerDefinitionError,
     PayloadTooLargeError,
     RunNotFoundError,
     StaleRunError,
@@ -51,6 +53,7 @@ def signal_run(
 
     Raises:
         RunNotFoundError: there is no such run.
+        NewerDefinitionError: it fits none of this process's, and other code knows the run better.
         InvalidInputError: the payload fits no stage that could take it, or all of them say for which
             signals they wait, and this is none of them; nothing was kept.
         PayloadTooLargeError: the payload is above 32 KB.
@@ -126,7 +129,11 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     if len(head.signals) >= limit:
         raise TooManySignalsError(run_id=head.run_id, name=command.name, kept=len(head.signals), limit=limit)
     definition = definitions.for_run(head)
-    _check_name(head, command.name, definition)
+    try:
+        _check_name(head, command.name, definition)
+    except InvalidInputError as error:
+        definitions.leave_to_others(head, error)
+        raise
     errors: list[InvalidInputError] = []
     takers = _takers(head, command.name, definition)
     for handler in takers:
@@ -136,9 +143,13 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
             errors.append(error)
         else:
             return fixed if len({taker.payload_model for taker in takers}) == 1 else payload
+    refused = InvalidInputError(
+        what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"]
+    )
     if errors:
-        raise InvalidInputError(what=f"payload of signal {command.name!r}", problems=errors[0].problems)
-    raise InvalidInputError(what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"])
+        refused = InvalidInputError(what=f"payload of signal {command.name!r}", problems=errors[0].problems)
+    definitions.leave_to_others(head, refused)
+    raise refused
 
 
 def _check_name(head: Head, name: str, definition: WorkflowDefinition) -> None:
@@ -194,6 +205,6 @@ def _wake(
         return
     try:
         plan = definitions.for_run(head).plan
-    except WorkflowNotFoundError:
+    except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
         return
     teller.send_jobs(head, plan, wakes, Told())

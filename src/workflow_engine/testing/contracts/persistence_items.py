@@ -223,6 +223,16 @@ class RecordContract:
             persistence.put_recurrence(recurrence("nightly", input={"text": "x" * MAX_ITEM_BYTES}))
         assert list(persistence.list_recurrences()) == [recurrence("nightly")]
 
+    def test_a_definition_was_kept_when_it_was_put_last(self, persistence: Persistence) -> None:
+        assert persistence.definition_kept_at(WORKFLOW, "f1") is None
+        persistence.put_definition(WORKFLOW, "f1", {"a": 1})
+        assert persistence.definition_kept_at(WORKFLOW, "f1") is None
+        for at in (START, START + LIFE):
+            persistence.put_definition(WORKFLOW, "f1", {"a": 1}, kept_at=at)
+            assert persistence.definition_kept_at(WORKFLOW, "f1") == at
+        assert persistence.load_definition(WORKFLOW, "f1") == {"a": 1}
+        assert persistence.definition_kept_at(WORKFLOW, "f2") is None
+
 
 class NoteContract:
     """Logs, annotations and dead letters."""

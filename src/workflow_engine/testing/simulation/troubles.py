@@ -12,7 +12,7 @@ from workflow_engine.model.ids import RunId
 _NOTHING = timedelta(0)
 # Port calls whose first argument names a workflow, a key or a shard.
 _OF_NO_RUN = frozenset({
-    "put_definition", "load_definition", "load_idempotency", "put_idempotency", "list_runs", "list_failures",
+    "put_definition", "load_definition", "definition_kept_at", "load_idempotency", "put_idempotency", "list_runs", "list_failures",
     "list_due", "list_dead_letters", "load_heads", "rearm", "dequeue", "complete", "suspend", "fail", "touch", "cancel",
 })  # fmt: skip
 

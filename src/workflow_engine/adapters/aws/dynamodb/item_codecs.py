@@ -1,6 +1,7 @@
 """Everything beside the heads as items, and back: one pair of functions a kind."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from workflow_engine.adapters.aws.dynamodb import table, wire
@@ -307,9 +308,18 @@ def decode_idempotency(item: Item) -> IdempotencyRecord:
         )
 
 
-def encode_definition(workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> Item:
+def encode_definition(
+    workflow_id: str, fingerprint: str, structure: Mapping[str, Any], kept_at: datetime | None = None
+) -> Item:
     """The structure of a workflow. It has no expiry: a run may refer to it for as long as it lives."""
-    return _item(table.definition_partition(workflow_id), fingerprint, d=wire.json_text(dict(structure)))
+    when = {} if kept_at is None else {"ka": wire.instant(kept_at)}
+    return _item(table.definition_partition(workflow_id), fingerprint, d=wire.json_text(dict(structure)), **when)
+
+
+def decode_kept_at(item: Item) -> datetime | None:
+    """When it was put last; versions before this one did not say."""
+    with wire.reading(_name(item), item):
+        return wire.read_instant(item["ka"]) if "ka" in item else None
 
 
 def decode_definition(item: Item) -> Mapping[str, Any]:

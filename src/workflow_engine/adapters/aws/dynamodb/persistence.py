@@ -214,9 +214,23 @@ class DynamoPersistence(Persistence):
         return codecs.decode_idempotency(standing) if standing else None
 
     @override
-    def put_definition(self, workflow_id: str, fingerprint: str, structure: Mapping[str, Any]) -> None:
-        item = codecs.encode_definition(workflow_id, fingerprint, structure)
-        self._items.put_if_absent(item, "the definition")
+    def put_definition(
+        self,
+        workflow_id: str,
+        fingerprint: str,
+        structure: Mapping[str, Any],
+        *,
+        kept_at: datetime | None = None,
+    ) -> None:
+        item = codecs.encode_definition(workflow_id, fingerprint, structure, kept_at)
+        # Whoever puts it again tells that it is still in use.
+        older = ABSENT if kept_at is None else ABSENT | ~Path(["ka"]).exists() | (Path(["ka"]) < item["ka"])
+        self._items.put_if_absent(item, "the definition", unless=older)
+
+    @override
+    def definition_kept_at(self, workflow_id: str, fingerprint: str) -> datetime | None:
+        item = self._items.get(table.definition_partition(workflow_id), fingerprint)
+        return codecs.decode_kept_at(item) if item else None
 
     @override
     def load_definition(self, workflow_id: str, fingerprint: str) -> Mapping[str, Any] | None:
