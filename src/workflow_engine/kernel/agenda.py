@@ -75,8 +75,10 @@ def signals_limit(head: Head, name: str) -> int:
 
 def _free_signals(head: Head) -> dict[str, deque[str]]:
     """The kept signals that nobody has reserved or used up, by name, oldest first."""
-    taken = {element for entry in head.active for element in (entry.taken, entry.signal)}
     free: dict[str, deque[str]] = defaultdict(deque)
+    if not head.signals:
+        return free
+    taken = {element for entry in head.active for element in (entry.taken, entry.signal)}
     for element in head.signals:
         if element != USED_UP and element not in taken:
             free[element.partition("#")[0]].append(element)

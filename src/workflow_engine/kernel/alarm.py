@@ -6,6 +6,7 @@ as it runs, and to nobody afterwards: what a stage did to them is undone.
 """
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +22,8 @@ PATIENT_STRIKES = 2
 # A real-time signal, which libraries leave alone; where there are none (macOS), the alarm's own.
 _SIGNAL: int | None = getattr(signal, "SIGRTMAX", None) or getattr(signal, "SIGALRM", None)
 _KEPT = tuple(int(getattr(signal, name)) for name in ("SIGALRM", "SIGINT", "SIGTERM") if hasattr(signal, name))
-# Without the conversion to enums, which takes longer than all else here.
-_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+# As C has it: ``signal.getsignal`` makes enums of what it answers, which takes longer than all else here.
+_handler_of: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 
 
 class TimeIsUp(BaseException):
