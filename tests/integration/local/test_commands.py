@@ -301,3 +301,40 @@ def test_a_second_stack_is_refused_while_one_runs() -> None:
     result = call("dev")
 
     assert (result.exit_code, result.stderr.split(",")[0]) == (2, "InvalidOptionError: dev: runs already")
+
+
+# What is only seen where there is a stack to talk to.
+HOSTILE = ["x" * 5000, "../a#b", "é\n", "-", "nan"]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=[repr(text[:8]) for text in HOSTILE])
+def test_a_hostile_id_or_name_is_one_line_and_no_failed_run(hostile: str) -> None:
+    tried = [
+        *([command, "--", hostile] for command in ("show", "watch", "events", "logs", "export", "cancel", "rerun")),
+        ["signal", "--", hostile, "answer"],
+        ["signal", "--", "run", hostile],
+        ["signal", "run", "answer", "null", f"--key={hostile}"],
+        ["cancel", "run", f"--reason={hostile}"],
+        ["rerun", "run", f"--from={hostile}"],
+        ["rerun", "--workflow=nobody", f"--from={hostile}", f"--key={hostile}"],
+        ["rerun", "--workflow=nobody", f"--rate={hostile}"],
+        ["logs", "run", f"--stage={hostile}"],
+        ["graph", f"--run={hostile}"],
+        ["list", "--", hostile],
+        ["list", "even", f"--since={hostile}"],
+        ["list", "even", f"--attribute={hostile}=1"],
+        ["show", "run", f"--archived-on={hostile}"],
+        ["run", "even", '--input={"value": 2}', "--no-wait", f"--key={hostile}", f"--attribute=a={hostile}"],
+        ["schedules", "put", "--input={}", "--", hostile, "even", "rate(1 day)"],
+        ["schedules", "put", '--input={"value": 2}', "--", "nightly", "even", hostile],
+        ["schedules", "put", "n", "even", "cron(0 3 * * ? *)", '--input={"value": 2}', f"--timezone={hostile}"],
+        ["schedules", "delete", "--", hostile],
+    ]
+    wrong = {}
+    for words in tried:
+        result = call(*words)
+        told = result.exit_code in (2, 3) and result.stdout == "" and result.stderr.count("\n") == 1
+        if result.exit_code != 0 and (not told or "defect" in result.stderr):
+            wrong[" ".join(words)[:80]] = (result.exit_code, result.output[:300])
+
+    assert wrong == {}
