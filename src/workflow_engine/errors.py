@@ -96,9 +96,10 @@ class InvalidCommandError(WorkflowEngineError):
 class InvalidStateError(WorkflowEngineError):
     """The run is in a status in which the command makes no sense."""
 
-    def __init__(self, *, run_id: str, status: str, command: str) -> None:
-        super().__init__(f"{command} cannot be applied to run {run_id!r}, which is {status}")
-        self.run_id, self.status, self.command = run_id, status, command
+    def __init__(self, *, run_id: str, status: str, command: str, detail: str = "") -> None:
+        why = f": {detail}" if detail else ""
+        super().__init__(f"{command} cannot be applied to run {run_id!r}, which is {status}{why}")
+        self.run_id, self.status, self.command, self.detail = run_id, status, command, detail
 
 
 class IdempotencyConflictError(WorkflowEngineError):

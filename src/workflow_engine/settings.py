@@ -36,6 +36,7 @@ class Settings:
     due_shards: int
     retention: timedelta
     archive: bool = False
+    payload_lifetime: timedelta | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -62,6 +63,7 @@ class Settings:
             due_shards=env.number("DUE_SHARDS", 8),
             retention=timedelta(days=env.number("RETENTION_DAYS", 30)),
             archive=env.flag("ARCHIVE_RUNS", "false"),
+            payload_lifetime=env.days("PAYLOAD_DAYS"),
         )
 
 
@@ -85,6 +87,10 @@ class _Environment:
         if not text.isdecimal() or int(text) < 1:
             raise SettingsError(variable=name, problem=f"must be a whole number from 1, not {text!r}")
         return int(text)
+
+    def days(self, name: str) -> timedelta | None:
+        """That many days; ``None`` where nothing is said."""
+        return None if self.optional(name) is None else timedelta(days=self.number(name, 1))
 
     def flag(self, name: str, default: str) -> bool:
         text = self.optional(name) or default

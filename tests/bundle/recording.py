@@ -104,6 +104,10 @@ def _s3(operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     bucket = f"arn:aws:s3:::{sent['Bucket']}"
     if operation == "ListObjectsV2":
         yield "s3:ListBucket", bucket
+    elif operation == "CopyObject":
+        # API reference, CopyObject: s3:GetObject on the source, s3:PutObject on the destination.
+        yield "s3:GetObject", f"arn:aws:s3:::{sent['CopySource']['Bucket']}/{sent['CopySource']['Key']}"
+        yield "s3:PutObject", f"{bucket}/{sent['Key']}"
     else:
         # Service authorization reference: HeadObject is authorised as GetObject.
         yield f"s3:{operation.replace('Head', 'Get')}", f"{bucket}/{sent['Key']}"

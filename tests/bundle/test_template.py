@@ -345,6 +345,7 @@ def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Js
         "INVOCATION_SECONDS": {"Ref": "InvocationSeconds"},
         "DUE_SHARDS": {"Ref": "DueShards"},
         "RETENTION_DAYS": {"Ref": "RetentionDays"},
+        "PAYLOAD_DAYS": {"Ref": "PayloadDays"},
         "ARCHIVE_RUNS": {"Ref": "ArchiveRuns"},
     }
     for function in ("JobFunction", "TickFunction"):

@@ -1,9 +1,9 @@
 """Compares the workflows of a project with the runs that are in flight."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.text import Text
@@ -15,8 +15,9 @@ from workflow_engine.cli.output import print_json, say
 from workflow_engine.cli.project import Project
 from workflow_engine.cli.target import Wanted, open_stack, running_dev, stack_outputs
 from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError, WorkflowNotFoundError
-from workflow_engine.kernel import Kernel
+from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.lifetimes import lifetime_problem
 from workflow_engine.model.runs import Head
 
 # Later than any run lives (a workflow's max_duration and retention are bounded by the table's TTL).
@@ -44,17 +45,38 @@ def check_project(wanted: Wanted, *, as_json: bool) -> int:
     project = Project.find(wanted.template, wanted.parameters)
     with project.registry() as registry:
         workflows = sorted(registry, key=lambda definition: (definition.id, definition.version))
+        settings = lifetimes_in(project.template().variables())
         looked, stranded, room = 0, list[Stranded](), None
         if wanted.is_deployed or running_dev(project) is not None:
             with open_stack(wanted) as stack:
                 looked, stranded = stranded_runs(stack.kernel, registry)
+                settings = stack.kernel.settings
                 room = _room_for_the_tick(wanted.stack) if wanted.stack else None
+    short = outlived(workflows, settings)
     if as_json:
-        print_json({**_document(workflows, looked, stranded), "concurrency": _facts(room)})
+        document = _document(workflows, looked, stranded)
+        print_json({**document, "outlived": short, "concurrency": _facts(room)})
     else:
         _say(workflows, looked, stranded)
         _say_room(room)
-    return RUN_FAILED if stranded else COMPLETED
+        for problem in short.values():
+            say(Text(problem, style="red"))
+    return RUN_FAILED if stranded or short else COMPLETED
+
+
+def outlived(workflows: list[WorkflowDefinition], settings: KernelSettings) -> dict[str, str]:
+    """The workflows whose runs would outlive their payloads, and why: ``run.create`` refuses them."""
+    problems = {one.id: lifetime_problem(one, settings) for one in workflows}
+    return {name: f"workflow {name!r}: {problem}" for name, problem in problems.items() if problem is not None}
+
+
+def lifetimes_in(variables: Mapping[str, str]) -> KernelSettings:
+    """How long runs and payloads are kept where the functions have *variables*."""
+    payload_days = variables.get("PAYLOAD_DAYS")
+    return KernelSettings(
+        retention=timedelta(days=int(variables.get("RETENTION_DAYS", 30))),
+        payload_lifetime=None if payload_days is None else timedelta(days=int(payload_days)),
+    )
 
 
 def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Stranded]]:

@@ -22,7 +22,7 @@ class KernelSettings:
     shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
     calls the stages' functions, and *pause* waits before something is tried again: a simulation has
     both in simulated time. With *archive* a run that is over is stored as JSON lines before it comes
-    to rest."""
+    to rest. *payload_lifetime* is the age at which blobs are deleted, ``None`` where they are not."""
 
     invocation: timedelta = timedelta(seconds=900)
     published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
@@ -31,6 +31,7 @@ class KernelSettings:
     run_stage: StageRunner = run_within
     pause: Pause = pause_for_real
     archive: bool = False
+    payload_lifetime: timedelta | None = None
 
     @property
     def horizon(self) -> timedelta:

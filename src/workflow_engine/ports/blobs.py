@@ -33,6 +33,14 @@ class BlobStore(Protocol):
         """Whether anything is stored under *key*."""
         ...
 
+    def renew(self, key: str) -> None:
+        """Let the blob under *key* live as long from now on as one that is put now, unchanged.
+
+        Raises:
+            BlobNotFoundError: there is none.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Remove *key*; one that is absent is no error."""
         ...

@@ -139,6 +139,7 @@ def _kernel_settings(settings: Settings) -> KernelSettings:
         due_shards=settings.due_shards,
         retention=settings.retention,
         archive=settings.archive,
+        payload_lifetime=settings.payload_lifetime,
     )
     published = settings.publish_events
     return kept if published is None else replace(kept, published=published_types(published))

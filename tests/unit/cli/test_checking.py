@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tests.unit.cli.conftest import ASKING, Number, create, double, right, work
 from workflow_engine import Registry, Workflow
-from workflow_engine.cli.checking import live_runs, stranded_runs
+from workflow_engine.cli.checking import lifetimes_in, live_runs, outlived, stranded_runs
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.wiring.memory import MemoryEngine
 
@@ -53,3 +53,15 @@ def test_a_run_that_waits_for_long_is_not_forgotten(engine: MemoryEngine) -> Non
     assert due_at is not None
     assert due_at > engine.clock.now() + timedelta(hours=1)
     assert [head.run_id for head in live_runs(engine.kernel)] == [run_id]
+
+
+def test_a_workflow_that_outlives_its_payloads_is_named() -> None:
+    long = Workflow("long", input=Number, max_duration=timedelta(days=365)).pipe(double).build()
+    short = Workflow("short", input=Number).pipe(double).build()
+
+    found = outlived([long, short], lifetimes_in({"PAYLOAD_DAYS": "90", "RETENTION_DAYS": "30"}))
+
+    assert found.keys() == {"long"}
+    assert "set PayloadDays to 402" in found["long"]
+    assert outlived([long], lifetimes_in({"PAYLOAD_DAYS": "402", "RETENTION_DAYS": "30"})) == {}
+    assert outlived([long], lifetimes_in({})) == {}

@@ -72,6 +72,24 @@ class S3BlobStore(BlobStore):
         return True
 
     @override
+    def renew(self, key: str) -> None:
+        name = _name_of(key)
+        # A copy onto itself makes a new object, whose age a lifecycle rule counts from now; S3 takes it where
+        # something of it is replaced (API reference, CopyObject; user guide, "Expiring objects").
+        with translating(SERVICE, "CopyObject"):
+            try:
+                self._client.copy_object(
+                    Bucket=self._bucket,
+                    Key=name,
+                    CopySource={"Bucket": self._bucket, "Key": name},
+                    MetadataDirective="REPLACE",
+                )
+            except ClientError as error:
+                if code_of(error) in MISSING:
+                    raise BlobNotFoundError(key=key) from error
+                raise
+
+    @override
     def delete(self, key: str) -> None:
         name = _name_of(key)
         with translating(SERVICE, "DeleteObject"):

@@ -13,7 +13,8 @@ def check(
     template: options.TemplateFile = None,
     parameter: options.Parameters = None,
 ) -> None:
-    """Check the workflows and the template of this project; with --stack, also whether the runs that
+    """Check the workflows and the template of this project, and that payloads outlive the runs that
+    need them; with --stack, also whether the runs that
     are in flight there can go on with the workflows as they are here, and whether its job functions
     leave the tick room to run.
 

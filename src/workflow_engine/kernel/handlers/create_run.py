@@ -1,6 +1,6 @@
 """``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workflow_engine.authoring.registry import Registry
@@ -10,6 +10,7 @@ from workflow_engine.kernel import agenda, payloads, transitions
 from workflow_engine.kernel.committing import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import NewRun, Told
@@ -44,7 +45,8 @@ def create_run(
     """Start a run; with a key that was used for the same content, the run that it started before.
 
     Raises:
-        WorkflowNotFoundError, InvalidInputError, InvalidConfigError: nothing was stored.
+        WorkflowNotFoundError, InvalidInputError, InvalidConfigError: nothing was stored. Invalid is also
+            a run whose payloads would be deleted before its end.
         PayloadTooLargeError: input, config or attributes are too large; nothing was stored.
         IdempotencyConflictError: the key was used for other content.
     """
@@ -53,6 +55,8 @@ def create_run(
     moment = invocation.moment()
     try:
         input, config = _fixed(command, definition, moment.at)
+        starts_in = max((command.start_at or moment.at) - moment.at, timedelta(0))
+        check_lifetime(definition, settings, starts_in=starts_in)
     except (InvalidInputError, InvalidConfigError):
         # A deploy may have made the rules stricter since the first time; the first result stands.
         if not _was_created(run_id, command, persistence):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
+    BlobNotFoundError,
     DefinitionChangedError,
     InvalidStateError,
     RunNotFoundError,
@@ -16,16 +17,18 @@ from workflow_engine.kernel import agenda, idempotency, payloads, transitions
 from workflow_engine.kernel.committing import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Moment, Rerun, Told
 from workflow_engine.model.commands import RerunFrom
 from workflow_engine.model.commits import Committed, newest_base
-from workflow_engine.model.ids import RunId
+from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.payloads import Payload
 from workflow_engine.model.results import RunRerun
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import Head, StageKey
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
@@ -46,8 +49,9 @@ def rerun_from(
 
     Raises:
         RunNotFoundError, WorkflowNotFoundError, StageNotFoundError: no such thing.
-        InvalidStateError: the run is not over, or has not come as far as the stage.
-        InvalidInputError: *input* does not validate.
+        InvalidStateError: the run is not over, or what it was started with, or an output that it keeps,
+            is gone; nothing has changed.
+        InvalidInputError: *input* does not validate, or payloads would be deleted before the run's end.
         NewerDefinitionError: this process does not know the run's definition, and other code does.
         DefinitionChangedError: outputs that would be kept do not fit the definition of the day.
         IdempotencyConflictError: the key was used for another rerun.
@@ -63,6 +67,7 @@ def rerun_from(
         result = RunRerun(run_id=head.run_id, from_stage_id=command.from_stage_id, discarded_stages=discarded)
         moment = invocation.moment()
         record = idempotency.record_of(command, result, moment.at, settings.retention)
+        rerun.keep_alive(head, definition, group)
         facts = rerun.facts(head, definition, group, moment)
         commit = transitions.rerun(head, facts, definition.plan, moment, record)
         outcome = commit_once(persistence, commit)
@@ -120,6 +125,42 @@ class _Rerunning:
         found = list(self.definitions.kept_differences(head, definition, group))
         if found:
             raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
+
+    def keep_alive(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
+        """Make sure that all that the run goes on with is there, and that its blobs stay so: they are
+        deleted by their age, and the run begins anew."""
+        check_lifetime(definition, self.settings)
+        gone: list[str] = []
+        for what, payload in self._needed(head, definition, group).items():
+            try:
+                if payload is None:
+                    gone.append(what)
+                elif payload.blob_key is not None:
+                    self.blobs.renew(payload.blob_key)
+            except BlobNotFoundError:
+                gone.append(what)
+        if gone:
+            detail = f"{', '.join(gone)} expired; start a new run"
+            raise InvalidStateError(run_id=head.run_id, status=head.status, command=self.command.type, detail=detail)
+
+    def _needed(self, head: Head, definition: WorkflowDefinition, group: int) -> dict[str, Payload | None]:
+        """What the run was started with and the outputs that it keeps, each by what it is called."""
+        at, found = self.invocation.clock.now(), dict[str, Payload | None]()
+        if head.input_inline is None:
+            item = self.persistence.load_input(head.run_id, head.input_hash or "")
+            # DynamoDB removes what has expired within days: what is still there may be gone any moment.
+            found["its input"] = item.payload if item is not None and item.expires_at > at else None
+        keys = [
+            StageKey(earlier, StageId(stage_id), head.winner(earlier, ordinal))
+            for earlier in range(group)
+            for ordinal, stage_id in enumerate(definition.plan[earlier])
+        ]
+        records = self.persistence.load_records(head.run_id, keys) if keys else {}
+        for key in keys:
+            record = records.get(key)
+            lives = record is not None and record.expires_at > at
+            found[f"the output of {key.stage_id}"] = record.output if record is not None and lives else None
+        return found
 
     def facts(self, head: Head, definition: WorkflowDefinition, group: int, moment: Moment) -> Rerun:
         deadline = whole(moment.at + definition.max_duration)

@@ -73,6 +73,19 @@ class BlobStoreContract:
         assert blobs.get("key") == b"second"
         assert list(blobs.list("")) == ["key"]
 
+    def test_a_renewed_blob_is_unchanged(self, blobs: BlobStore) -> None:
+        for key in ("key", " a/../b?c=d&e%2F+\u00e9"):
+            blobs.put(key, b"data")
+            blobs.renew(key)
+            assert blobs.get(key) == b"data"
+
+    def test_a_missing_blob_is_not_renewed(self, blobs: BlobStore) -> None:
+        blobs.put("key/longer", b"")
+        with pytest.raises(BlobNotFoundError) as caught:
+            blobs.renew("key")
+        assert caught.value.key == "key"
+        assert not blobs.has("key")
+
     def test_a_missing_blob_is_named(self, blobs: BlobStore) -> None:
         blobs.put("key/longer", b"")
         with pytest.raises(BlobNotFoundError) as caught:
