@@ -89,7 +89,7 @@ class Advancer:
             if not kept.ours:
                 self.observer.happened("Ghosts")
                 return result
-            self._committed(data.head, head, invocation)
+            self._observe_end(head)
             self.keeper.recorder.forget_state(kept.attempt, lease, head.run_id)
             head, told = self._after(head, lease, definition, told, invocation)
             if head.group == lease.group:
@@ -154,7 +154,7 @@ class Advancer:
     ) -> Head:
         """End a run that cannot go on, whatever its stages do, and tell it."""
         failure = transitions.failure_of(None, ErrorInfo(error.code, message_of(error), error.retryable))
-        seen = head
+        outbox, seen = self.teller.outbox, head
 
         def decide(now: Head) -> Exclusive | None:
             # What was wrong with the run before a rerun says nothing of the rerun.
@@ -162,12 +162,13 @@ class Advancer:
                 return None
             nonlocal seen
             seen = now
-            known = self.teller.outbox.spill(now, Told())
+            known = outbox.spill(now, Told())
             return transitions.fail_run(now, failure, invocation.moment(), told=known)
 
         after, ours = commit_decided(self.persistence, head, decide, patience)
+        outbox.tidy(seen if ours else None, after, invocation)
         if ours:
-            self._committed(seen, after, invocation)
+            self._observe_end(after)
         if after.status.is_terminal:
             self.rest(after, (), Told(), invocation)
         return after
@@ -191,8 +192,7 @@ class Advancer:
             return outbox.fit(commit, now, annotation.id)
 
         head, ours = commit_decided(self.persistence, head, decide)
-        if ours:
-            outbox.forget(seen, head, invocation)
+        outbox.tidy(seen if ours else None, head, invocation)
         self.flush(head, invocation)
 
     def flush(self, head: Head, invocation: Invocation) -> int:
@@ -239,11 +239,6 @@ class Advancer:
         last = errors[-1]
         message = f"{last.message} (then {ending.error.message})"
         return Failed(replace(last, message=message, retryable=False), retryable=False)
-
-    def _committed(self, before: Head, after: Head, invocation: Invocation) -> None:
-        """A commit of ours has let events leave the head, and may have ended the run."""
-        self.teller.outbox.forget(before, after, invocation)
-        self._observe_end(after)
 
     def _observe_end(self, head: Head) -> None:
         fact = _ENDS.get(head.status)
@@ -326,7 +321,7 @@ class Advancer:
     ) -> Head:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
         taken by a wake-up, which performs nothing, it would hold the run up until it ends."""
-        group, seen = head.group, head
+        group, outbox, seen = head.group, self.teller.outbox, head
 
         def decide(now: Head) -> Exclusive | None:
             if now.status.is_terminal or now.group != group or not agenda.all_done(now.active):
@@ -334,7 +329,7 @@ class Advancer:
             until = next_lease_end(now, definition, invocation) if goes_on else None
             nonlocal seen
             seen = now
-            known = self.teller.outbox.spill(now, told)
+            known = outbox.spill(now, told)
             moment = invocation.moment()
             joined = transitions.join(now, definition.plan, moment, told=known, next_until=until)
             return self.definitions.adopted(winners.fitted(joined, self.persistence), definition)
@@ -342,22 +337,23 @@ class Advancer:
         # The lease that it takes would be lost for long with the answer.
         patience = invocation.patience() if goes_on else None
         after, ours = commit_decided(self.persistence, head, decide, patience)
+        outbox.tidy(seen if ours else None, after, invocation)
         if ours:
-            self._committed(seen, after, invocation)
+            self._observe_end(after)
         return after
 
     def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:
         """The write of its own of a run that rests, if it needs one. Where somebody wrote meanwhile,
         it is left to them, but for what was told: siblings that commit all the time would keep that
         in the head for ever, to be told again at each look."""
-        seen = head
+        outbox, seen = self.teller.outbox, head
 
         def decide(now: Head) -> Exclusive | Shared | None:
             nonlocal seen
             if now.version != head.version and (told.through <= now.told or now.status.is_terminal):
                 return None
             seen = now
-            known = self.teller.outbox.spill(now, told)
+            known = outbox.spill(now, told)
             moment = invocation.moment()
             commit = transitions.settle(now, moment, told=known, drop=drop)
             if commit is None or isinstance(commit, Shared) or self._archived(commit, moment.at):
@@ -365,8 +361,7 @@ class Advancer:
             return transitions.await_archive(now, moment, told=known)
 
         after, ours = commit_decided(self.persistence, head, decide)
-        if ours:
-            self.teller.outbox.forget(seen, after, invocation)
+        outbox.tidy(seen if ours else None, after, invocation)
 
     def _archived(self, commit: Exclusive, at: datetime) -> bool:
         """Whether *commit* may happen: one with which a finished run leaves the due index is

@@ -6,7 +6,7 @@ once: its worker is alive, and the same will happen to the next one.
 """
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from workflow_engine.errors import StaleRunError, TransientError
 from workflow_engine.kernel import transitions, winners
@@ -17,7 +17,7 @@ from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.endings import decide_ending
 from workflow_engine.kernel.failures import bare
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.outbox import events_of
+from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.records import Recorder
 from workflow_engine.kernel.relief import Relief
@@ -61,9 +61,10 @@ class Keeper:
         """
         patience = invocation.patience()
         commits = Committing(self.persistence, patience)
-        keeping = _Keeping(self, lease, data, told, invocation, patience, commits)
-        kept = keeping.keep(attempt)
-        keeping.forget_aside(kept.head)
+        outbox = self.teller.outbox
+        kept = _Keeping(self, lease, data, told, invocation, patience, commits, outbox).keep(attempt)
+        # The lease is over: none of the commits that were refused can happen any more.
+        outbox.tidy(data.head if kept.ours else None, kept.head, invocation)
         return kept
 
 
@@ -78,7 +79,7 @@ class _Keeping:
     invocation: Invocation
     patience: Patience
     commits: Committing
-    aside: set[str] = field(default_factory=set)
+    outbox: Outbox
 
     def keep(self, attempt: Attempt) -> Kept:
         attempt = self._stored(attempt)
@@ -138,7 +139,7 @@ class _Keeping:
             if not holds(head, self.lease):
                 return None
             self.data.head = head
-            known = self.keeper.teller.outbox.spill(head, self.told)
+            known = self.outbox.spill(head, self.told)
             return transitions.fail_run(head, failure, self.invocation.moment(), told=known)
 
         try:
@@ -149,28 +150,24 @@ class _Keeping:
 
     def _ending_of(self, attempt: Attempt) -> Decide:
         data, definitions = self.data, self.keeper.definitions
-        outbox = self.keeper.teller.outbox
+        outbox = self.outbox
 
         def decide(head: Head) -> Commit | None:
-            head = self.keeper.relief.make_room(head, self.invocation)
             if not holds(head, self.lease):
                 return None
+            roomy = self.keeper.relief.make_room(head, self.invocation)
+            # A commit of ours that got no answer may have happened: what refuses the next one tells.
+            head = roomy if holds(roomy, self.lease) else head
             data.head = head
             # A sibling's commit takes nothing out of the head: what it spilled would stay there.
             known = outbox.spill(head, self.told) if len(head.active) == 1 else self.told
             commit = decide_ending(attempt, self.lease, data, known, self.invocation)
             commit = outbox.fit(commit, head, self.lease)
-            self.aside.update(event.ref for event in events_of(commit) if event.ref)
             if isinstance(commit, Shared):
                 return commit
             return definitions.adopted(winners.fitted(commit, self.keeper.persistence), data.definition)
 
         return decide
-
-    def forget_aside(self, head: Head) -> None:
-        """Remove the events of commits that were refused. The lease is over: none of them can happen."""
-        named = {event.ref for event in head.events}
-        self.keeper.teller.outbox.remove(head, sorted(self.aside - named), self.invocation)
 
     def _instead(self, attempt: Attempt, error: Exception) -> Attempt:
         """*attempt*, failed: by its own error if it has one, since that says more than why it could

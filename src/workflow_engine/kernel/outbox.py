@@ -9,7 +9,7 @@ committed has a sequence, and moves out of the head under that.
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from workflow_engine.errors import TransientError
 from workflow_engine.kernel.invocation import Invocation
@@ -29,16 +29,17 @@ from workflow_engine.ports.persistence import Persistence
 # A long outage may leave thousands of events; one look takes this many, and the next goes on.
 MAX_AT_ONCE = 500
 # About what an event takes that is only named: it would save nothing to put a smaller one aside.
-_NAMED_BYTES = 96
+NAMED_BYTES = 96
 # What an event is about; these say it in a few bytes.
 _ABOUT = ("stage_id", "attempt")
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Reads and moves events that are not told."""
+    """Reads and moves events that are not told, for one commit. *put* is what it has put for that."""
 
     persistence: Persistence
+    put: set[EventKey] = field(default_factory=set)
 
     def pending(self, head: Head, start: int) -> list[PendingEvent]:
         """The untold events beyond sequence *start*, whole: up to some hundreds, without a gap."""
@@ -57,19 +58,19 @@ class Outbox:
             found += more
         return found
 
-    def spill(self, head: Head, told: Told, *, above_bytes: int = MAX_HEAD_EVENTS_BYTES) -> Told:
+    def spill(self, head: Head, told: Told, *, above_bytes: int | None = None) -> Told:
         """Store what *head* has untold beyond *told* in items of their own, if that is too large.
 
         Their sequences are fixed, since they are committed; so storing them twice, or before a
         commit that is then refused, changes nothing.
         """
         left = head.events[max(told.through - head.told - head.spilled, 0) :]
-        if events_bytes(left) <= above_bytes:
+        if events_bytes(left) <= (MAX_HEAD_EVENTS_BYTES if above_bytes is None else above_bytes):
             return told
         whole = self._whole(head, left)
         first = head.told + head.spilled + len(head.events) - len(left) + 1
         if whole:
-            self.persistence.put_spilled(head, {first + i: event for i, event in enumerate(whole)})
+            self._put(head, {first + i: event for i, event in enumerate(whole)})
         return replace(told, spilled=len(whole))
 
     def fit(self, commit: Exclusive | Shared, head: Head, lease: Lease | str) -> Exclusive | Shared:
@@ -81,27 +82,33 @@ class Outbox:
             return commit
         name = lease if isinstance(lease, str) else f"{lease.group}.{lease.ordinal}.{lease.entry.epoch}"
         kept, aside = _split(added, limit, name)
-        self.persistence.put_spilled(head, aside)
+        self._put(head, aside)
         if isinstance(commit, Shared):
             return replace(commit, events=kept)
         before = commit.after.events[: len(commit.after.events) - len(kept)]
         return replace(commit, after=altered(commit.after, events=before + kept))
 
-    def forget(self, before: Head, after: Head, invocation: Invocation) -> None:
-        """Remove the items of what our commit took out of *before*: nobody looks for them."""
-        last = min(after.told, before.told + before.spilled)
-        keys: list[EventKey] = list(range(before.told + 1, last + 1))
+    def tidy(self, before: Head | None, after: Head, invocation: Invocation) -> None:
+        """Remove the items that nobody looks for any more, now that a commit was made or given up: of what
+        it took out of *before* (``None``: it was not made), and what was put for it in vain. *after* is
+        the run as it was read last."""
         named = {event.ref for event in after.events}
-        keys += [event.ref for event in before.events if event.ref and event.ref not in named]
-        self.remove(before, keys, invocation)
-
-    def remove(self, head: Head, keys: Sequence[EventKey], invocation: Invocation) -> None:
-        """Remove items that no head names any more."""
+        keys: set[EventKey] = {
+            key for key in self.put if (key <= after.told if isinstance(key, int) else key not in named)
+        }
+        if before is not None:
+            last = min(after.told, before.told + before.spilled)
+            keys.update(range(before.told + 1, last + 1))
+            keys.update(event.ref for event in before.events if event.ref and event.ref not in named)
         if keys:
             # They expire. Our commit may have taken the next lease, which must not be lost for them.
             with suppress(TransientError):
                 patience = invocation.patience(A_MOMENT)
-                patience.answered(lambda: self.persistence.delete_spilled(head.run_id, keys))
+                patience.answered(lambda: self.persistence.delete_spilled(after.run_id, sorted(keys, key=str)))
+
+    def _put(self, head: Head, events: Mapping[EventKey, PendingEvent]) -> None:
+        self.put.update(events)
+        self.persistence.put_spilled(head, events)
 
     def _whole(self, head: Head, events: Sequence[PendingEvent]) -> list[PendingEvent]:
         """*events* as they were put aside, up to the first that is not there: somebody has told it."""
@@ -165,7 +172,7 @@ def _split(
     room = limit
     for index, event in enumerate(events):
         size = _bytes(event)
-        if size > max(room, _NAMED_BYTES):
+        if size > max(room, NAMED_BYTES):
             # Two commits under one lease may differ, and it may be long unknown which one happened.
             content = digest(event.type, json.dumps(dict(event.data), default=str), length=8)
             ref = f"{name}.{index}.{content}"

@@ -47,9 +47,7 @@ class Relief:
             return head
         return self._taken_out(head, Told(), invocation, above_bytes=0)
 
-    def _taken_out(
-        self, head: Head, told: Told, invocation: Invocation, *, above_bytes: int = MAX_HEAD_EVENTS_BYTES
-    ) -> Head:
+    def _taken_out(self, head: Head, told: Told, invocation: Invocation, *, above_bytes: int | None = None) -> Head:
         seen, outbox = head, self.teller.outbox
 
         def decide(now: Head) -> Shared | None:
@@ -61,6 +59,5 @@ class Relief:
             return transitions.relieve(now, told=outbox.spill(now, told, above_bytes=above_bytes))
 
         after, ours = commit_decided(self.persistence, head, decide)
-        if ours:
-            outbox.forget(seen, after, invocation)
+        outbox.tidy(seen if ours else None, after, invocation)
         return after

@@ -45,7 +45,7 @@ class Teller:
 
     @property
     def outbox(self) -> Outbox:
-        """Where the events that are to be told lie."""
+        """Where the events that are to be told lie; one for each commit."""
         return Outbox(self.persistence)
 
     def tell(

@@ -21,14 +21,16 @@ def check_left(world: World, head: Head) -> Iterator[str]:
 
 
 def _check_spilled(world: World, head: Head) -> Iterator[str]:
-    """Events that lay outside of the head are deleted by whoever let them go. One that dies before
-    leaves them to their expiry."""
+    """Events that lay outside of the head are deleted by whoever let them go, and by whoever put them
+    again afterwards. One that dies before leaves them to their expiry."""
     released = world.ledger.deposits.released
     total = len(world.observer.events[head.run_id])
     found = world.persistence.load_spilled(head.run_id, range(1, total + 1))
     for sequence in sorted(key for key in found if isinstance(key, int)):
-        deposit = released.get((head.run_id, sequence))
-        if deposit is not None and not deposit.is_explained:
+        let_go = released.get((head.run_id, sequence))
+        put = world.ledger.deposits.puts.get((head.run_id, sequence))
+        explained = any(deposit is not None and deposit.is_explained for deposit in (let_go, put))
+        if let_go is not None and not explained:
             yield f"left: event {sequence} of run {head.run_id} lies outside of its head, and was let go"
 
 

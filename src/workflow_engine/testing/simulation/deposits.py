@@ -28,7 +28,8 @@ class Deposit:
 
 
 class Deposits:
-    """Told of every effect. *puts* are by blob key, or by (run, attempt) for what an attempt wrote;
+    """Told of every effect. *puts* are by blob key, by (run, attempt) for what an attempt wrote,
+    or by (run, sequence or name) for events outside of a head;
     *released* are spilled events that left a head, and *discarded* the reruns of a run."""
 
     def __init__(self) -> None:
@@ -45,6 +46,9 @@ class Deposits:
             self.puts[args[0]] = Deposit(at, task)
         elif name == "extend_expiry":
             self.extended_at[args[0]] = at
+        elif name == "put_spilled":
+            for key in args[1]:
+                self.puts[(args[0].run_id, key)] = Deposit(at, task)
         elif name in _ATTEMPTS:
             for one in args[0] if isinstance(args[0], list) else [args[0]]:
                 self.puts[(one.run_id, getattr(one, _ATTEMPTS[name]))] = Deposit(at, task)
