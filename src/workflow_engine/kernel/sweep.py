@@ -117,7 +117,8 @@ class Sweeper:
         waits = self._may_wait(moved, tick)
         jobs = [job for head in moved for job in self._look(head, tick, send_jobs=head.run_id not in waits)]
         refused = self.job_transport.enqueue_parallel(jobs) if jobs else ()
-        self._bring_back({job.run_id for job in refused if isinstance(job, ExecuteJob)}, moved, tick.at)
+        unsent = dict.fromkeys(RunId(job.run_id) for job in refused if isinstance(job, ExecuteJob))
+        self._bring_back(list(unsent), tick.at + SOON)
         return page.cursor
 
     def _heads_of(self, page: DuePage) -> list[Head]:
@@ -155,15 +156,17 @@ class Sweeper:
     def _look(self, head: Head, tick: "_Tick", *, send_jobs: bool) -> list[Command]:
         tick.counts.looked_at += 1
         try:
-            _count(head, tick.counts, tick.at)
+            wakes = agenda.sendable(head, tick.at) if send_jobs else []
+            _count(head, tick.counts, wakes)
             plan = self.advancer.plan_of(head)
-            if plan is not None and _only_jobs(head, tick.at):
-                wakes = agenda.sendable(head, tick.at) if send_jobs else []
-                return [job_for(head, plan, wake) for wake in wakes]
-            before = head.untold
-            after = self.advancer.wake(head, tick.invocation, send_jobs=send_jobs)
-            tick.counts.events_flushed += before
-            tick.counts.stuck_reaped += after.action == "failed"
+            if not _only_jobs(head, tick.at) or plan is None:
+                after = self.advancer.wake(head, tick.invocation, send_jobs=False)
+                tick.counts.events_flushed += head.untold
+                tick.counts.stuck_reaped += after.action == "failed"
+                if after.action != "noop":
+                    return []
+            # Events are told by now, and the jobs of a page go together.
+            return [job_for(head, plan, wake) for wake in wakes] if plan is not None else []
         except NewerDefinitionError:
             # A deploy: the ticks and jobs of the other code carry it on.
             pass
@@ -173,19 +176,18 @@ class Sweeper:
             _log.warning("run %s was left to the next look: %r", head.run_id, error)
         return []
 
-    def _bring_back(self, run_ids: set[str], moved: Sequence[Head], at: datetime) -> None:
-        """Have runs whose jobs were not accepted looked at again soon, not after the horizon."""
-        wishes = [
-            Rearm(head.run_id, head.version, head.due_at, at + SOON)
-            for head in moved
-            if head.run_id in run_ids and head.due_at is not None and head.due_at > at + SOON
-        ]
-        if not wishes:
+    def _bring_back(self, run_ids: Sequence[RunId], soon: datetime) -> None:
+        """Have runs whose jobs were not accepted looked at again *soon*, not after the horizon."""
+        if not run_ids:
             return
         try:
-            self.persistence.rearm(wishes)
-        except TransientError:
-            _log.warning("the jobs of %d runs were not accepted; a tick sends them within the horizon", len(wishes))
+            heads = self.persistence.load_heads(run_ids).values()
+            late = [head for head in heads if head.due_at is not None and head.due_at > soon]
+            wishes = [Rearm(head.run_id, head.version, head.due_at or soon, soon) for head in late]
+            if wishes:
+                self.persistence.rearm(wishes)
+        except TransientError as error:
+            _log.warning("the jobs of %d runs are sent within the horizon: %s", len(run_ids), error)
 
 
 @dataclass(slots=True)
@@ -219,11 +221,10 @@ def _only_jobs(head: Head, at: datetime) -> bool:
     return not head.status.is_terminal and not head.untold and not agenda.all_done(head.active) and head.deadline > at
 
 
-def _count(head: Head, counts: SweepCounts, at: datetime) -> None:
+def _count(head: Head, counts: SweepCounts, wakes: Sequence[Wake]) -> None:
     if head.events:
         oldest = head.events[0].at
         counts.oldest_untold = min(counts.oldest_untold or oldest, oldest)
-    wakes = agenda.sendable(head, at)
     counts.claimed += head.status is Status.PENDING and bool(wakes)
     for wake in wakes:
         entry = head.active[wake.ordinal]

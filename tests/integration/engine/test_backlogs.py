@@ -73,13 +73,15 @@ batch = Workflow("batch", input=Item).pipe(submit).build()
 
 
 class Counting(MemoryJobTransport):
-    """A queue that counts what is sent to it, and refuses batches while it is *down*."""
+    """A queue that counts what is sent to it, and takes nothing while it is *down*."""
 
     sent = 0
     down = False
 
     @override
     def enqueue(self, command: Command, *, delay: timedelta = timedelta(0)) -> None:
+        if self.down:
+            raise TransientError(service="jobs", operation="enqueue", code="busy")
         self.sent += 1
         super().enqueue(command, delay=delay)
 
@@ -216,6 +218,21 @@ class TestATick:
         engine.host.run_maintenance_tick()
         assert queue.sent == 50
         engine.drive(*runs)
+
+    def test_the_job_of_a_run_that_has_events_to_tell_is_sent_a_minute_later_too(self) -> None:
+        engine = VirtualEngine()
+        queue = counting(engine)
+        run = engine.start(single, Item())
+        while (delivery := queue.dequeue()) is not None:
+            queue.complete(delivery)
+        note_an_event(engine, run)
+        engine.clock.advance(HORIZON)
+        queue.down = True
+        engine.host.run_maintenance_tick()
+        queue.down, queue.sent = False, 0
+        engine.clock.advance(MINUTE)
+        engine.host.run_maintenance_tick()
+        assert queue.sent == 1
 
     def test_a_run_that_raises_anything_keeps_no_other_waiting(self) -> None:
         class Odd(MemoryEventSink):

@@ -1,9 +1,13 @@
 """Following runs, and giving them what they wait for."""
 
-from tests.unit.cli.conftest import create, work
+from typing import Any
+
+from tests.unit.cli.conftest import Answer, Number, create, work
+from workflow_engine import Registry, Stage, StageContext, WaitForSignal, Workflow, stage
 from workflow_engine.cli.target import Stack
 from workflow_engine.cli.watching import Watch
-from workflow_engine.wiring.memory import MemoryEngine
+from workflow_engine.testing.clock import FakeClock
+from workflow_engine.wiring.memory import MemoryEngine, memory_engine
 
 
 def test_a_watch_is_done_when_all_its_runs_are_over(engine: MemoryEngine, stack: Stack) -> None:
@@ -37,3 +41,27 @@ def test_a_run_that_nobody_answers_stays(engine: MemoryEngine, stack: Stack) -> 
 
     assert not watch.done()
     assert watch.live
+
+
+def test_each_of_two_stages_that_ask_for_the_same_is_answered(clock: FakeClock) -> None:
+    """One signal answers one wait, so what is given on the command line is sent to each that asks."""
+
+    def asks(name: str) -> Stage[..., Any]:
+        @stage(name)
+        def ask_for_it(ctx: StageContext) -> WaitForSignal[Answer]:
+            return WaitForSignal("answer", Answer)
+
+        @ask_for_it.on_signal
+        def take(answer: Answer) -> Number:
+            return Number(value=answer.add)
+
+        return ask_for_it
+
+    asking = Workflow("asking", input=Number).parallel(asks("one"), asks("two")).pipe(asks("three")).build()
+    engine = memory_engine(Registry([asking]), clock=clock)
+    watch = Watch(Stack("memory", engine.kernel), [create(engine, 1)], {"answer": {"add": 5}})
+    for _ in range(4):
+        work(engine)
+        watch.done()
+
+    assert watch.done()
