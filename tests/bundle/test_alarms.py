@@ -118,8 +118,22 @@ def test_alarms_tell_the_topic_only_where_there_is_one(resources: Json) -> None:
     assert {json.dumps(a["AlarmActions"]) for a in alarms.values()} == {json.dumps(action)}
 
 
-def test_a_tick_that_does_not_run_is_alarming_too(resources: Json) -> None:
-    """Missing data is the failure there: no invocation writes no metric."""
+def test_a_tick_that_does_not_run_is_told_of_and_one_that_has_not_run_yet_is_not(resources: Json) -> None:
+    """Missing data is the failure there: no invocation writes no metric. Taken for a breach, it would ring on each first
+    deploy, before the first tick; so the alarm tells when it goes back to INSUFFICIENT_DATA, in which it also begins, and
+    from which no action is taken ("Using Amazon CloudWatch alarms": actions are invoked when the state changes)."""
     alarm = resources["TickMissingAlarm"]["Properties"]
 
-    assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
+    assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("missing", "LessThanThreshold")
+    assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
+    # Some minutes of ticks, so that one that is late rings no alarm.
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
+
+
+def test_the_other_alarms_take_a_metric_that_is_not_there_for_a_good_one(resources: Json) -> None:
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm")
+
+    assert {name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"} == {
+        "TickMissingAlarm"
+    }
+    assert [name for name, alarm in alarms.items() if "InsufficientDataActions" in alarm] == ["TickMissingAlarm"]

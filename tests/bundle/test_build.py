@@ -89,6 +89,12 @@ def test_sam_accepts_the_template() -> None:
     sam("validate", "--lint")
 
 
+def test_cfn_lint_finds_nothing_in_any_region() -> None:
+    cfn_lint = str(Path(sys.executable).parent / "cfn-lint")
+
+    run([cfn_lint, "--regions", "ALL_REGIONS", "--template", str(ROOT / "template.yaml")])
+
+
 @pytest.mark.parametrize("command", SAM_OPTIONS)
 def test_sam_has_the_options_that_the_pages_show(command: str) -> None:
     environment = {**os.environ, "COLUMNS": "200", "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}

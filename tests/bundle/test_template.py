@@ -3,9 +3,11 @@
 Who may do what is in test_privileges.
 """
 
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def environment(resources: Json, function: str) -> Json:
 
 
 def test_cfn_lint_finds_nothing() -> None:
+    """In all regions: test_build, which has the time for it."""
     command = [str(Path(sys.executable).parent / "cfn-lint"), str(ROOT / "template.yaml")]
 
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -113,6 +116,50 @@ def test_warm_throughput_covers_the_indexes_too(resources: Json) -> None:
     table = resources["Table"]["Properties"]
 
     assert all(index["WarmThroughput"] == table["WarmThroughput"] for index in table["GlobalSecondaryIndexes"])
+
+
+@pytest.mark.parametrize(("read", "write"), [("0", "4000"), ("12000", "0")])
+def test_warm_throughput_is_set_for_reads_and_writes_or_not_at_all(template: Json, read: str, write: str) -> None:
+    """Half of it would be left out without a word."""
+    (rule,) = template["Rules"].values()
+    (assertion,) = rule["Assertions"]
+    values = {"WarmReadUnitsPerSecond": read, "WarmWriteUnitsPerSecond": write}
+
+    assert not holds(assertion["Assert"], values)
+    assert holds(assertion["Assert"], dict.fromkeys(values, "0"))
+    assert holds(assertion["Assert"], {"WarmReadUnitsPerSecond": "12000", "WarmWriteUnitsPerSecond": "4000"})
+
+
+def holds(condition: Json, values: Mapping[str, str]) -> bool:
+    """Whether a condition of a rule is true of parameters."""
+    ((name, parts),) = condition.items()
+    if name == "Fn::Equals":
+        left, right = (values[part["Ref"]] if isinstance(part, dict) else part for part in parts)
+        return bool(left == right)
+    found = [holds(part, values) for part in parts]
+    return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda truths: not truths[0]}[name](found)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [
+        # What a new table is ready for "cannot be decreased" (DynamoDB developer guide, "Understanding warm throughput").
+        ("WarmReadUnitsPerSecond", ["0", "12000", "40000", "120000"], ["1", "11999", "-1", "012000", ""]),
+        ("WarmWriteUnitsPerSecond", ["0", "4000", "9999", "40000"], ["1", "3999", "-1", "04000", ""]),
+        # The functions' requests go there, with all data: to a machine of one's own, and nowhere else.
+        (
+            "EndpointUrl",
+            ["", "http://127.0.0.1:4566", "http://localhost:4566/", "http://host.docker.internal:40123"],
+            ["https://example.com", "http://localhost.example.com:80", "http://127.0.0.1.example.com", "localhost:1"],
+        ),
+    ],
+)
+def test_a_parameter_takes_what_can_work(parameters: Json, name: str, taken: list[str], refused: list[str]) -> None:
+    pattern = parameters[name]["AllowedPattern"]
+
+    assert [value for value in taken if not re.search(pattern, value)] == []
+    assert [value for value in refused if re.search(pattern, value)] == []
+    assert parameters[name]["ConstraintDescription"]
 
 
 def test_the_bucket_is_closed_to_the_public_and_encrypted(resources: Json) -> None:
