@@ -14,7 +14,14 @@ from workflow_engine.adapters.memory import (
 )
 from workflow_engine.authoring import Registry, RetryPolicy, StageContext, Workflow, stage
 from workflow_engine.kernel import Kernel, KernelSettings
-from workflow_engine.model.commands import CancelRun, CreateRun, ExecuteJob, SignalRun, parse_command
+from workflow_engine.model.commands import (
+    CancelRun,
+    CreateRun,
+    ExecuteJob,
+    PollSuspendedStages,
+    SignalRun,
+    parse_command,
+)
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import Head
@@ -171,6 +178,15 @@ def test_a_signal_that_another_message_finds_leaves_no_timer_behind() -> None:
     engine, run_id = answered_and_not_woken()
     older = ExecuteJob(run_id=run_id, workflow_id="asking", stage_id="ask", group=0, ordinal=0, epoch=0, claim="first")
     engine.kernel.dispatch(older)
+
+    assert engine.kernel.queries.head(run_id).status is Status.COMPLETED
+    assert engine.scheduler.next_fire_at() is None
+
+
+def test_a_signal_that_an_operator_finds_leaves_no_timer_behind() -> None:
+    """``stage.poll_suspended`` took the lease, and nobody forgot the timer."""
+    engine, run_id = answered_and_not_woken()
+    engine.kernel.dispatch(PollSuspendedStages())
 
     assert engine.kernel.queries.head(run_id).status is Status.COMPLETED
     assert engine.scheduler.next_fire_at() is None

@@ -4,11 +4,12 @@ A job message is sent after the events that were committed before it were accept
 how far they were (``told_through``), and the next exclusive commit lets them leave the head.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import TransientError, WorkflowEngineError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.outbox import Outbox
@@ -22,7 +23,7 @@ from workflow_engine.model.limits import (
     MAX_SCHEDULE_NAME,
     SCHEDULE_PRECISION,
 )
-from workflow_engine.model.runs import DeadLetter, Head, PendingEvent
+from workflow_engine.model.runs import DeadLetter, Entry, Head, PendingEvent
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.events import EventSink
@@ -30,6 +31,8 @@ from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.ports.scheduler import Scheduler
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,17 @@ class Teller:
         for wake in agenda.timers(replace(head, status=Status.RUNNING, signals=()), at):
             if wake.at is not None:
                 self.scheduler.cancel(schedule_name(head, wake))
+
+    def forget_timeout(self, head: Head, entry: Entry, wake: Wake) -> None:
+        """The signal that *wake* names has come before its timeout: the timer is not needed any more.
+        *entry* is the lease that was taken with it."""
+        if wake.signal is None or entry.give_up_at is None:
+            return
+        try:
+            self.scheduler.cancel(schedule_name(head, replace(wake, at=entry.give_up_at)))
+        except WorkflowEngineError as error:
+            # It fires for nothing, then. The stage must not wait for that.
+            _log.warning("a timer of run %s is left behind: %s", head.run_id, error)
 
 
 def schedule_name(head: Head, wake: Wake) -> str:

@@ -3,14 +3,11 @@
 Redelivery is harmless: the head says what is left to do.
 """
 
-import logging
-
 from workflow_engine.errors import (
     DefinitionChangedError,
     InvocationOverError,
     RunExpiredError,
     RunNotFoundError,
-    WorkflowEngineError,
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda
@@ -20,7 +17,7 @@ from workflow_engine.kernel.claiming import take
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT
-from workflow_engine.kernel.telling import Teller, schedule_name
+from workflow_engine.kernel.telling import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.ids import RunId
@@ -30,7 +27,6 @@ from workflow_engine.model.runs import Entry, EntryState, Head
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence
 
-_log = logging.getLogger(__name__)
 # A claim that is refused is tried again as the head that refused it says; each time somebody else
 # has moved the run.
 MAX_CLAIMS = 5
@@ -73,8 +69,7 @@ def execute_job(
         advancer.give_back(head, lease, invocation)
         raise
     # What the message was meant for may not be what its stage could be claimed for by then.
-    if wake.signal is not None:
-        _forget_timeout(head, lease, wake, teller)
+    teller.forget_timeout(head, lease.entry, wake)
     if wake.claim == "expired":
         advancer.observer.happened("LeasesLost")
     told = Told(min(command.told_through, head.told + head.untold))
@@ -202,14 +197,3 @@ def _entry(head: Head, command: ExecuteJob) -> Entry | None:
     if command.group != head.group or command.ordinal is None:
         return None
     return head.active[command.ordinal] if command.ordinal < len(head.active) else None
-
-
-def _forget_timeout(head: Head, lease: Lease, wake: Wake, teller: Teller) -> None:
-    """A signal came before its timeout: the timer is not needed any more."""
-    if lease.entry.give_up_at is not None:
-        timer = Wake(lease.ordinal, "due", wake.epoch, lease.entry.attempt, at=lease.entry.give_up_at)
-        try:
-            teller.scheduler.cancel(schedule_name(head, timer))
-        except WorkflowEngineError as error:
-            # It fires for nothing, then. The stage must not wait for that.
-            _log.warning("a timer of run %s is left behind: %s", head.run_id, error)

@@ -79,4 +79,5 @@ def _check(
     now, lease = take(persistence, head.run_id, head.group, stage_id, wake, invocation)
     if now is None or lease is None:
         return None
+    advancer.teller.forget_timeout(now, lease.entry, wake)
     return advancer.work(now, lease, definition, Told(), invocation)

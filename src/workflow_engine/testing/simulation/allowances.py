@@ -33,8 +33,8 @@ class Allowance:
     late: timedelta = timedelta(seconds=10)
     calls: int | None = None
     messages: int = 2
-    writes: int = 6
-    a_trouble: int = 3
+    writes: int = 8
+    a_trouble: int = 4
     head_bytes: int = 64 * 1024
 
 

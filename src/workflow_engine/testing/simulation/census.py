@@ -11,6 +11,8 @@ from workflow_engine.testing.simulation.world import World
 
 # What DynamoDB's TTL keeps of an instant: whole seconds.
 TTL_PRECISION = timedelta(seconds=1)
+# No history is as long: nothing has expired yet.
+_LONG = timedelta(days=7)
 
 
 def check_left(world: World, head: Head) -> Iterator[str]:
@@ -18,6 +20,16 @@ def check_left(world: World, head: Head) -> Iterator[str]:
     yield from _check_spilled(world, head)
     yield from _check_expiry(world, head)
     yield from _check_blobs(world, head)
+    if world.settings.retention > _LONG:
+        yield from _check_notes(world, head)
+
+
+def _check_notes(world: World, head: Head) -> Iterator[str]:
+    """What an attempt noted is there, whatever another one noted."""
+    there = {one.stage for one in world.persistence.list_annotations(head.run_id)}
+    for key in world.ledger.deposits.notes[head.run_id] - there:
+        if not world.ledger.deposits.puts[(head.run_id, key)].is_explained:
+            yield f"notes: what {key} of run {head.run_id} noted is gone"
 
 
 def _check_spilled(world: World, head: Head) -> Iterator[str]:

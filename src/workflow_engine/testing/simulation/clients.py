@@ -25,7 +25,7 @@ from workflow_engine.model.commands import (
     TransitionRun,
 )
 from workflow_engine.model.ids import RunId, run_id_for
-from workflow_engine.model.results import RunCreated, RunSignalled
+from workflow_engine.model.results import RunCancelled, RunCreated, RunSignalled
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.processes import Deployment, Process
 from workflow_engine.testing.simulation.scenario import Plot, Signalling
@@ -167,11 +167,17 @@ class Clients:
             input=None if given is None else dict(given),
         )
 
-        def signal_again(_result: Any) -> None:
+        def then(_result: Any) -> None:
             for signalling in story.plot.signals if story.plot.signals_again else ():
                 world.at(world.now + SIGNALLED_AGAIN_AFTER, partial(self._send, self._signal(story, signalling)))
+            if story.plot.cancel and not story.cancelled and world.odd("cancel-rerun", 200):
+                story.cancelled = True
+                cancel = CancelRun(run_id=str(story.run_id), idempotency_key=f"cancel-rerun-{story.number}")
+                world.at(world.now + timedelta(seconds=1), lambda: self._send(cancel))
 
-        self._send(command, signal_again)
+        self._send(command, then)
+        if world.odd("rerun-again", 200):
+            world.at(world.now + timedelta(minutes=10), lambda: self._send(command))
 
     def _operate(self) -> None:
         world = self.deployment.world
@@ -236,9 +242,20 @@ class Clients:
                 return
             else:
                 self._check_same(command, result)
+                self._check_cancelled(command, result)
                 if then is not None:
                     then(result)
                 return
+
+    def _check_cancelled(self, command: Command, result: object) -> None:
+        """I8: what was too late for a cancel is over."""
+        world = self.deployment.world
+        if isinstance(command, CancelRun) and isinstance(result, RunCancelled) and not result.cancelled:
+            head = world.observer.heads[RunId(command.run_id)]
+            # A cancel that was too late for the run before its rerun says so after it, too.
+            newest = "rerun" in str(command.idempotency_key) or not world.observer.reruns[head.run_id]
+            if newest and not head.status.is_terminal:
+                world.fail(Violation(f"I8: run {head.run_id} is {head.status}, and was not cancelled"))
 
     def _check_same(self, command: Command, result: object) -> None:
         """I6: the same key and content get the first result again, and other content an error."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import Head, StageKey
 
 if TYPE_CHECKING:
     from workflow_engine.testing.simulation.tasks import Task
@@ -30,12 +30,14 @@ class Deposit:
 class Deposits:
     """Told of every effect. *puts* are by blob key, by (run, attempt) for what an attempt wrote,
     or by (run, sequence or name) for events outside of a head;
-    *released* are spilled events that left a head, and *discarded* the reruns of a run."""
+    *released* are spilled events that left a head, *discarded* the reruns of a run, and *notes* the
+    attempts that noted something."""
 
     def __init__(self) -> None:
         self.puts: dict[object, Deposit] = {}
         self.released: dict[tuple[RunId, int], Deposit] = {}
         self.discarded: defaultdict[RunId, list[Deposit]] = defaultdict(list)
+        self.notes: defaultdict[RunId, set[StageKey]] = defaultdict(set)
         self.extended_at: dict[RunId, datetime] = {}
         self.inputs: defaultdict[RunId, set[str]] = defaultdict(set)
         self.signals: defaultdict[RunId, set[str]] = defaultdict(set)
@@ -52,6 +54,8 @@ class Deposits:
         elif name in _ATTEMPTS:
             for one in args[0] if isinstance(args[0], list) else [args[0]]:
                 self.puts[(one.run_id, getattr(one, _ATTEMPTS[name]))] = Deposit(at, task)
+                if name == "put_annotations" and one.stage is not None:
+                    self.notes[one.run_id].add(one.stage)
 
     def committed(self, before: Head | None, after: Head, task: "Task | None", at: datetime) -> None:
         """A commit was applied."""

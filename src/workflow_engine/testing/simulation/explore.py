@@ -114,7 +114,14 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
     """One history of *scenario*: the seed's, or the one that *script* tells."""
     choices = Choices(seed, script)
     stores = scenario.stores
-    world = World(choices, rates=scenario.rates, settings=scenario.settings, stores=stores, outages=scenario.outages)
+    world = World(
+        choices,
+        rates=scenario.rates,
+        settings=scenario.settings,
+        stores=stores,
+        outages=scenario.outages,
+        lease=scenario.lease,
+    )
     deployment = Deployment(world, scenario)
     if scenario.expires and isinstance(world.persistence, MemoryPersistence):
         store = world.persistence

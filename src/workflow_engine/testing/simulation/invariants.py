@@ -119,6 +119,8 @@ def check_epochs(before: Head, after: Head) -> Iterator[str]:
             yield f"I8: a run that was {before.status} was started again"
         if after.bases[-1][1] != before.epochs or after.epochs != before.epochs + 1:
             yield "I4: a rerun drew no epoch of its own"
+        if after.signals or after.failure is not None or after.ended_at is not None:
+            yield "I8: a rerun begins with what is left of the run before"
         return
     if after.bases != before.bases:
         yield "I4: the base epochs changed without a rerun"
@@ -163,6 +165,8 @@ def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
     for ordinal, entry in enumerate(before.active):
         if entry.state is not EntryState.DONE and not (alone and entry.state is EntryState.LEASED):
             yield f"I4: the group was left while stage {ordinal} was {_told(entry)}"
+        if entry.signal is not None and entry.state is EntryState.DONE and entry.signal in after.signals:
+            yield f"I4: a signal that stage {ordinal} has used up is kept"
         if after.winner(before.group, ordinal) != entry.epoch:
             yield f"I4: stage {ordinal} finished under epoch {entry.epoch}, and another one won"
     base = after.base_of(after.group)

@@ -1,7 +1,7 @@
 """Keeps what runs cost beside what went wrong for them, and says where the one does not explain the other."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_engine.model.commands import ExecuteJob
@@ -23,11 +23,11 @@ _USUAL = Allowance()
 class Ledger:
     """Told of every effect and of everything that goes wrong."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, lease: timedelta | None = None) -> None:
         self.measures, self.troubles, self.deposits = Measures(), Troubles(), Deposits()
         self.chronicle = Chronicle()
         self.allowances: dict[RunId, Allowance] = {}
-        self._bounds = bounds
+        self._bounds, self._lease = bounds, lease
         # When messages were there, and no slot was free; the last one may go on.
         self._starved: list[tuple[datetime, datetime | None]] = []
 
@@ -86,6 +86,18 @@ class Ledger:
                 starved=overlap(late.due, at, self._starved),
             ):
                 raise Violation(problem)
+        self._check_lease(after, task, at)
+
+    def _check_lease(self, head: Head, task: Task | None, at: datetime) -> None:
+        """What a worker takes, it takes for as long as it renews."""
+        if self._lease is None or task is None or not task.name.startswith("job-"):
+            return
+        held, latest = task.lease, at + self._lease + 2 * self._bounds.skew
+        if held is None or (held.run_id, held.group, held.at) != (head.run_id, head.group, at):
+            return
+        until = head.active[held.ordinal].until
+        if until is not None and until > latest:
+            raise Violation(f"lease: a worker of run {head.run_id} took one until {until}")
 
     def emitted(self, accepted: Sequence[RunEvent]) -> None:
         """The sink accepted these events."""

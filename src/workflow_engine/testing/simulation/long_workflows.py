@@ -5,11 +5,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_engine.authoring import RetryPolicy, StageContext, StageResult, Workflow, sleep, stage
+from workflow_engine.authoring import (
+    NotReady,
+    RetryPolicy,
+    StageContext,
+    StageResult,
+    Suspended,
+    Workflow,
+    sleep,
+    stage,
+)
 from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.testing.simulation.outside import apply_effect, take_time
-from workflow_engine.testing.simulation.reference_workflows import Number
+from workflow_engine.testing.simulation.reference_workflows import Batch, Number
 
 LENGTH = 12
 SHORT_LIFE = timedelta(hours=4)
@@ -28,6 +37,7 @@ def _link(n: int) -> Stage[..., Any]:
         f"link-{n}", timeout=timedelta(minutes=3), retry=RetryPolicy(max_attempts=3, first_delay=timedelta(seconds=5))
     )
     def link(number: Number, ctx: StageContext[LinkConfig]) -> Number:
+        ctx.annotate("linked", n)
         ctx.log("info", "linked", n=n, story=ctx.attributes["story"])
         take_time(timedelta(seconds=50 if n % 4 == 1 else 2))
         apply_effect(ctx)
@@ -105,3 +115,28 @@ def meet(sides: Sides, ctx: StageContext) -> Number:
 
 
 lasting = Workflow("lasting", input=Number).parallel(east, west).pipe(meet).build()
+
+
+@stage("try", timeout=timedelta(minutes=1), retry=RetryPolicy(max_attempts=3, first_delay=timedelta(seconds=10)))
+def always_fail(number: Number, ctx: StageContext) -> Number:
+    """Fails at every attempt."""
+    raise ConnectionError(f"attempt {ctx.attempt} of {number.value}")
+
+
+stubborn = Workflow("stubborn", input=Number).pipe(always_fail).build()
+
+
+@stage("begin", timeout=timedelta(minutes=1))
+def begin(number: Number) -> Suspended[Batch]:
+    """Starts what never ends, and does not wait for it for ever."""
+    state = Batch(batch_id=str(number.value))
+    return Suspended(state, poll_every=timedelta(minutes=20), give_up_after=timedelta(minutes=50))
+
+
+@begin.check_completion
+def never(_state: Batch) -> Number | NotReady:
+    """Never ready."""
+    return NotReady()
+
+
+endless = Workflow("endless", input=Number).pipe(begin).build()

@@ -90,7 +90,7 @@ class Measures:
         self._called: set[tuple[RunId, int, int, int]] = set()
         self._ready_at: dict[RunId, datetime] = {}
         self._done_at: dict[RunId, datetime] = {}
-        self._signalled_at: dict[tuple[RunId, int, int, int], datetime] = {}
+        self._signalled_at: defaultdict[RunId, dict[tuple[int, int, int], datetime]] = defaultdict(dict)
         self.seen: defaultdict[RunId, set[int]] = defaultdict(set)
 
     def asked(self, port: str, name: str, args: Sequence[Any]) -> None:
@@ -179,7 +179,7 @@ class Measures:
             lost = self.leases.get((before.run_id, before.group, ordinal, old.epoch))
             return Late(what, old.until + CLOCK_SKEW, at, lost)
         came = (
-            self._signalled_at.get((before.run_id, before.group, ordinal, old.epoch))
+            self._signalled_at[before.run_id].get((before.group, ordinal, old.epoch))
             if old.wait is WaitKind.SIGNAL
             else None
         )
@@ -193,8 +193,10 @@ class Measures:
             task.lease = held
 
     def _note_signals(self, head: Head, at: datetime) -> None:
-        for ordinal in agenda.awaited_signals(head):
-            self._signalled_at.setdefault((head.run_id, head.group, ordinal, head.active[ordinal].epoch), at)
+        known = self._signalled_at[head.run_id]
+        now = [(head.group, ordinal, head.active[ordinal].epoch) for ordinal in agenda.awaited_signals(head)]
+        # One that a sibling has taken is awaited no more.
+        self._signalled_at[head.run_id] = {place: known.get(place, at) for place in now}
 
 
 def _is_claimed(old: Entry | None, entry: Entry) -> bool:

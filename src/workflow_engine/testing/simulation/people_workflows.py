@@ -115,6 +115,15 @@ again = (
 )
 
 
+alone = (
+    Workflow("alone", input=Number)
+    .pipe(sleep("rest", timedelta(minutes=20)))
+    .pipe(ask_again)
+    .pipe(_asking("ask-last", "number-last"))
+    .build()
+)
+
+
 @stage("page", timeout=timedelta(minutes=1), retry=RetryPolicy(max_attempts=3, first_delay=timedelta(seconds=10)))
 def page(_number: Number, ctx: StageContext) -> Suspended[Batch]:
     """Reads an export page by page; each page is a check."""

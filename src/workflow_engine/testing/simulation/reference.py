@@ -41,7 +41,9 @@ def completes_with(value: int) -> Judge:
     return judge
 
 
-def _fails_with(*errors: str) -> Judge:
+def fails_with(*errors: str) -> Judge:
+    """Demands FAILED, with one of these errors."""
+
     def judge(ended: Ended) -> str | None:
         if ended.head.status is Status.FAILED and ended.error in errors:
             return None
@@ -89,10 +91,10 @@ PLOTS = (
         judge=_approved_in_time,
     ),
     Plot("big", {"value": 1, "padding": "y" * BIG_CHARS}, rerun_from="measure", judge=completes_with(1 + BIG_CHARS)),
-    Plot("hopeless", {"value": 1}, rerun_from="left", judge=_fails_with("PermanentError")),
+    Plot("hopeless", {"value": 1}, rerun_from="left", judge=fails_with("PermanentError")),
     Plot("overtime", {"value": 1}, judge=completes_with(1)),
-    Plot("deadly", {"value": 1}, judge=_fails_with("LeaseLostError")),
-    Plot("expiring", {"value": 1}, cancel=False, judge=_fails_with("RunExpiredError", "WaitExpiredError")),
+    Plot("deadly", {"value": 1}, judge=fails_with("LeaseLostError")),
+    Plot("expiring", {"value": 1}, cancel=False, judge=fails_with("RunExpiredError", "WaitExpiredError")),
     Plot("chain", {"value": 2}, start_after=timedelta(hours=2), judge=completes_with(5)),
 )
 WORKFLOWS = (chain, fan, mixed, batch, approval, big, hopeless, overtime, deadly, expiring)
@@ -100,7 +102,7 @@ REFERENCE = Scenario(WORKFLOWS, PLOTS)
 # Of its own, since it moves 16 MB a run.
 OVERSIZED = Scenario(
     (oversized,),
-    [Plot("oversized", {"value": 1}, judge=_fails_with("PayloadTooLargeError"))],
+    [Plot("oversized", {"value": 1}, judge=fails_with("PayloadTooLargeError"))],
     runs=1,
     least_steps=0,
     least_faults=0,

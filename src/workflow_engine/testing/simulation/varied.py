@@ -7,10 +7,17 @@ from workflow_engine.authoring.plugins import Plugin
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.faults import QUIET, FaultRates
-from workflow_engine.testing.simulation.long_workflows import LENGTH, lasting, long_chain, short_lived
+from workflow_engine.testing.simulation.long_workflows import (
+    LENGTH,
+    endless,
+    lasting,
+    long_chain,
+    short_lived,
+    stubborn,
+)
 from workflow_engine.testing.simulation.outside import hear
-from workflow_engine.testing.simulation.people_workflows import again, paging, panel, twins, wide_panel
-from workflow_engine.testing.simulation.reference import DEPLOYED, PLOTS, REFERENCE, completes_with
+from workflow_engine.testing.simulation.people_workflows import again, alone, paging, panel, twins, wide_panel
+from workflow_engine.testing.simulation.reference import DEPLOYED, PLOTS, REFERENCE, completes_with, fails_with
 from workflow_engine.testing.simulation.scenario import Ended, Judge, Plot, Signalling, must_complete
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -38,6 +45,17 @@ def _one_of(*values: int) -> Judge:
     return judge
 
 
+_RERUN_FROM = {"mixed": "flaky", "big": "grow", "chain": "one", "batch": "submit"}
+
+
+def _expires_in_time(ended: Ended) -> str | None:
+    """An answer that does not fit gives no more time than was asked for."""
+    asked, ended_at = ended.suspended_at, ended.head.ended_at
+    if asked is not None and ended_at is not None and ended_at - asked > 12 * HOUR:
+        return f"it asked at {asked}, and waited until {ended_at}"
+    return fails_with("WaitExpiredError")(ended)
+
+
 def _in_time(ended: Ended) -> str | None:
     """It completes within its four hours, of which a worker that hangs may take two."""
     return None if ended.error == "RunExpiredError" else must_complete(ended)
@@ -61,10 +79,23 @@ PEOPLE_PLOTS = (
         ],
         judge=completes_with(4),
     ),
+    Plot(
+        "alone",
+        {"value": 1},
+        signals=[
+            # Fits the later stage alone, so that it is kept, and does not fit the one that gets it.
+            Signalling("number", _YES, (timedelta(0),)),
+            Signalling("number", {"value": 1}, (timedelta(0), 25 * MINUTE)),
+            Signalling("number", {"value": 4}, (30 * MINUTE, HOUR)),
+            Signalling("number-last", _YES, (2 * HOUR, timedelta(0))),
+        ],
+        judge=completes_with(1),
+    ),
+    Plot("alone", {"value": 1}, signals=[Signalling("number", _YES, (timedelta(0),))], judge=_expires_in_time),
     Plot("paging", {"value": 1}, rerun_from="page", judge=completes_with(43)),
     Plot("panel-4", {"value": 1}, start_after=HOUR, signals=_answers(4), judge=completes_with(4)),
 )
-PEOPLE = replace(REFERENCE, workflows=(panel, twins, again, paging), plots=PEOPLE_PLOTS, runs=4)
+PEOPLE = replace(REFERENCE, workflows=(panel, twins, again, alone, paging), plots=PEOPLE_PLOTS, runs=4)
 # Half of thirty ask people, and all of their events are published.
 WIDE = replace(
     REFERENCE,
@@ -112,6 +143,16 @@ WORKERS = replace(
     lease=timedelta(seconds=60),
     rates=FaultRates(most_skew=timedelta(seconds=2)),
 )
+# Workers that hang, and answers that are lost: somebody else has their lease by then.
+GHOSTS = replace(
+    WORKERS,
+    plots=[
+        replace(plot, allowance=Allowance(writes=40))
+        for plot in WORKERS.plots
+        if plot.workflow_id in ("lasting", "long-chain", "chain")
+    ],
+    rates=FaultRates(answer_lost=80, stall=60, crash=2, most_skew=timedelta(seconds=2), most_faults=120),
+)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,
@@ -153,3 +194,29 @@ REFUSING = replace(
     ],
     rates=replace(QUIET, refused=12),
 )
+# From stages that had to be tried again, and those that left blobs; some are cancelled, or asked for twice.
+RERUN = replace(
+    REFERENCE,
+    workflows=(*REFERENCE.workflows, long_chain),
+    plots=[replace(plot, rerun_from=_RERUN_FROM[plot.workflow_id]) for plot in PLOTS if plot.workflow_id in _RERUN_FROM]
+    + [Plot("long-chain", {"value": 7}, rerun_from="link-2", judge=completes_with(7 + LENGTH))],
+    rates=FaultRates(crash=3, fail=3, answer_lost=3, twice=3, stall=2, partial=20),
+)
+STUBBORN = replace(
+    REFERENCE,
+    workflows=(stubborn, endless),
+    plots=(
+        Plot("stubborn", {"value": 1}, judge=fails_with("ConnectionError"), allowance=Allowance(calls=3)),
+        Plot("endless", {"value": 1}, judge=fails_with("WaitExpiredError"), allowance=Allowance(calls=4)),
+    ),
+)
+# Nobody answers, and many are cancelled while they wait.
+CANCELLED = replace(
+    REFERENCE,
+    workflows=(twins,),
+    plots=[Plot("twins", {"value": 1}, judge=fails_with("WaitExpiredError"))],
+    rates=FaultRates(crash=3, fail=3, answer_lost=3, twice=3, stall=2, partial=20),
+)
+# A history to which nothing happens: whatever comes late or costs more is the engine's.
+CALM = replace(REFERENCE, plots=(*PLOTS, *PEOPLE_PLOTS), workflows=(*REFERENCE.workflows, *PEOPLE.workflows))
+CALM = replace(CALM, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)

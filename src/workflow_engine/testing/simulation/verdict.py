@@ -113,6 +113,8 @@ def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: St
     if head.status is Status.COMPLETED:
         yield from _check_counted(world, kernel, head)
     yield from _check_lived(world, kernel, head)
+    if world.observer.reruns[story.run_id] > 1:
+        yield f"I6: run {story.run_id} was started again {world.observer.reruns[story.run_id]} times under one key"
     ended = _ended(world, deployment, kernel, story, head)
     verdict = story.plot.judge(ended)
     if verdict is not None:

@@ -60,6 +60,7 @@ class World:
         settings: KernelSettings,
         stores: Callable[[Clock], Stores] | None = None,
         outages: Sequence[Outage] = (),
+        lease: timedelta | None = None,
     ) -> None:
         self.outages = outages
         self.unanswered: Counter[str] = Counter()
@@ -74,7 +75,7 @@ class World:
         skew = rates.most_skew if rates.skewed_clocks else timedelta(0)
         self.bounds = Bounds(settings.horizon, skew)
         self.observer = Observer(self.persistence, self.bounds)
-        self.ledger = Ledger(self.bounds)
+        self.ledger = Ledger(self.bounds, lease)
         self._effects = Effects(self)
         self.history: list[Step] = []
         self.calls: list[tuple[str, int]] = []

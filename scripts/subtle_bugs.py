@@ -1,0 +1,243 @@
+"""Bugs of one or two lines that read well, each in the middle of something that works.
+
+Unlike those of ``planted_bugs`` they break no condition of a write: a run that has them ends, late,
+twice, or with something left behind. Each names the scenario in which it is looked for, or the test.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from planting import Edit, planted
+from workflow_engine.testing.simulation import Scenario, reference, simulate, varied
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """*edits* plant it. It is looked for in histories of *scenario*, or by *test* (a node's id)."""
+
+    edits: tuple[Edit, ...]
+    scenario: Scenario | None = None
+    test: str | None = None
+
+
+def _one(module: str, name: str, old: str, new: str) -> tuple[Edit, ...]:
+    return (Edit(module, name, old, new),)
+
+
+def _seen(module: str, name: str, old: str, new: str, scenario: Scenario = reference.REFERENCE) -> Bug:
+    return Bug(_one(module, name, old, new), scenario)
+
+
+# Six that nothing saw before what they show was asked for.
+ONCE_UNSEEN: Mapping[str, Bug] = {
+    "a chain goes on under a lease that another took": _seen(
+        "kernel.advance", "_chained", ' or not entry.by.startswith(invocation.id + ".")', "", varied.GHOSTS
+    ),
+    "spilled events are never deleted": _seen("kernel.outbox", "Outbox.remove", "if keys:", "if not keys:"),
+    "a rerun with input loses the config": _seen(
+        "kernel.handlers.rerun_from", "_Rerunning.facts", 'config=started["config"]', "config={}", varied.LONG
+    ),
+    "lost leases add up over retries": _seen(
+        "kernel.endings", "_for_retry", "signal=before.signal,", "signal=before.signal, lost=before.lost,"
+    ),
+    "a rerun does not extend what it keeps": _seen(
+        "kernel.handlers.rerun_from",
+        "_Rerunning.facts",
+        "self.persistence.extend_expiry(head.run_id, expires_at)",
+        "pass",
+        varied.EXPIRING,
+    ),
+    "a heartbeat renews only the first lease": _seen(
+        "kernel.leases", "HeldLeases.all", "list(self._held)", "list(self._held)[:1]", varied.WORKERS
+    ),
+}
+
+THIRTY: Mapping[str, Bug] = {
+    "a rerun keeps the winners of its own group": _seen(
+        "kernel.transitions", "rerun", "if at[0] < facts.group}", "if at[0] <= facts.group}", varied.RERUN
+    ),
+    "a rerun keeps the old deadline": _seen(
+        "kernel.transitions", "rerun", "deadline=facts.deadline", "deadline=head.deadline", varied.EXPIRING
+    ),
+    "a rerun keeps the signals of the run before": _seen(
+        "kernel.transitions", "rerun", "signals=(),", "signals=head.signals,", varied.AGAIN
+    ),
+    "a stage alone keeps the signal that it has answered": _seen(
+        "kernel.transitions", "hold", "_without(head.signals, used_signal)", "head.signals", varied.PEOPLE
+    ),
+    "a signal used up by a group is there for the next": _seen(
+        "kernel.transitions", "_moved_on", "if s not in used) if used", "if s in used) if not used", varied.PEOPLE
+    ),
+    "refusals of one event count for the next": _seen(
+        "kernel.transitions", "_after_telling", "0 if dropped else head.refusals", "head.refusals", reference.REFUSED
+    ),
+    "one attempt too many": _seen(
+        "kernel.endings", "_is_retried", "lease.entry.attempt <", "lease.entry.attempt <=", varied.STUBBORN
+    ),
+    "a check that raised begins its stage anew": _seen(
+        "kernel.endings", "_for_retry", "suspended_epoch=before.suspended_epoch,", "", varied.PEOPLE
+    ),
+    "a check may be later than the stage gives up": _seen(
+        "kernel.endings",
+        "_for_check",
+        "min(next_check, give_up_at or limit, limit)",
+        "min(next_check, limit)",
+        varied.STUBBORN,
+    ),
+    "a signal that does not fit starts the wait's time anew": _seen(
+        "kernel.endings",
+        "_waiting",
+        "before.give_up_at or limit)\n    if isinstance(ending, Suspends)",
+        "limit)\n    if isinstance(ending, Suspends)",
+        varied.PEOPLE,
+    ),
+    "a wait that is over by its signal sends its message at its time": _seen(
+        "kernel.advance", "Advancer._after_wait", "[wake] if wake else []", "[]", varied.CALM
+    ),
+    "a timer fires two minutes late": _seen(
+        "kernel.telling",
+        "Teller.send_later",
+        "wake.at - 2 * SCHEDULE_PRECISION",
+        "wake.at + 2 * SCHEDULE_PRECISION",
+        varied.CALM,
+    ),
+    "only the first timer of a cancelled run is forgotten": _seen(
+        "kernel.telling",
+        "Teller.cancel_timers",
+        "self.scheduler.cancel(schedule_name(head, wake))",
+        "return self.scheduler.cancel(schedule_name(head, wake))",
+        varied.CANCELLED,
+    ),
+    "a signal forgets another timer than its wait's": _seen(
+        "kernel.handlers.execute_job",
+        "_forget_timeout",
+        '"due", wake.epoch,',
+        '"due", lease.entry.epoch,',
+        varied.PEOPLE,
+    ),
+    "the last spilled event is not deleted": _seen(
+        "kernel.outbox", "Outbox.forget", "before.told + 1, last + 1", "before.told + 1, last"
+    ),
+    "what an attempt leaves expires with the first deadline": _seen(
+        "kernel.records", "Recorder.expiry", "head.deadline + self.retention", "head.created_at + self.retention"
+    ),
+    "annotations of all attempts share their ids": _seen(
+        "kernel.records", "Recorder._store_journal", "{key.stage_id}.{key.epoch}.", "{key.stage_id}.", varied.LONG
+    ),
+    "an effect key that a rerun does not change": _seen(
+        "kernel.attempts", "_Call._context", "self.stage.id, str(head.base))", "self.stage.id)"
+    ),
+    "a rerun with input loses the attributes": _seen(
+        "kernel.handlers.rerun_from",
+        "_Rerunning.facts",
+        'attributes=started["attributes"]',
+        "attributes={}",
+        varied.LONG,
+    ),
+    "a rerun leaves the blobs of its own group": _seen(
+        "kernel.handlers.rerun_from",
+        "_Rerunning.remove_blobs",
+        "record.key.group >= group",
+        "record.key.group > group",
+        varied.RERUN,
+    ),
+    "a repeat of a rerun runs it again": _seen(
+        "kernel.idempotency", "record_of", "expires_at=at + retention", "expires_at=at", varied.RERUN
+    ),
+    "a cancel reaches only a run that was never started again": _seen(
+        "kernel.transitions", "cancel", "Cancel(newest_base(head),", "Cancel(0,", varied.RERUN
+    ),
+    "a dead letter goes whether it was accepted or not": _seen(
+        "kernel.handlers.replay_dead_letters", "_published", "if answer is None]", "]", reference.REFUSED
+    ),
+    "a failed run is not archived": _seen(
+        "kernel.advance",
+        "Advancer._archived",
+        "after.status.is_terminal and",
+        'after.status == "COMPLETED" and',
+        varied.ARCHIVED,
+    ),
+    "a stage that was not reached is shown as done": _seen(
+        "kernel.queries", "_status", "group < head.group", "group <= head.group"
+    ),
+    "a re-arm looks at the time alone": _seen(
+        "adapters.memory.persistence",
+        "MemoryPersistence._is_rearmed",
+        "(head.version, head.due_at) != (wish.version, wish.seen)",
+        "head.due_at != wish.seen",
+    ),
+    "a chained lease of a worker is as long as a function's": _seen(
+        "kernel.endings",
+        "next_lease_end",
+        "invocation.lease_end(invocation.clock.now())",
+        "invocation.deadline",
+        varied.WORKERS,
+    ),
+    "a command that did not get an answer is acknowledged": _seen(
+        "hosts.serverless", "ServerlessHost._failed", "acknowledge=False", "acknowledge=not known", varied.QUEUED
+    ),
+    "a repeated create sends no jobs": Bug(
+        _one("kernel.handlers.create_run", "_again", "head.status is Status.PENDING", "head.status is Status.RUNNING"),
+        test="tests/integration/engine",
+    ),
+    "a tick reads one page of a shard": Bug(
+        _one("kernel.sweep", "Sweeper._page", "return page.cursor", "return None"),
+        test="tests/integration/engine",
+    ),
+}
+BUGS: Mapping[str, Bug] = {**ONCE_UNSEEN, **THIRTY}
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """*seeds* histories were needed until *check* said *problem*."""
+
+    check: str
+    seeds: int
+    problem: str
+
+
+def catch(name: str, *, seeds: int) -> Catch | None:
+    """The first history, or the test, that shows a bug; ``None`` where nothing does."""
+    bug = BUGS[name]
+    if bug.scenario is None:
+        return _caught_by_test(name)
+    with planted(bug.edits):
+        for seed in range(seeds):
+            try:
+                violation = simulate(bug.scenario, seed).violation
+            except Exception as error:
+                return Catch(type(error).__name__, seed + 1, str(error))
+            if violation is not None:
+                return Catch(violation.invariant, seed + 1, re.sub(r"\b[a-z2-7]{26}\b", "…", violation.problem))
+    return None
+
+
+def _caught_by_test(name: str) -> Catch | None:
+    """The test is run in a process of its own, in which ``plugin`` plants the bug."""
+    bug = BUGS[name]
+    environment = {**os.environ, "PLANTED": name, "PYTHONPATH": str(ROOT / "scripts")}
+    options = ["-q", "-x", "--no-header", "-p", "subtle_bugs", "-p", "no:cacheprovider", str(bug.test)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    return Catch("test", 0, found.group(1)) if found else None
+
+
+def pytest_configure() -> None:
+    """As a plugin of pytest: plant what the environment names, for the whole session."""
+    for edit in BUGS[os.environ["PLANTED"]].edits:
+        edit.function.__code__ = edit.code()
