@@ -18,12 +18,17 @@ SCENARIOS: Mapping[str, Scenario] = {
     "batches": varied.BATCHED,
     "errors for good": varied.REFUSING,
     "old code beside new": varied.SIDE_BY_SIDE,
+    "reruns": varied.RERUN,
+    "records that are gone": varied.EXPIRED,
+    "stages that never work": varied.STUBBORN,
+    "cancelled while they wait": varied.CANCELLED,
+    "workers that hang": varied.GHOSTS,
 }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_invariant_holds_in_every_history(name: str) -> None:
-    report = explore(SCENARIOS[name], 12)
+    report = explore(SCENARIOS[name], 10)
 
     assert report.fewest_faults is not None
     assert report.fewest_faults >= 5
@@ -34,6 +39,13 @@ def test_the_same_seed_is_the_same_history(name: str) -> None:
     once, again = simulate(SCENARIOS[name], 3), simulate(SCENARIOS[name], 3)
 
     assert once.fingerprint == again.fingerprint
+
+
+def test_nothing_comes_late_or_costs_more_where_nothing_goes_wrong() -> None:
+    report = explore(varied.CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
 
 
 @pytest.mark.parametrize("seed", range(4))
