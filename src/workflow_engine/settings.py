@@ -37,6 +37,8 @@ class Settings:
     retention: timedelta
     archive: bool = False
     payload_lifetime: timedelta | None = None
+    schedule_dead_letter_url: str | None = None
+    tick_dead_letter_url: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -64,7 +66,18 @@ class Settings:
             retention=timedelta(days=env.number("RETENTION_DAYS", 30)),
             archive=env.flag("ARCHIVE_RUNS", "false"),
             payload_lifetime=env.days("PAYLOAD_DAYS"),
+            schedule_dead_letter_url=env.optional("SCHEDULE_DLQ_URL"),
+            tick_dead_letter_url=env.optional("TICK_DLQ_URL"),
         )
+
+
+def job_queue_url(environment: Mapping[str, str] | None = None) -> str:
+    """The job queue, whatever is wrong with the rest of the environment.
+
+    Raises:
+        SettingsError: it is not named.
+    """
+    return _Environment(os.environ if environment is None else environment).required("JOB_QUEUE_URL")
 
 
 @dataclass(frozen=True, slots=True)

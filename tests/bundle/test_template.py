@@ -387,6 +387,8 @@ def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Js
         "SCHEDULE_GROUP_NAME": {"Ref": "ScheduleGroup"},
         "SCHEDULER_ROLE_ARN": arn_of("SchedulerRole"),
         "SCHEDULE_DLQ_ARN": arn_of("ScheduleDeadLetterQueue"),
+        "SCHEDULE_DLQ_URL": {"Ref": "ScheduleDeadLetterQueue"},
+        "TICK_DLQ_URL": {"Ref": "TickDeadLetterQueue"},
         "WORKFLOWS": {"Ref": "Workflows"},
         "PUBLISH_EVENTS": {"Ref": "PublishEvents"},
         "INVOCATION_SECONDS": {"Ref": "InvocationSeconds"},

@@ -10,7 +10,7 @@ from mypy_boto3_sqs import SQSClient
 from typing_extensions import override
 
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
-from workflow_engine.model.commands import parse_command
+from workflow_engine.model.commands import CreateRun, parse_command
 from workflow_engine.model.deliveries import redelivery_delay
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.testing.contracts import JobTransportContract
@@ -157,3 +157,40 @@ def test_a_trace_goes_on_where_the_message_is_handled(
     transport.enqueue_parallel([COMMAND])
     assert [request.get("MessageSystemAttributes") for request in sent[:2]] == [{}, attributes]
     assert sent[2]["Entries"][0]["MessageSystemAttributes"] == attributes
+
+
+SCHEDULED = {
+    "ERROR_CODE": "AWS.SimpleQueueService.NonExistentQueue",
+    "ERROR_MESSAGE": "The specified queue does not exist.",
+    "SCHEDULED_TIME": "2030-01-01T12:00:00Z",
+    "SCHEDULE_ARN": "arn:aws:scheduler:eu-north-1:123456789012:schedule/group/nightly",
+}
+START = {
+    "type": "run.create",
+    "workflow_id": "w",
+    "input": {},
+    "idempotency_key": "nightly/<aws.scheduler.scheduled-time>",
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [json.dumps(START), json.dumps({"MessageBody": json.dumps(START), "QueueUrl": "https://sqs"})],
+    ids=["the input", "the request"],
+)
+def test_what_scheduler_could_not_deliver_is_sent_to_the_job_queue_under_its_key(
+    client: SQSClient, queue_url: str, body: str
+) -> None:
+    """EventBridge Scheduler user guide, "Configuring a schedule's dead-letter queue": why is in attributes."""
+    schedules = client.create_queue(QueueName=f"schedules-{next(NUMBERS)}")["QueueUrl"]
+    attributes: Any = {name: {"DataType": "String", "StringValue": text} for name, text in SCHEDULED.items()}
+    client.send_message(QueueUrl=schedules, MessageBody=body, MessageAttributes=attributes)
+    transport = SqsJobTransport(client, queue_url, schedules)
+
+    (letter,) = transport.list_dead()
+    assert letter.reason is not None
+    assert (letter.reason.code, letter.reason.message) == (SCHEDULED["ERROR_CODE"], SCHEDULED["ERROR_MESSAGE"])
+    assert transport.redrive_dead() == 1
+    command = parse_command(receive(transport).body)
+    assert isinstance(command, CreateRun)
+    assert command.idempotency_key == "nightly/2030-01-01T12:00:00Z"

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workflow_engine.adapters.aws.errors import translating
+from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.embedded.driver import Driver
@@ -21,6 +22,7 @@ from workflow_engine.cli.errors import StackNotFoundError
 from workflow_engine.cli.project import Project, workflows_at
 from workflow_engine.errors import SettingsError, WorkflowDefinitionError
 from workflow_engine.kernel import Kernel
+from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, client, forget_clients
 
@@ -30,11 +32,13 @@ ANSWERS_WITHIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack to talk to. *driver* is there where this process has to keep it going itself."""
+    """A stack to talk to. *driver* is there where this process has to keep it going itself; *letters*
+    reads other dead-letter queues than the job queue's, by what died there."""
 
     name: str
     kernel: Kernel
     driver: Driver | None = None
+    letters: Mapping[str, JobTransport] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,5 +172,11 @@ def _registry() -> Registry:
 
 
 def _stack(name: str, registry: Registry, driver: Driver | None = None) -> Stack:
-    kernel = build_kernel(Settings.from_environment(), registry)
-    return Stack(name, kernel, driver)
+    settings = Settings.from_environment()
+    queues = {"schedules": settings.schedule_dead_letter_url, "ticks": settings.tick_dead_letter_url}
+    letters = {
+        kind: SqsJobTransport(client("sqs"), settings.job_queue_url, url)
+        for kind, url in queues.items()
+        if url is not None
+    }
+    return Stack(name, build_kernel(settings, registry), driver, letters)

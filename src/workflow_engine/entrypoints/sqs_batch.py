@@ -4,7 +4,7 @@ The loop is our own: Powertools' batch utility imports the models of all event s
 third of what a cold start needs beside boto3 (docs/decisions/0007-a-batch-loop-of-our-own.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from workflow_engine.adapters.aws.sqs_queue import sent_at_of
 from workflow_engine.hosts.serverless import JobResult, ServerlessHost
 from workflow_engine.kernel.invocation import FunctionTime
 from workflow_engine.model.deliveries import Delivery
+from workflow_engine.ports.jobs import JobTransport
 
 
 def failures_of(records: Sequence[Mapping[str, Any]], host: ServerlessHost, deadline: datetime) -> list[str]:
@@ -24,6 +25,18 @@ def failures_of(records: Sequence[Mapping[str, Any]], host: ServerlessHost, dead
     """
     batch = _Batch(host, deadline, FunctionTime(deadline - host.kernel.clock.now()))
     return [record["messageId"] for record in records if not batch.is_done(record)]
+
+
+def all_given_back(records: Sequence[Mapping[str, Any]], transport: Callable[[], JobTransport]) -> list[str]:
+    """Give *records* back unread, for seconds and then minutes; answers the ids of all of them. Left to the
+    queue's visibility timeout, they would stay hidden long after the next deploy."""
+    try:
+        queue = transport()
+        for record in records:
+            queue.fail(_delivery(record))
+    except Exception:
+        logger.exception("messages stay hidden for the queue's visibility timeout")
+    return [record["messageId"] for record in records]
 
 
 @dataclass(slots=True)

@@ -156,8 +156,9 @@ class Persistence(Protocol):
         """Store an event that could not be delivered. The same again changes nothing."""
         ...
 
-    def list_dead_letters(self, *, limit: int) -> Sequence[DeadLetter]:
-        """Dead letters, by run and sequence, through an index that may lag."""
+    def list_dead_letters(self, *, limit: int, after: tuple[RunId, int] | None = None) -> Sequence[DeadLetter]:
+        """Dead letters, by run and sequence, through an index that may lag; with *after* those behind
+        that one."""
         ...
 
     def delete_dead_letter(self, run_id: RunId, sequence: int) -> None:

@@ -21,9 +21,10 @@ from workflow_engine.kernel import Kernel, KernelSettings, published_types
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.identity import RandomIds
+from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.scheduler import Scheduler
-from workflow_engine.settings import Settings
+from workflow_engine.settings import Settings, job_queue_url
 from workflow_engine.wiring.workflows import load_registry
 
 CONNECT_SECONDS, ATTEMPTS = 2, 4
@@ -131,6 +132,11 @@ def _scheduler(settings: Settings, clock: Clock) -> Scheduler:
 def kernel_of_process(observer: Observer | None = None) -> Kernel:
     """The kernel of this process's environment, built once."""
     return build_kernel(Settings.from_environment(), observer=observer)
+
+
+def job_transport_of_process() -> JobTransport:
+    """The job queue of this process's environment, where nothing else in that may be right."""
+    return SqsJobTransport(client("sqs"), job_queue_url())
 
 
 def _kernel_settings(settings: Settings) -> KernelSettings:

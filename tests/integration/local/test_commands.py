@@ -240,7 +240,7 @@ def test_a_schedule_starts_runs() -> None:
 
 def test_dead_letters_are_listed_and_sent_again(project: Path) -> None:
     variables = json.loads((project / ".workflow-engine" / "dev.json").read_text())
-    assert said("dead-letters") == {"events": [], "messages": []}
+    assert said("dead-letters") == {"events": [], "messages": [], "schedules": [], "ticks": []}
     script = (
         "import sys; from botocore.session import get_session; sqs = get_session().create_client('sqs');"
         "sqs.send_message(QueueUrl=sys.argv[1], MessageBody=sys.argv[2])"
@@ -254,6 +254,27 @@ def test_dead_letters_are_listed_and_sent_again(project: Path) -> None:
     again = finished("even", 6, "--key", "dead")
     assert said("show", again)["status"] == "COMPLETED"
     assert said("dead-letters")["messages"] == []
+
+
+def test_dead_schedules_are_sent_to_the_job_queue_and_dead_ticks_are_forgotten(project: Path) -> None:
+    variables = json.loads((project / ".workflow-engine" / "dev.json").read_text())
+    script = (
+        "import sys; from botocore.session import get_session; sqs = get_session().create_client('sqs');"
+        "sqs.send_message(QueueUrl=sys.argv[1], MessageBody=sys.argv[2])"
+    )
+    create = {"type": "run.create", "workflow_id": "even", "input": {"value": 8}, "idempotency_key": "fired"}
+    failed = {"requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {"errorMessage": "no table"}}
+    for name, body in (("SCHEDULE_DLQ_URL", create), ("TICK_DLQ_URL", failed)):
+        command = [sys.executable, "-c", script, variables[name], json.dumps(body)]
+        subprocess.run(command, env={**os.environ, **variables}, check=True)
+
+    listed = said("dead-letters")
+    assert [json.loads(one["body"]) for one in listed["schedules"]] == [create]
+    assert [(one["reason"], one["detail"]) for one in listed["ticks"]] == [("RetriesExhausted", "no table")]
+    assert said("dead-letters", "replay") == {"events": 0, "messages": 1}
+    assert said("dead-letters", "forget") == {"forgotten": 1}
+    assert said("dead-letters") == {"events": [], "messages": [], "schedules": [], "ticks": []}
+    assert said("show", finished("even", 8, "--key", "fired"))["status"] == "COMPLETED"
 
 
 def test_a_workflow_and_a_run_are_drawn() -> None:

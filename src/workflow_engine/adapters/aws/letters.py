@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 # The names that EventBridge and EventBridge Scheduler give theirs (user guides, "Using dead-letter queues to
 # process undelivered events" and "Configuring a schedule's dead-letter queue"), and more of our own.
-CODE, MESSAGE, SCHEDULED_AT = "ERROR_CODE", "ERROR_MESSAGE", "SCHEDULED_TIME"
+CODE, MESSAGE = "ERROR_CODE", "ERROR_MESSAGE"
+SCHEDULE, SCHEDULED_AT = "SCHEDULE_ARN", "SCHEDULED_TIME"
 RUN_ID, MESSAGE_ID, SENT_AT, DIED_AT = "RUN_ID", "MESSAGE_ID", "SENT_AT", "DIED_AT"
+# EventBridge Scheduler puts the time of the firing in its place (user guide, "Adding context attributes").
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 # What a person reads; the whole of it is in the log.
 MAX_MESSAGE = 1024
 # SQS API reference, SendMessage: what a message may hold, and its attributes' values, too.
@@ -58,6 +61,20 @@ def reason_of(message: "MessageTypeDef") -> DeadReason | None:
         first_at=_instant(said.get(SENT_AT) or said.get(SCHEDULED_AT)),
         died_at=_instant(said.get(DIED_AT)),
     )
+
+
+def body_of_letter(message: "MessageTypeDef") -> str:
+    """The body that was meant for the job queue. Scheduler may say it as the request that it made ("Configuring a
+    schedule's dead-letter queue": the body is what the target was to get), and with the time not yet filled in."""
+    body = message["Body"]
+    attributes = message.get("MessageAttributes", {})
+    if SCHEDULE not in attributes:
+        return body
+    with suppress(ValueError, AttributeError):
+        inner = json.loads(body).get("MessageBody")
+        body = inner if isinstance(inner, str) else body
+    at = _instant(attributes[SCHEDULED_AT].get("StringValue")) if SCHEDULED_AT in attributes else None
+    return body if at is None else body.replace(SCHEDULED_TIME, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _size(values: Mapping[str, str]) -> int:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from typing_extensions import override
 
 from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
+from workflow_engine.adapters.aws.letters import SCHEDULED_TIME
 from workflow_engine.errors import AwsRequestError, CorruptItemError, InvalidCommandError
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.deliveries import Recurrence, body_of
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler.type_defs import CreateScheduleInputTypeDef, GetScheduleOutputTypeDef, TargetTypeDef
 
 SERVICE = "Scheduler"
-# EventBridge Scheduler replaces it in the input ("Adding context attributes").
-SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 # The longest and most that the service takes (API reference, RetryPolicy): what arrives late does no harm.
 RETRY_FOR = timedelta(hours=24)
 MAX_RETRIES = 185

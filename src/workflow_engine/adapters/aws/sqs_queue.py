@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from workflow_engine.adapters.aws.errors import check_answer, code_of, translating
-from workflow_engine.adapters.aws.letters import reason_of
+from workflow_engine.adapters.aws.letters import body_of_letter, reason_of
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.limits import MAX_MESSAGE_BATCH, MAX_MESSAGE_BYTES
 
@@ -187,7 +187,7 @@ def _delivery(message: "MessageTypeDef", *, dead: bool) -> Delivery:
     attributes = message.get("Attributes", {})
     return Delivery(
         message_id=message["MessageId"],
-        body=message["Body"],
+        body=body_of_letter(message) if dead else message["Body"],
         receipt=message["ReceiptHandle"],
         receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
         sent_at=sent_at_of(attributes),

@@ -211,10 +211,10 @@ class MemoryPersistence(Persistence):
             self._letters.add((letter.run_id, letter.sequence))
 
     @override
-    def list_dead_letters(self, *, limit: int) -> Sequence[DeadLetter]:
+    def list_dead_letters(self, *, limit: int, after: tuple[RunId, int] | None = None) -> Sequence[DeadLetter]:
         with self._lock:
             # Sorted when asked for: dead letters are few, and asked for by a person.
-            keys = sorted(self._letters)[:limit]
+            keys = sorted(key for key in self._letters if after is None or key > after)[:limit]
             return [self._belongings[run_id].letters[sequence] for run_id, sequence in keys]
 
     @override

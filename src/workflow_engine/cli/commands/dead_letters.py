@@ -20,7 +20,8 @@ def dead_letters(
     region: options.Region = None,
     template: options.TemplateFile = None,
 ) -> None:
-    """List events that EventBridge refused too often, and messages that failed too often.
+    """List events that EventBridge refused too often, messages that cannot be handled, timers and recurring
+    starts that could not be delivered, and ticks that failed, each with its reason.
 
     Example: workflow-engine dead-letters --stack workflow-engine-prod
     """
@@ -30,7 +31,7 @@ def dead_letters(
     from workflow_engine.cli.target import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        show_letters(opened.kernel, limit, as_json=as_json)
+        show_letters(opened, limit, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -44,7 +45,8 @@ def replay(
     region: options.Region = None,
     template: options.TemplateFile = None,
 ) -> None:
-    """Send dead letters again: events to the bus, messages to the job queue.
+    """Send dead letters again: events to the bus, messages and schedules to the job queue, each under its
+    old key.
 
     Example: workflow-engine dead-letters replay --stack workflow-engine-prod --no-jobs
     """
@@ -52,4 +54,28 @@ def replay(
     from workflow_engine.cli.target import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        replay_letters(opened.kernel, limit, events=events, jobs=jobs, as_json=as_json)
+        replay_letters(opened, limit, events=events, jobs=jobs, as_json=as_json)
+
+
+@app.command()
+def forget(
+    messages: Annotated[
+        list[str] | None, typer.Argument(help="Ids of messages, as dead-letters lists them; none: all dead ticks.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at the most.")] = 1000,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    profile: options.Profile = None,
+    region: options.Region = None,
+    template: options.TemplateFile = None,
+) -> None:
+    """Remove dead letters for good: these messages, or else the ticks that failed, whose work the next
+    one did.
+
+    Example: workflow-engine dead-letters forget --stack workflow-engine-prod
+    """
+    from workflow_engine.cli.letters import forget_letters
+    from workflow_engine.cli.target import Wanted, open_stack
+
+    with open_stack(Wanted(stack, profile, region, template)) as opened:
+        forget_letters(opened, messages or [], limit, as_json=as_json)

@@ -290,6 +290,9 @@ class NoteContract:
         persistence.put_dead_letter(replace(letters[0], reason="again"))
         assert list(persistence.list_dead_letters(limit=100)) == letters
         assert list(persistence.list_dead_letters(limit=3)) == letters[:3]
+        for place, letter in enumerate(letters):
+            behind = persistence.list_dead_letters(limit=100, after=(letter.run_id, letter.sequence))
+            assert list(behind) == letters[place + 1 :]
         persistence.delete_dead_letter(letters[0].run_id, letters[0].sequence)
         persistence.delete_dead_letter(RunId("nobody"), 1)
         assert list(persistence.list_dead_letters(limit=100)) == letters[1:]

@@ -56,9 +56,10 @@ class Indexes:
         """FAILED runs of a workflow by the time they failed, newest first."""
         return self._page(table.FAILURES, "fc", workflow_id, _range(since, None, cursor), limit)
 
-    def dead_letters(self, *, limit: int) -> list[Item]:
-        """The keys of dead letters, by run and sequence."""
-        found = self._merged(table.FAILURES, table.dead_shard_name, None, limit, newest_first=False)
+    def dead_letters(self, *, limit: int, after: tuple[str, int] | None = None) -> list[Item]:
+        """The keys of dead letters, by run and sequence, behind *after*."""
+        behind = None if after is None else Path(["fc"]) > wire.text(table.dead_letter_order(*after))
+        found = self._merged(table.FAILURES, table.dead_shard_name, behind, limit, newest_first=False)
         return sorted(found, key=lambda key: key["fc"]["S"])[:limit]
 
     def _page(self, index: str, order: str, workflow_id: str, bounds: tuple[str, str], limit: int) -> RunPage:

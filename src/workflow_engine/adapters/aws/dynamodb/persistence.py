@@ -144,8 +144,9 @@ class DynamoPersistence(Persistence):
         self._items.put_if_absent(item, "the dead letter")
 
     @override
-    def list_dead_letters(self, *, limit: int) -> Sequence[DeadLetter]:
-        keys = [key_of(key["pk"]["S"], key["sk"]["S"]) for key in self._indexes.dead_letters(limit=limit)]
+    def list_dead_letters(self, *, limit: int, after: tuple[RunId, int] | None = None) -> Sequence[DeadLetter]:
+        found = self._indexes.dead_letters(limit=limit, after=after)
+        keys = [key_of(key["pk"]["S"], key["sk"]["S"]) for key in found]
         letters = map(codecs.decode_dead_letter, self._items.get_batch(keys))
         return sorted(letters, key=lambda letter: (letter.run_id, letter.sequence))
 
