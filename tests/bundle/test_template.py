@@ -137,7 +137,9 @@ def holds(condition: Json, values: Mapping[str, str]) -> bool:
         left, right = (values[part["Ref"]] if isinstance(part, dict) else part for part in parts)
         return bool(left == right)
     found = [holds(part, values) for part in parts]
-    return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda truths: not truths[0]}[name](found)
+    if name == "Fn::Not":
+        return not found[0]
+    return all(found) if name == "Fn::And" else any(found)
 
 
 @pytest.mark.parametrize(

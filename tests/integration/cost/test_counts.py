@@ -95,7 +95,7 @@ def test_a_timer_of_a_day_is_one_schedule_and_exact_to_a_second(outcomes: Mappin
     assert timedelta(days=1) <= outcome.waited <= timedelta(days=1, seconds=2)
     assert outcome.usage.schedules == 1
     assert outcome.usage.messages == 3
-    assert outcome.usage.write_units <= 18
+    assert outcome.usage.write_units <= 19
 
 
 def test_an_idle_tick_is_one_query_a_shard_and_nothing_else(consumed: Report) -> None:
