@@ -3,6 +3,10 @@
 All adapters for AWS are here, on moto; the clock alone is the test's. A message that is not dealt
 with is there again at once (the queue's visibility is 0 s), and what nothing else brings back is
 found in the due index.
+
+The queue's delays are moto's, in real seconds: a wake-up may come before the test's clock has moved,
+and is sent on its way again for what is left by that clock. So a look that finds nothing but such a
+message counts as one that finds none, or, on a busy machine, no look would ever let the time come.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +21,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
+from pydantic import BaseModel
 
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
@@ -24,17 +29,26 @@ from workflow_engine.adapters.aws.eventbridge import EventBridgeSink
 from workflow_engine.adapters.aws.s3 import S3BlobStore
 from workflow_engine.adapters.aws.scheduler import EventBridgeScheduler
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
-from workflow_engine.authoring import Registry, WorkflowDefinition
+from workflow_engine.authoring import (
+    NotReady,
+    Registry,
+    StageContext,
+    Suspended,
+    Workflow,
+    WorkflowDefinition,
+    stage,
+)
 from workflow_engine.errors import TransientError
 from workflow_engine.hosts import ServerlessHost, outcome_of
 from workflow_engine.kernel import Kernel, KernelSettings, published_types
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.results import JobExecuted
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.engine import KeptEvents
-from workflow_engine.testing.simulation.reference_workflows import BIG_CHARS, big, fan
+from workflow_engine.testing.simulation.reference_workflows import BIG_CHARS, Number, big, fan
 
 NUMBERS = count()
 SHARDS = 1
@@ -112,7 +126,7 @@ class Stack:
                 clients["scheduler"], group_name=name, role_arn=ROLE, queue_arn=QUEUE, clock=self.clock
             ),
             clock=self.clock,
-            registry=Registry([fan, big]),
+            registry=Registry([fan, big, four]),
             ids=ids,
             settings=KernelSettings(due_shards=SHARDS, published=published_types(["*"]), pause=self.clock.advance),
         )
@@ -149,8 +163,12 @@ class Stack:
             delivery = self.jobs.dequeue()
             if delivery is None:
                 return False
-            if self.host.handle_job(delivery).acknowledge:
+            done = self.host.handle_job(delivery)
+            if done.acknowledge:
                 self.jobs.complete(delivery)
+            if isinstance(done.result, JobExecuted) and done.outcome == "suspended" and done.result.ghost:
+                # Too early by our clock, which must move.
+                return False
         except TransientError:
             # The queue itself did not answer.
             return True
@@ -188,7 +206,46 @@ def retrying_stack(moto_url: str) -> Stack:
     return Stack(moto_url, attempts=3)
 
 
+class Gathered(BaseModel):
+    """The outputs of two siblings, of which one is waited for."""
+
+    left: Number
+    batch: Number
+
+
+@stage("first")
+def first(number: Number, ctx: StageContext) -> Number:
+    ctx.log("info", "first")
+    ctx.annotate("value", number.value)
+    return number
+
+
+@stage("left")
+def left(number: Number) -> Number:
+    return Number(value=number.value + 10)
+
+
+@stage("batch")
+def batch(number: Number) -> Suspended[Number]:
+    return Suspended(number, poll_every=POLL)
+
+
+@batch.check_completion
+def check(number: Number) -> Number | NotReady:
+    return Number(value=number.value + 100)
+
+
+@stage("sum")
+def add(gathered: Gathered) -> Number:
+    return Number(value=gathered.left.value + gathered.batch.value)
+
+
+# As short as a delay of SQS can be, so that its messages come before the test's clock has moved.
+POLL = timedelta(seconds=1)
+four = Workflow("four", input=Number).pipe(first).parallel(left, batch).pipe(add).build()
+
 PLOTS = {
+    "gathering": (four, None, 112),
     "siblings": (fan, None, 111 + 1),
     "blobs and a schedule": (big, timedelta(hours=2), BIG_CHARS + 1),
 }
@@ -206,7 +263,8 @@ def survives_every_failure(stack: Stack, plot: str, failing: Failing) -> int:
         stack.events.accepted.clear()
         stack.wire.plan(place, failing)
         run_id = stack.run(workflow, start_after)
-        failed = stack.wire.names[place - 1]
+        # A wake-up that came early took requests of its own: there may be fewer this time.
+        failed = ", ".join(stack.wire.names[place - 1 : place]) or "none"
         stack.wire.plan(0, failing)
         _check(stack, run_id, value, failed)
     return requests
