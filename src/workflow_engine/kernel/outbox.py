@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT
 from workflow_engine.kernel.transitions import Lease, Told
@@ -102,7 +102,7 @@ class Outbox:
             keys.update(event.ref for event in before.events if event.ref and event.ref not in named)
         if keys:
             # They expire. Our commit may have taken the next lease, which must not be lost for them.
-            with suppress(TransientError):
+            with suppress(WorkflowEngineError):
                 patience = invocation.patience(A_MOMENT)
                 patience.answered(lambda: self.persistence.delete_spilled(after.run_id, sorted(keys, key=str)))
 

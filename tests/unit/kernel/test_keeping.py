@@ -100,7 +100,9 @@ def ends_a_stage(commit: Exclusive | Shared) -> bool:
     if isinstance(commit, Shared):
         return isinstance(commit.change, Finish | Hold | Fail)
     before = commit.before
-    return before is not None and any(entry.state is EntryState.LEASED for entry in before.active)
+    leased = before is not None and any(entry.state is EntryState.LEASED for entry in before.active)
+    # A tick's own commits leave the stages as they are.
+    return leased and before is not None and commit.after.active != before.active
 
 
 def gives_back(commit: Exclusive | Shared) -> bool:
