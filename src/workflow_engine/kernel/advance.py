@@ -78,7 +78,7 @@ class Advancer:
         invocation: Invocation,
     ) -> JobExecuted:
         """Perform *lease* and what can be chained after it; answers what came of the last stage."""
-        head, told = self.relief.relieve(head, events_of_claim(head, lease), told, invocation)
+        head, told = self._relieved_in_passing(head, lease, told, invocation)
         data = RunData(head, definition, self.persistence, self.blobs)
         while True:
             with self.held.holding(head.run_id, lease):
@@ -264,6 +264,14 @@ class Advancer:
                 return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
             return head, self._told_in_passing(head, told)
         return head, self._after_wait(head, lease, definition, told, invocation)
+
+    def _relieved_in_passing(self, head: Head, lease: Lease, told: Told, invocation: Invocation) -> tuple[Head, Told]:
+        """Take out what the claim made too many of: that must not cost the lease either."""
+        try:
+            return self.relief.relieve(head, events_of_claim(head, lease), told, invocation)
+        except Exception as error:
+            _log.warning("events of run %s are taken out later: %r", head.run_id, error)
+            return head, told
 
     def _told_in_passing(self, head: Head, told: Told) -> Told:
         """Tell what can be told now, while the next lease is held: that must not be lost to it."""

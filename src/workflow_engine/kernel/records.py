@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflow_engine.errors import TransientError
+from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import payloads
 from workflow_engine.kernel.attempts import (
     Attempt,
@@ -67,8 +67,8 @@ class Recorder:
         if epoch is None or kept is None or not kept.again or not isinstance(attempt.ending, Suspends):
             return
         key = StageKey(lease.group, lease.stage_id, epoch)
-        # They expire, too: what is left behind for want of an answer is history.
-        with suppress(TransientError):
+        # They expire, too: what is left behind is history.
+        with suppress(WorkflowEngineError):
             self.persistence.delete_record(run_id, key)
             if len(kept.dump()) > MAX_INLINE_BYTES:
                 self.blobs.delete(_blob_key(run_id, key, "state"))

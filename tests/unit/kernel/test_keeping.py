@@ -25,7 +25,7 @@ from workflow_engine import (
 from workflow_engine.adapters.memory import MemoryBlobStore, MemoryPersistence
 from workflow_engine.errors import AwsRequestError, StaleRunError, TransientError
 from workflow_engine.kernel import KernelSettings, published_types
-from workflow_engine.model.commits import Exclusive, Fail, Finish, Hold, Shared
+from workflow_engine.model.commits import Exclusive, Fail, Finish, Hold, Relieve, Shared
 from workflow_engine.model.runs import EntryState, WaitKind
 from workflow_engine.ports.observer import NoObserver
 from workflow_engine.testing.clock import FakeClock
@@ -423,6 +423,34 @@ def test_a_lease_on_the_next_stage_is_not_lost_to_events_that_cannot_be_told(
     assert (run.status, calls) == (Status.COMPLETED, [1])
     assert took(run) < MINUTE
     assert [event.sequence for event in run.events] == list(range(1, len(run.events) + 1))
+
+
+def sibling_of(number: int) -> Any:
+    @stage(f"s{number}", retry=ONCE)
+    def one(item: Item) -> Item:
+        calls.append(number)
+        return item
+
+    return one
+
+
+@pytest.mark.parametrize("error", [silent, denied, RuntimeError])
+def test_a_lease_is_not_lost_to_events_that_cannot_be_taken_out_of_its_head(
+    error: Callable[[], BaseException],
+) -> None:
+    lab = Lab(published="*")
+    asked: list[Any] = []
+
+    def takes_out(commit: Any) -> bool:
+        found = isinstance(commit, Shared) and isinstance(commit.change, Relieve)
+        asked.extend([commit] * found)
+        return found
+
+    siblings = Workflow("many", input=Item).parallel(*map(sibling_of, range(100))).build()
+    run = lab.engine(commit=once(error, takes_out)).run(siblings, Item())
+    assert asked
+    assert (run.status, sorted(calls)) == (Status.COMPLETED, list(range(100)))
+    assert "LeasesLost" not in lab.observer.facts
 
 
 @pytest.mark.parametrize("error", [silent, denied])
