@@ -12,6 +12,7 @@ import typer.main
 
 from tests.docs.pages import ROOT, Page, command_lines, mentions, page, pages
 from workflow_engine.cli.app import app
+from workflow_engine.cli.entry import DISTRIBUTION
 
 # Programs of other people, which a reader has or is told how to get.
 OTHERS = {"aws", "cd", "docker", "export", "git", "pip", "pytest", "python", "sam", "source", "unset"}
@@ -94,3 +95,11 @@ def test_every_command_has_help_with_an_example_and_a_place_in_the_guide(name: s
 
     assert f"workflow-engine {name}" in described
     assert f"workflow-engine {name}" in page("docs/guides/operating.md").text
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_a_page_that_says_pip_install_means_this_distribution(page: Page) -> None:
+    # `workflow-engine` is somebody else's package.
+    named = re.findall(r"pip install [^\n`]*?(workflow[-_]engine[-_a-z]*)", page.text)
+
+    assert set(named) <= {DISTRIBUTION}

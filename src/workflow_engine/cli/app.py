@@ -25,6 +25,7 @@ from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
 from workflow_engine.cli.commands.watch import watch
 from workflow_engine.cli.commands.worker import worker
+from workflow_engine.cli.entry import DISTRIBUTION
 from workflow_engine.cli.errors import COMPLETED
 from workflow_engine.cli.streams import for_whoever_listens, silence, take_anything
 
@@ -98,7 +99,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(version("workflow-engine"))
+        print(version(DISTRIBUTION))
         raise typer.Exit
 
 
@@ -140,8 +141,3 @@ app.command(cls=Command, rich_help_panel=DEVELOP)(check)
 app.add_typer(dev.app, name="dev", rich_help_panel=DEVELOP)
 app.command(cls=Command, rich_help_panel=DEVELOP)(worker)
 app.command(cls=Command, rich_help_panel=DEVELOP)(cost)
-
-
-def main() -> None:
-    """Run the command line of this process."""
-    app()

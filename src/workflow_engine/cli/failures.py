@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from workflow_engine.cli.entry import missing_extra
 from workflow_engine.cli.errors import BAD_USAGE, INTERRUPTED, exit_code_of, one_line
 from workflow_engine.cli.interrupts import Interrupted
 from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, facts_of
@@ -41,6 +42,8 @@ def failure_of(error: BaseException) -> Failure:
         return failure_of(translated)
     if (usage := _of_usage(error)) is not None:
         return usage
+    if (advice := missing_extra(error)) is not None:
+        return _failure("MissingExtraError", advice)
     problem = one_line(str(error))
     if isinstance(error, OSError):
         return _failure("OSError", problem)
