@@ -200,7 +200,9 @@ class Observer:
         head = self.heads.get(RunId(command.run_id))
         if head is None:
             raise Violation("I3: a job was sent for a run that is not committed")
-        if command.epoch >= head.epochs or (command.group or 0) > head.group:
+        # A ghost may send for a group that a rerun has gone back behind.
+        ahead = (command.group or 0) > head.group and not self.reruns[head.run_id]
+        if command.epoch >= head.epochs or ahead:
             raise Violation("I3: a job was sent for a lease that is not committed")
         if command.told_through > self.accepted_through[head.run_id]:
             raise Violation(f"I5: a job proves {command.told_through} events told, fewer were accepted")

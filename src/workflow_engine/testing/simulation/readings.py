@@ -64,6 +64,9 @@ def _check_view(view: RunView) -> Iterator[str]:
         done = done or (stage.entry is not None and stage.entry.state is EntryState.DONE)
         if done != (stage.status is Status.COMPLETED):
             yield f"queries: stage {stage.stage_id} of run {head.run_id} is shown as {stage.status}"
+        completed = any(record.status is Status.COMPLETED for record in stage.attempts)
+        if done and completed and stage.counted is None:
+            yield f"queries: what stage {stage.stage_id} of run {head.run_id} came to is not shown"
         if done and stage.counted is not None and stage.counted.status is not Status.COMPLETED:
             yield f"queries: a record of {stage.counted.status} is shown as what {stage.stage_id} came to"
 

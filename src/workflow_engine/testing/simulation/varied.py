@@ -217,6 +217,14 @@ CANCELLED = replace(
     plots=[Plot("twins", {"value": 1}, judge=fails_with("WaitExpiredError"))],
     rates=FaultRates(crash=3, fail=3, answer_lost=3, twice=3, stall=2, partial=20),
 )
+# Events that are refused, in the middle of a batch, and leave the head for items of their own.
+SPILLED = replace(
+    REFERENCE,
+    plots=[plot for plot in PLOTS if plot.workflow_id in ("big", "mixed")],
+    rates=replace(QUIET, partial=400),
+    operators=0,
+    least_faults=0,
+)
 # A history to which nothing happens: whatever comes late or costs more is the engine's.
 CALM = replace(REFERENCE, plots=(*PLOTS, *PEOPLE_PLOTS), workflows=(*REFERENCE.workflows, *PEOPLE.workflows))
 CALM = replace(CALM, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)

@@ -336,7 +336,7 @@ class World:
         fault = Fault(self.choices.pick(label, weights))
         if fault is not Fault.NONE:
             self.faults += 1
-            self.trouble(fault.name, run_id)
+            self.trouble(f"{fault.name} {name}", run_id)
         return fault
 
     def odd(self, label: str, per_mille: int, ways: int = 1) -> int:
