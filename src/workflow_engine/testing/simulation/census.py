@@ -11,8 +11,8 @@ from workflow_engine.testing.simulation.world import World
 
 # What DynamoDB's TTL keeps of an instant: whole seconds.
 TTL_PRECISION = timedelta(seconds=1)
-# No history is as long: nothing has expired yet.
-_LONG = timedelta(days=7)
+# What is kept for longer than this has not expired when a history ends.
+LONGER_THAN_A_HISTORY = timedelta(days=7)
 
 
 def check_left(world: World, head: Head) -> Iterator[str]:
@@ -20,7 +20,7 @@ def check_left(world: World, head: Head) -> Iterator[str]:
     yield from _check_spilled(world, head)
     yield from _check_expiry(world, head)
     yield from _check_blobs(world, head)
-    if world.settings.retention > _LONG:
+    if world.settings.retention > LONGER_THAN_A_HISTORY:
         yield from _check_notes(world, head)
 
 

@@ -9,6 +9,7 @@ from workflow_engine.kernel.queries import RunView
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState, Head, StageRecord
 from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.census import LONGER_THAN_A_HISTORY
 from workflow_engine.testing.simulation.world import World
 
 # What an archive leaves out, or what changes after it without a change of the run's story.
@@ -24,7 +25,7 @@ def check_readings(world: World, kernel: Kernel) -> Iterator[str]:
     yield from _check_lists(kernel, list(heads.values()))
     for head in heads.values():
         view = kernel.queries.run(head.run_id)
-        yield from _check_view(view)
+        yield from _check_view(view, complete=world.settings.retention > LONGER_THAN_A_HISTORY)
         if world.settings.archive and head.status.is_terminal:
             yield from _check_archive(world, view)
 
@@ -54,8 +55,8 @@ def _check_list(kernel: Kernel, workflow_id: str, status: Status | None, wanted:
         yield f"queries: runs of {workflow_id} are not listed by age"
 
 
-def _check_view(view: RunView) -> Iterator[str]:
-    """The stages of a run are as its head says, and what counted is there."""
+def _check_view(view: RunView, *, complete: bool) -> Iterator[str]:
+    """The stages of a run are as its head says, and what counted is there, if the records are *complete*."""
     head = view.head
     if view.definition is None or view.definition.fingerprint != head.fingerprint:
         return
@@ -65,7 +66,7 @@ def _check_view(view: RunView) -> Iterator[str]:
         if done != (stage.status is Status.COMPLETED):
             yield f"queries: stage {stage.stage_id} of run {head.run_id} is shown as {stage.status}"
         completed = any(record.status is Status.COMPLETED for record in stage.attempts)
-        if done and completed and stage.counted is None:
+        if complete and done and completed and stage.counted is None:
             yield f"queries: what stage {stage.stage_id} of run {head.run_id} came to is not shown"
         if done and stage.counted is not None and stage.counted.status is not Status.COMPLETED:
             yield f"queries: a record of {stage.counted.status} is shown as what {stage.stage_id} came to"

@@ -172,8 +172,14 @@ ARCHIVED = replace(
     settings=replace(REFERENCE.settings, archive=True),
     plugins=(Plugin("listens", on=["workflow:*", "stage:completed"], handle=hear),),
 )
-QUEUED = replace(REFERENCE, by_queue=True, plots=[replace(plot, rival=None) for plot in PLOTS])
-BATCHED = replace(REFERENCE, batch=10, workers=2)
+QUEUED = replace(REFERENCE, by_queue=True)
+# A message may wait in its batch for what came before it.
+BATCHED = replace(
+    REFERENCE,
+    batch=10,
+    workers=2,
+    plots=[replace(plot, allowance=Allowance(late=20 * MINUTE)) for plot in PLOTS],
+)
 SIDE_BY_SIDE = replace(DEPLOYED, side_by_side=True)
 
 
