@@ -64,7 +64,7 @@ def test_nor_is_what_a_refused_message_says(stack: RecordedStack, printed: io.St
     stack.send_text(f'{{"type": "run.create", "input": {MARKER}')
     stack.send_text(MARKER)
 
-    refused = [entry for entry in entries(printed) if entry.get("message") == "message not done"]
+    refused = [entry for entry in entries(printed) if entry.get("message") == "message given up"]
     assert len(refused) == 5
     assert MARKER not in printed.getvalue()
 
@@ -75,7 +75,7 @@ def test_a_line_cannot_be_forged(stack: RecordedStack, printed: io.StringIO) -> 
     stack.send(type=f"x\n{forged}\n", run_id="r")
     stack.send(**{"type": "run.transition", "run_id": "r", f"x\r\n{forged}\u2028{forged}\x85": 1})
 
-    refused = [entry for entry in entries(printed) if entry.get("message") == "message not done"]
+    refused = [entry for entry in entries(printed) if entry.get("message") == "message given up"]
     assert len(refused) == 2
     assert not [entry for entry in entries(printed) if entry.get("message") == "stage ended"]
 

@@ -90,9 +90,8 @@ class _Asking:
         elif question.about == "input" and not is_done:
             self.data.input_for(stage)
         elif question.about == "output" and (entry is None or is_done):
-            head = self.data.head
-            epoch = head.winner(question.group, question.ordinal) if entry is None else entry.epoch
-            stored = self._stored(StageKey(question.group, StageId(stage.id), epoch))
+            key = StageKey(question.group, StageId(stage.id), entry.epoch) if entry is not None else None
+            stored = self._stored(key or self.data.key(question.group, question.ordinal))
             if stored is not None:
                 stage.load_output(stored)
         elif question.about == "state" and not is_done:

@@ -139,7 +139,9 @@ def test_a_wire_type_that_nobody_knows_is_not_repeated_at_length() -> None:
 
 def test_a_huge_document_is_refused_by_its_size() -> None:
     with pytest.raises(WorkflowEngineError, match="the limit is"):
-        engine().kernel.dispatch(CreateRun(workflow_id="chain", input={"value": 1, "more": "x" * (17 * 1024 * 1024)}))
+        engine().kernel.dispatch(
+            CreateRun(workflow_id="chain", input={"value": 1}, attributes={"more": "x" * (17 * 1024 * 1024)})
+        )
 
 
 def test_a_field_of_a_very_long_name_makes_no_very_long_problem() -> None:

@@ -13,7 +13,7 @@ from workflow_engine.errors import (
     StaleRunError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda, idempotency, payloads, transitions
+from workflow_engine.kernel import agenda, idempotency, payloads, transitions, winners
 from workflow_engine.kernel.committing import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
@@ -150,8 +150,9 @@ class _Rerunning:
             item = self.persistence.load_input(head.run_id, head.input_hash or "")
             # DynamoDB removes what has expired within days: what is still there may be gone any moment.
             found["its input"] = item.payload if item is not None and item.expires_at > at else None
+        whole = winners.completed(head, self.persistence)
         keys = [
-            StageKey(earlier, StageId(stage_id), head.winner(earlier, ordinal))
+            StageKey(earlier, StageId(stage_id), whole.winner(earlier, ordinal))
             for earlier in range(group)
             for ordinal, stage_id in enumerate(definition.plan[earlier])
         ]

@@ -177,7 +177,7 @@ def decode_head(item: Item) -> Head:
         UnsupportedFormatError: a newer version wrote it.
         CorruptItemError: something is missing or of the wrong type.
     """
-    with wire.reading(f"the head of {item.get('pk', {}).get('S', 'a run')}", item):
+    with wire.reading(f"the head of {item.get('pk', {}).get('S', 'a run')}", item, newest=wire.FORMAT):
         return _decode_head(item)
 
 

@@ -133,8 +133,8 @@ def optional(item: Mapping[str, Value], name: str, read: Callable[[Value], _T]) 
 
 
 @contextmanager
-def reading(what: str, item: Mapping[str, Value]) -> Iterator[None]:
-    """Reads *item*, which is *what*.
+def reading(what: str, item: Mapping[str, Value], *, newest: int = USUAL_FORMAT) -> Iterator[None]:
+    """Reads *item*, which is *what*, of formats up to *newest*.
 
     Raises:
         UnsupportedFormatError: a newer version wrote it.
@@ -142,8 +142,8 @@ def reading(what: str, item: Mapping[str, Value]) -> Iterator[None]:
     """
     try:
         found = int(item["f"]["N"])
-        if found > FORMAT:
-            raise UnsupportedFormatError(what=what, found=found, supported=FORMAT)
+        if found > newest:
+            raise UnsupportedFormatError(what=what, found=found, supported=newest)
         yield
     except KeyError as error:
         raise CorruptItemError(what=what, problem=f"no {error}") from error
