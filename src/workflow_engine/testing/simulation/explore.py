@@ -122,6 +122,7 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
         outages=scenario.outages,
         lease=scenario.lease,
     )
+    world.emit_takes = scenario.emit_takes
     deployment = Deployment(world, scenario)
     if scenario.expires and isinstance(world.persistence, MemoryPersistence):
         store = world.persistence

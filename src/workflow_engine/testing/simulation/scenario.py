@@ -105,7 +105,8 @@ class Scenario:
 
     With a *lease* the workers are long-running processes of two threads each, which renew their
     leases. Clients send commands through the queue if *by_queue*, an invocation gets up to *batch*
-    messages, and what has expired may vanish if *expires*. *plugins* hear of events.
+    messages, and what has expired may vanish if *expires*. *plugins* hear of events, and to
+    publish them takes *emit_takes*.
     """
 
     workflows: Sequence[WorkflowDefinition]
@@ -127,6 +128,7 @@ class Scenario:
     expires: bool = False
     side_by_side: bool = False
     plugins: Sequence[Plugin] = ()
+    emit_takes: timedelta = timedelta(0)
 
     def registry(self, deploys: int) -> Registry:
         """The workflows after that many *deploys*."""

@@ -96,7 +96,7 @@ PEOPLE_PLOTS = (
     Plot("panel-4", {"value": 1}, start_after=HOUR, signals=_answers(4), judge=completes_with(4)),
 )
 PEOPLE = replace(REFERENCE, workflows=(panel, twins, again, alone, paging), plots=PEOPLE_PLOTS, runs=4)
-# Half of thirty ask people, and all of their events are published.
+# Half of thirty ask people, and all of their events are published, to a bus that takes a second.
 WIDE = replace(
     REFERENCE,
     workflows=(wide_panel,),
@@ -104,6 +104,7 @@ WIDE = replace(
     runs=1,
     operators=0,
     rates=FaultRates(most_faults=12),
+    emit_takes=timedelta(seconds=1),
 )
 WIDE_CALM = replace(
     WIDE,

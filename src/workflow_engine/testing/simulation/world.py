@@ -88,6 +88,7 @@ class World:
         self.effects: dict[str, list[tuple[str, str, int]]] = {}
         # What plugins heard of each run, by sequence.
         self.heard: defaultdict[str, list[int]] = defaultdict(list)
+        self.emit_takes = timedelta(0)
         self.forget: Callable[[], None] = lambda: None
         self._weights: dict[str, tuple[int, ...]] = {}
         self._tasks: list[Task] = []
@@ -148,7 +149,7 @@ class World:
     def sleep(self, span: timedelta) -> None:
         """The current task waits."""
         if self.current is not None:
-            self.current.wake_at = whole(self.now + span)
+            self.current.wake_at = whole(self.now + span) if span else self.now
             self.turn()
 
     def trouble(self, what: str, run_id: RunId | None = None, costs: timedelta = timedelta(0)) -> None:
@@ -285,7 +286,7 @@ class World:
         label = f"{task.name}/{port}.{name}"
         self.calls.append((label, self.choices.asked(label)))
         fault = self._fault(label, name, run_of(port, name, args))
-        self.turn()
+        self.sleep(self.emit_takes if name == "emit" else timedelta(0))
         if fault is Fault.STALL_BEFORE:
             self._stall(label)
         if fault in (Fault.CRASH_BEFORE, Fault.REFUSED):
