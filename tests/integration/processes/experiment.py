@@ -228,7 +228,8 @@ class Experiment:
             assert by_id.setdefault(event["detail"]["event_id"], event["detail"]) == event["detail"], run
         types = heard.types()
         # An outcome that was counted twice would be told twice, under two sequences.
-        assert max(types.values()) == 1, (run, types)
+        outcomes = {type_: count for type_, count in types.items() if not type_.startswith("stage:started")}
+        assert max(outcomes.values()) == 1, (run, types)
         assert types >= Counter(EXPECTED_EVENTS[run.kind]), (run, types)
 
     def _check_effects(self, run: Run, marks: Sequence[dict[str, Any]]) -> None:
@@ -286,8 +287,10 @@ def _completed(*stages: str) -> list[str]:
     ]
 
 
+# It fails once, and begins a second time.
+FLAKY = ["stage:failed:flaky", "stage:started:flaky"]
 EXPECTED_EVENTS = {
-    "chain": [*_completed("first", "flaky", "big", "last"), "stage:failed:flaky", "workflow:completed"],
+    "chain": [*_completed("first", "flaky", "big", "last"), *FLAKY, "workflow:completed"],
     "fan": [*_completed("first", "left", "middle", "right", "total"), "workflow:completed"],
     "batch": [*_completed("submit", "last"), "stage:suspended:submit", "workflow:completed"],
     "nap": [*_completed("first", "nap", "last"), "workflow:completed"],

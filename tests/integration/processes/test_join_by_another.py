@@ -14,7 +14,7 @@ from workflow_engine.model.status import Status
 from workflow_engine.wiring.memory import MemoryEngine, memory_engine
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """The process is gone."""
 
 
