@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import override
 
 from workflow_engine import CreateRun, Status, Workflow, sleep, stage
-from workflow_engine.adapters.memory import MemoryBlobStore
+from workflow_engine.adapters.memory import MemoryBlobStore, MemoryPersistence
 from workflow_engine.errors import InvalidInputError, InvalidStateError
 from workflow_engine.kernel import KernelSettings
 from workflow_engine.model.commands import RerunFrom
@@ -160,4 +161,37 @@ def test_a_rerun_is_refused_where_its_payloads_would_be_deleted_before_its_end()
     engine.deploy(yearly)
     with pytest.raises(InvalidInputError):
         engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="last"))
+    assert run.status is Status.COMPLETED
+
+
+class SlowBlobs(MemoryBlobStore):
+    """Its process stands still while it renews the first payload: for *hours*, in which what has expired goes."""
+
+    engine: VirtualEngine
+    still = timedelta(0)
+
+    @override
+    def renew(self, key: str) -> None:
+        super().renew(key)
+        still, self.still = self.still, timedelta(0)
+        if still:
+            assert isinstance(self.engine.clock, FakeClock)
+            self.engine.clock.advance(still)
+            assert isinstance(self.engine.persistence, MemoryPersistence)
+            self.engine.persistence.forget_expired(self.engine.clock.now())
+
+
+def test_what_expires_while_a_rerun_stands_still_is_missed_before_it_commits() -> None:
+    clock = FakeClock()
+    blobs = SlowBlobs(clock, lifetime=90 * DAY)
+    engine = VirtualEngine(copying, clock=clock, blob_store=blobs)
+    blobs.engine = engine
+    run = engine.run(copying, {"text": BIG})
+    last_of_all = max(record.expires_at for record in run.records)
+    clock.advance(last_of_all - timedelta(hours=1) - clock.now())
+    blobs.still = timedelta(hours=2)
+
+    with pytest.raises(InvalidStateError, match="expired"):
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="second"))
+
     assert run.status is Status.COMPLETED

@@ -1,6 +1,7 @@
 """``run.rerun_from``: a finished run goes again from a stage, on the definition of the day."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -69,6 +70,9 @@ def rerun_from(
         record = idempotency.record_of(command, result, moment.at, settings.retention)
         rerun.keep_alive(head, definition, group)
         facts = rerun.facts(head, definition, group, moment)
+        if invocation.clock.now() - moment.at > AT_ONCE:
+            # Its process stood still, and what was there then may have expired before its life was prolonged.
+            rerun.keep_alive(head, definition, group)
         commit = transitions.rerun(head, facts, definition.plan, moment, record)
         outcome = commit_once(persistence, commit)
         if isinstance(outcome, Committed):
@@ -80,6 +84,10 @@ def rerun_from(
             return idempotency.result_from(outcome.replay, command, RunRerun)
         head = outcome.head or head
     raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+
+
+# What lives no longer than this is not counted on: it may be gone before its life is prolonged.
+AT_ONCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ class _Rerunning:
 
     def _needed(self, head: Head, definition: WorkflowDefinition, group: int) -> dict[str, Payload | None]:
         """What the run was started with and the outputs that it keeps, each by what it is called."""
-        at, found = self.invocation.clock.now(), dict[str, Payload | None]()
+        at, found = self.invocation.clock.now() + AT_ONCE, dict[str, Payload | None]()
         if head.input_inline is None:
             item = self.persistence.load_input(head.run_id, head.input_hash or "")
             # DynamoDB removes what has expired within days: what is still there may be gone any moment.

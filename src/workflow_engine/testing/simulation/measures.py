@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_engine.adapters.memory.sizes import events_size
 from workflow_engine.kernel import agenda
 from workflow_engine.model.commands import CreateRun
+from workflow_engine.model.commits import Extend, Shared
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import CLOCK_SKEW
@@ -64,6 +65,7 @@ class Tally:
 
     *calls* count a stage's function, its checks and its handlers, by stage and epoch of first leases;
     *claims* are leases taken, *waits* outcomes that made a stage wait, *siblings* its largest group.
+    *heartbeats* are no *writes*.
     """
 
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -74,6 +76,7 @@ class Tally:
     commands: int = 0
     messages: int = 0
     writes: int = 0
+    heartbeats: int = 0
     published: int = 0
     repeats: int = 0
     spilled: int = 0
@@ -99,6 +102,10 @@ class Measures:
             self._sent(args[0])
         elif name in WRITES and (run_id := run_of(port, name, args)) is not None:
             tally = self.tallies[run_id]
+            if _is_heartbeat(args[0]):
+                # As many as there is time: a worker whose thread hangs in a call renews its lease all the while.
+                tally.heartbeats += 1
+                return
             tally.writes += 1
             if name == "put_spilled":
                 tally.spilled += len(args[1])
@@ -209,12 +216,30 @@ def _has_expired(before: Head, after: Head) -> bool:
     return ended and after.failure is not None and after.failure.error.type == "RunExpiredError"
 
 
+def _is_heartbeat(commit: object) -> bool:
+    return isinstance(commit, Shared) and isinstance(commit.change, Extend)
+
+
+_SUMMED = (
+    "claims",
+    "lost",
+    "waits",
+    "commands",
+    "messages",
+    "writes",
+    "heartbeats",
+    "published",
+    "repeats",
+    "spilled",
+)
+
+
 def total(tallies: Mapping[RunId, Tally]) -> Tally:
     """What all runs cost together; of sizes the largest."""
     found = Tally()
     for tally in tallies.values():
         found.calls += tally.calls
-        for name in ("claims", "lost", "waits", "commands", "messages", "writes", "published", "repeats", "spilled"):
+        for name in _SUMMED:
             setattr(found, name, getattr(found, name) + getattr(tally, name))
         found.largest_head = max(found.largest_head, tally.largest_head)
         found.siblings = max(found.siblings, tally.siblings)
