@@ -270,8 +270,8 @@ class StageContext(Generic[ConfigT_co]):
         """Note a fact about how the result came about: a model or a JSON-compatible *value*.
 
         Raises:
-            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON, or the
-                attempt has 1,000 annotations already.
+            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON or would not
+                come back from it, or the attempt has 1,000 annotations already.
             PayloadTooLargeError: the JSON of *value* is above 16 KB.
         """
         self.journal.annotate(key, value)

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
 from workflow_engine.errors import InvalidInputError, PayloadTooLargeError
-from workflow_engine.model.json_values import to_json
+from workflow_engine.model.json_values import sent, to_json
 from workflow_engine.model.limits import (
     MAX_ANNOTATION_BYTES,
     MAX_LOG_MESSAGE_BYTES,
     MAX_LOGS_PER_ATTEMPT,
 )
-from workflow_engine.model.texts import clean
+from workflow_engine.model.texts import clean, name_of
+from workflow_engine.model.values import UnfitValueError
 
 # The engine's own: annotations say how a result came about, they do not carry it.
 MAX_ANNOTATIONS_PER_ATTEMPT = 1000
@@ -127,8 +127,8 @@ class Journal:
         """Note *value*, a model or JSON-compatible, under *key*.
 
         Raises:
-            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON, or the
-                attempt has 1,000 annotations already.
+            InvalidInputError: *key* is empty or above 256 characters, *value* is not JSON or would not
+                come back from it, or the attempt has 1,000 annotations already.
             PayloadTooLargeError: the JSON of *value* is above 16 KB.
         """
         if len(self._notes) >= MAX_ANNOTATIONS_PER_ATTEMPT:
@@ -148,14 +148,13 @@ def _checked_key(key: Any) -> str:
 
 def _checked_value(key: str, value: Any) -> Any:
     try:
-        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        size = len(to_json(plain))
-    except ValueError as error:
-        raise InvalidInputError(what=f"annotation {key!r}", problems=[str(error)]) from error
-    if size > MAX_ANNOTATION_BYTES:
-        raise PayloadTooLargeError(what=f"annotation {key!r}", size_bytes=size, limit_bytes=MAX_ANNOTATION_BYTES)
+        data = sent(value)
+    except UnfitValueError as error:
+        raise InvalidInputError(what=f"annotation {key!r}", problems=error.problems) from error
+    if len(data) > MAX_ANNOTATION_BYTES:
+        raise PayloadTooLargeError(what=f"annotation {key!r}", size_bytes=len(data), limit_bytes=MAX_ANNOTATION_BYTES)
     # A copy: the stage may go on changing what it gave.
-    return to_jsonable_python(plain)
+    return from_json(data)
 
 
 def _kept_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -175,37 +174,51 @@ def _kept_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plain(value: Any) -> tuple[Any, int]:
     """The nearest JSON form of *value*, and its size in bytes."""
-    if value is None or isinstance(value, bool):
+    # What an object says of its own class may be anything.
+    kind = type(value)
+    if value is None or kind is bool or (kind is int and abs(value) < _SMALL_INT):
         return value, 8
-    if isinstance(value, int) and abs(value) < _SMALL_INT:
-        return int(value), 8
-    if isinstance(value, str):
+    if issubclass(kind, str):
         text = _cut(clean(value))
         return text, len(text.encode())
     try:
-        plain = to_jsonable_python(value, fallback=_represented)
+        plain = to_jsonable_python(_unread(value), fallback=_represented)
         return plain, len(to_json(plain))
     except Exception:  # a user's serialiser or a cycle: a log line is not worth a failed stage
         text = _cut(_represented(value))
         return text, len(text.encode())
 
 
+def _unread(value: Any) -> Any:
+    """*value* with a text in the place of each iterator: what is logged is not read for that."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return {key: _unread(item) for key, item in dict.items(value)}
+    if kind in (list, tuple, set, frozenset):
+        return [_unread(item) for item in value]
+    return _represented(value) if hasattr(kind, "__next__") else value
+
+
 def _text(message: object) -> str:
-    return clean(message) if isinstance(message, str) else _represented(message)
+    return clean(message) if issubclass(type(message), str) else _represented(message)  # type: ignore[arg-type]
 
 
 def _named(level: object) -> str:
     try:
         return clean(str(level))
-    except Exception:  # somebody's __str__ raises, or answers no text
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # somebody's __str__ raises, or answers no text
         return _represented(level)
 
 
 def _represented(value: object) -> str:
     try:
         return clean(repr(value))
-    except Exception:  # somebody's __repr__ raises: the type still says something
-        return clean(f"<{type(value).__name__} without a repr>")
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # somebody's __repr__ raises: the type still says something
+        return clean(f"<{name_of(type(value))} without a repr>")
 
 
 def _cut(text: str, *, limit: int = MAX_LOG_MESSAGE_BYTES) -> str:

@@ -1,8 +1,8 @@
 """Stops what runs too long on the main thread, whatever it does to the process's own alarm.
 
 A thread watches the time and sends the main thread a signal that no stage uses, whose handler raises
-``TimeIsUp`` in the code that runs there. ``SIGALRM`` and its timer belong to the stage for as long
-as it runs, and to nobody afterwards: what a stage did to them is undone.
+``TimeIsUp`` in the code that runs there. Signals and timers belong to the stage for as long as it
+runs, and to nobody afterwards: what a stage did to handlers, timers and the mask is undone.
 """
 
 import signal
@@ -21,9 +21,14 @@ AGAIN_SECONDS = 1.0
 PATIENT_STRIKES = 2
 # A real-time signal, which libraries leave alone; where there are none (macOS), the alarm's own.
 _SIGNAL: int | None = getattr(signal, "SIGRTMAX", None) or getattr(signal, "SIGALRM", None)
-_KEPT = tuple(int(getattr(signal, name)) for name in ("SIGALRM", "SIGINT", "SIGTERM") if hasattr(signal, name))
-# As C has it: ``signal.getsignal`` makes enums of what it answers, which takes longer than all else here.
-_handler_of: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+_FIXED = ("SIGKILL", "SIGSTOP")
+_KEPT = tuple(int(one) for one in signal.Signals if one.name not in _FIXED)
+_TIMERS = tuple(
+    getattr(signal, f"ITIMER_{name}") for name in ("REAL", "VIRTUAL", "PROF") if hasattr(signal, "setitimer")
+)
+# As C has it: Python's own makes enums of what it answers, which takes longer than all else here.
+_in_c = sys.modules.get("_signal", signal)
+_handler_of: Callable[[int], Any] = _in_c.getsignal
 
 
 class TimeIsUp(BaseException):
@@ -45,10 +50,10 @@ def call_within(call: Callable[[], Any], seconds: float) -> Any:
         TimeIsUp: it ran longer than *seconds*, however it ended then.
         BaseException: whatever it raises within its time.
     """
-    before = _Signals()
-    deadline = _state.deadline = _Deadline()
+    before, outer = _Signals(), _state.deadline
+    deadline = _state.deadline = _Deadline(_time_of(outer, seconds))
     try:
-        _watch.arm(seconds)
+        _watch.arm(deadline.at)
         returned = call()
     except KeyboardInterrupt:
         raise
@@ -62,6 +67,9 @@ def call_within(call: Callable[[], Any], seconds: float) -> Any:
         _state.deadline = None
         _watch.disarm()
         before.restore()
+        if outer is not None:
+            _state.deadline = outer
+            _watch.arm(outer.at)
     if deadline.strikes:
         raise TimeIsUp
     return returned
@@ -69,8 +77,9 @@ def call_within(call: Callable[[], Any], seconds: float) -> Any:
 
 @dataclass(slots=True)
 class _Deadline:
-    """One call; *strikes* counts how often it was told to stop."""
+    """One call, which is to end *at* a time; *strikes* counts how often it was told to."""
 
+    at: float
     strikes: int = 0
 
     def strike(self) -> None:
@@ -82,30 +91,41 @@ class _Deadline:
         raise TimeIsUp
 
 
+def _time_of(outer: _Deadline | None, seconds: float) -> float:
+    """When a call is to end: one within a stage (which runs an engine of its own) no later than that."""
+    at = time.monotonic() + seconds
+    return at if outer is None else min(at, outer.at)
+
+
 @dataclass(slots=True)
 class _State:
     deadline: _Deadline | None = None
 
 
 class _Signals:
-    """The handlers and the timer as they are when it is made."""
+    """Handlers, timers and the mask of this thread as they are when it is made."""
 
-    __slots__ = ("_handlers", "_is_timed")
+    __slots__ = ("_handlers", "_mask", "_timed")
 
     def __init__(self) -> None:
-        self._handlers = [_handler_of(number) for number in _KEPT]
-        self._is_timed = _is_timed()
+        self._handlers = list(map(_handler_of, _KEPT))
+        self._mask = _mask()
+        self._timed = _timed()
 
     def restore(self) -> None:
         """Undo what was done to them since; a timer that somebody outside had set is left as it is."""
-        if not self._is_timed and _is_timed():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in zip(_KEPT, self._handlers, strict=True):
-            now = _handler_of(number)
+        for timer in _timed():
+            if timer not in self._timed:
+                signal.setitimer(timer, 0)
+        now_set = list(map(_handler_of, _KEPT))
+        changed = now_set != self._handlers
+        for number, handler, now in zip(_KEPT, self._handlers, now_set, strict=True) if changed else ():
             # ``None`` is a handler that was not installed from Python, and cannot be. And an alarm of
             # ours may still be on its way: what is usual would end the process.
             if handler is not None and now is not handler and not (now is _on_signal and handler == signal.SIG_DFL):
                 signal.signal(number, handler)
+        if _mask() != self._mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
 
 class _Watch:
@@ -118,10 +138,10 @@ class _Watch:
         self._wakes_at = 0.0
         self._thread: threading.Thread | None = None
 
-    def arm(self, seconds: float) -> None:
-        """Send the signal in *seconds*, and again each second until it is disarmed."""
+    def arm(self, at: float) -> None:
+        """Send the signal *at* that time (monotonic), and again each second until it is disarmed."""
         with self._changed:
-            self._at = time.monotonic() + seconds
+            self._at = at
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="stage-alarm", daemon=True)
                 self._thread.start()
@@ -154,8 +174,10 @@ _watch = _Watch()
 
 def _on_signal(_number: int, frame: FrameType | None) -> None:
     deadline = _state.deadline
+    if deadline is None or time.monotonic() < deadline.at:  # it was not sent by us
+        return
     # Between the stage's code and ours there is nothing to stop, and much to leave undone.
-    if deadline is not None and (frame is None or frame.f_code is not call_within.__code__):
+    if frame is None or frame.f_code is not call_within.__code__:
         deadline.strike()
 
 
@@ -171,9 +193,14 @@ def _is_installed() -> bool:
     return True
 
 
-def _is_timed() -> bool:
+def _timed() -> list[int]:
+    """The timers that are set."""
     # Between its end and the delivery of its signal, a timer that repeats has its interval alone.
-    return hasattr(signal, "getitimer") and any(signal.getitimer(signal.ITIMER_REAL))
+    return [timer for timer in _TIMERS if any(signal.getitimer(timer))]
+
+
+def _mask() -> Any:
+    return _in_c.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def _main_thread_id() -> int:

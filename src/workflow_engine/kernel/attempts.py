@@ -182,7 +182,9 @@ def failed(error: BaseException, stage: StageDefinition) -> Failed:
     """What is kept of *error*: cleaned and cut to size, with the end of its traceback."""
     try:
         retryable = stage.retry.retries(error)
-    except Exception:  # a group too deep to look through, a class with an isinstance of its own
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a group too deep to look through, a class with an isinstance of its own
         retryable = False
     return Failed(error_info(error, retryable=retryable), retryable)
 

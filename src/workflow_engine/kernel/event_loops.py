@@ -7,10 +7,11 @@ async stage runs: a cold start without one does not wait for it.
 """
 
 import contextlib
+import contextvars
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any
 
 # How long what a stage left behind may take to end once it is told to.
@@ -80,12 +81,12 @@ def _policys_own() -> Any:
     return getattr(getattr(module.events, "_event_loop_policy", None), "_local", None)
 
 
-def run_aside(call: Callable[[], Coroutine[Any, Any, Any]], longest: timedelta) -> tuple[Any, BaseException | None]:
+def run_aside(call: Callable[[], Coroutine[Any, Any, Any]], longest: float) -> tuple[Any, BaseException | None]:
     """What *call* answers or raises, awaited in a thread kept for it, within the caller's context
     variables.
 
     Raises:
-        StillRunningError: it has not ended after *longest*.
+        StillRunningError: it has not ended after *longest* seconds.
     """
     aside: _LoopThread | None = getattr(_local, "aside", None)
     if aside is None:
@@ -119,9 +120,24 @@ class _Loop:
         # Not ``asyncio.Runner``: each time it asks for the handler of SIGINT, which writes out the
         # task and what the one before it answered.
         try:
-            return self._loop.run_until_complete(_ended(call, self))
+            answer, error = self._loop.run_until_complete(self._caught(call))
         finally:
             self.is_clean = self.is_clean and _is_clean(self._loop)
+        if error is not None:
+            raise error
+        return answer
+
+    async def _caught(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, BaseException | None]:
+        # asyncio asks an exception for its class, and that is a user's, which may answer anything.
+        try:
+            return await _ended(call, self), None
+        except BaseException as error:
+            return None, error
+
+    def stop(self) -> None:
+        """Have another thread, which runs it, leave it as soon as its code lets it."""
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
     def close(self) -> None:
         _close(self._loop)
@@ -136,39 +152,51 @@ class _LoopThread:
     """An event loop in a thread that its caller can walk away from."""
 
     def __init__(self) -> None:
-        import asyncio
-
-        self._loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=_serve, args=(self._loop,), name="async-stages", daemon=True)
+        self._loop = _Loop()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=_serve, args=(self._loop, self._calls), name="async-stages", daemon=True)
         self.thread.start()
-        self.is_clean = True
 
-    def outcome(
-        self, call: Callable[[], Coroutine[Any, Any, Any]], longest: timedelta
-    ) -> tuple[Any, BaseException | None]:
-        import asyncio
+    @property
+    def is_clean(self) -> bool:
+        return self._loop.is_clean
 
-        async def caught() -> tuple[Any, BaseException | None]:
-            # SystemExit would end the loop before it could tell anybody.
+    def outcome(self, call: Callable[[], Coroutine[Any, Any, Any]], longest: float) -> tuple[Any, BaseException | None]:
+        answered: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        context, loop = contextvars.copy_context(), self._loop
+
+        def work() -> None:
             try:
-                return await _ended(call, self), None
+                answered.put((context.run(loop.run, call), None))
             except BaseException as error:
-                return None, error
-            finally:
-                self.is_clean = self.is_clean and _is_clean(self._loop)
+                answered.put((None, error))
 
-        return asyncio.run_coroutine_threadsafe(caught(), self._loop).result(longest.total_seconds())
+        self._calls.put(work)
+        try:
+            return answered.get(timeout=longest)
+        except Empty:
+            raise TimeoutError from None
 
     def stop(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it is closed
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._calls.put(None)
+        self._loop.stop()
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
             self.stop()
 
 
-async def _ended(call: Callable[[], Coroutine[Any, Any, Any]], owner: "_Loop | _LoopThread") -> Any:
+def _serve(loop: _Loop, calls: "SimpleQueue[Callable[[], None] | None]") -> None:
+    try:
+        while (call := calls.get()) is not None:
+            call()
+            # What it refers to is the stage's, and must not be kept until the next one comes.
+            del call
+    finally:
+        loop.close()
+
+
+async def _ended(call: Callable[[], Coroutine[Any, Any, Any]], owner: _Loop) -> Any:
     """What *call* answers, once the tasks and generators that it left have ended, too. A loop in
     which anything was left is not clean."""
     import asyncio
@@ -197,13 +225,6 @@ def _is_clean(loop: Any) -> bool:
     if getattr(loop, "_ready", None) or getattr(loop, "_default_executor", None) is not None:
         return False
     return all(handle.cancelled() for handle in getattr(loop, "_scheduled", ()))
-
-
-def _serve(loop: Any) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        _close(loop)
 
 
 def _close(loop: Any) -> None:

@@ -1,6 +1,7 @@
 """From an exception, whatever it is, to what is stored and published of it. Never raises.
 
-The class is a user's: its name may be of any length, its ``__str__`` may raise, or answer anything.
+The class is a user's: its name may be of any length, its ``__str__`` may raise, or answer anything, and
+so may whatever else of it is looked at.
 """
 
 import traceback
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.problems import plain, problems_of
-from workflow_engine.model.texts import head_of, tail_of
+from workflow_engine.model.texts import head_of, name_of, tail_of
 
 # The engine's own: a class may be called anything, and most readers show its name on one line.
 MAX_TYPE_NAME_BYTES = 256
@@ -19,7 +20,7 @@ UNSHOWABLE = "(its message cannot be shown)"
 
 def error_info(error: BaseException, *, retryable: bool) -> ErrorInfo:
     """*error* cleaned and cut to size, with the end of its traceback."""
-    name = head_of(type(error).__name__, MAX_TYPE_NAME_BYTES)
+    name = head_of(name_of(type(error)), MAX_TYPE_NAME_BYTES)
     return ErrorInfo(name, message_of(error), retryable, _trace_of(error))
 
 
@@ -41,7 +42,7 @@ def _text_of(error: BaseException) -> str:
         if isinstance(error, BaseExceptionGroup):
             # "unhandled errors in a TaskGroup (1 sub-exception)" says nothing of what went wrong.
             return f"{error.message}: " + "; ".join(
-                f"{type(one).__name__}: {_text_of(one)}" for one in error.exceptions
+                f"{name_of(type(one))}: {_text_of(one)}" for one in error.exceptions
             )
         return str(error)
     except KeyboardInterrupt:
@@ -53,5 +54,7 @@ def _text_of(error: BaseException) -> str:
 def _trace_of(error: BaseException) -> str | None:
     try:
         return tail_of("".join(traceback.format_exception(error)), MAX_TRACE_BYTES)
-    except Exception:  # somebody's class has it its own way; what it says is kept without
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # somebody's class has it its own way; what it says is kept without
         return None

@@ -7,9 +7,12 @@ task, timer or signal handler behind.
 """
 
 import contextvars
+import decimal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
@@ -17,7 +20,7 @@ from workflow_engine.errors import StageTimeoutError
 from workflow_engine.kernel import alarm, event_loops
 
 # What an async stage may take beyond its timeout, in which its own loop stops it.
-SAFETY = timedelta(seconds=1)
+SAFETY_SECONDS = 1.0
 
 _abandoned: list[threading.Thread] = []
 _lock = threading.Lock()
@@ -39,16 +42,11 @@ def run_within(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         StageTimeoutError: it took longer than *timeout*, in real time.
         BaseException: whatever it raises.
     """
-    if not alarm.is_available():
-        run = _run_async_aside if is_async else _run_aside
-        return run(call, stage_id, timeout)
-    if is_async and event_loops.is_running():
-        return _run_async_aside(call, stage_id, timeout)
-    run = _run_async if is_async else _run_sync
+    limit = _Limit(stage_id, timeout, time.monotonic() + timeout.total_seconds())
     try:
-        return contextvars.copy_context().run(run, call, stage_id, timeout)
+        return contextvars.copy_context().run(_run_apart, call, limit, is_async)
     except alarm.TimeIsUp as up:
-        raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from up.__cause__
+        raise limit.error() from up.__cause__
 
 
 def threads_left() -> int:
@@ -58,37 +56,66 @@ def threads_left() -> int:
         return len(_abandoned)
 
 
-def _run_sync(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """The time of one call, which ends at *until* (monotonic): what is awaited after a decorator has
+    returned it has what the decorator left."""
+
+    stage_id: str
+    timeout: timedelta
+    until: float
+
+    @property
+    def seconds(self) -> float:
+        """What is left of it; never zero."""
+        return max(self.until - time.monotonic(), 0.001)
+
+    def error(self, *, still_running: bool = False) -> StageTimeoutError:
+        return StageTimeoutError(stage_id=self.stage_id, timeout=self.timeout, still_running=still_running)
+
+
+def _run_apart(call: Callable[[], Any], limit: _Limit, is_async: bool) -> Any:
+    # A context variable, too, but one whose value is changed in place: ``getcontext().prec = 50``.
+    decimal.setcontext(decimal.getcontext().copy())
+    if not alarm.is_available():
+        return _run_async_aside(call, limit) if is_async else _run_aside(call, limit)
+    return _awaited(call, limit) if is_async else _run_sync(call, limit)
+
+
+def _awaited(call: Callable[[], Any], limit: _Limit) -> Any:
+    return _run_async_aside(call, limit) if event_loops.is_running() else _run_async(call, limit)
+
+
+def _run_sync(call: Callable[[], Any], limit: _Limit) -> Any:
     loop = event_loops.current()
     try:
-        returned = alarm.call_within(call, _seconds(timeout))
+        returned = alarm.call_within(call, limit.seconds)
     finally:
         event_loops.restore_current(loop)
-    return _run_async(lambda: returned, stage_id, timeout) if _is_awaitable(returned) else returned
+    return _awaited(lambda: returned, limit) if _is_awaitable(returned) else returned
 
 
-def _run_async(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+def _run_async(call: Callable[[], Any], limit: _Limit) -> Any:
     """In this thread's loop; what blocks the loop cannot be cancelled, and is interrupted."""
-    bounded = _bounded(call, stage_id, timeout)
+    bounded = _bounded(call, limit)
     try:
-        return alarm.call_within(lambda: event_loops.run_here(bounded), _seconds(timeout + SAFETY))
+        return alarm.call_within(lambda: event_loops.run_here(bounded), limit.seconds + SAFETY_SECONDS)
     except (StageTimeoutError, alarm.TimeIsUp):
         event_loops.forget_here()
         raise
 
 
-def _run_async_aside(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
-    bounded = _bounded(call, stage_id, timeout)
+def _run_async_aside(call: Callable[[], Any], limit: _Limit) -> Any:
     try:
-        answer, error = event_loops.run_aside(bounded, timeout + SAFETY)
+        answer, error = event_loops.run_aside(_bounded(call, limit), limit.seconds + SAFETY_SECONDS)
     except event_loops.StillRunningError as still:
-        raise _given_up(still.thread, stage_id, timeout) from None
+        raise _given_up(still.thread, limit) from None
     if error is not None:
         _raise(error)
     return answer
 
 
-def _run_aside(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Any:
+def _run_aside(call: Callable[[], Any], limit: _Limit) -> Any:
     future: Future[Any] = Future()
     context = contextvars.copy_context()
 
@@ -98,23 +125,23 @@ def _run_aside(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> An
         except BaseException as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=work, name=f"stage-{stage_id}", daemon=True)
+    thread = threading.Thread(target=work, name=f"stage-{limit.stage_id}", daemon=True)
     thread.start()
     try:
-        error = future.exception(_seconds(timeout))
+        error = future.exception(limit.seconds)
     except TimeoutError:
-        raise _given_up(thread, stage_id, timeout) from None
+        raise _given_up(thread, limit) from None
     if error is not None:
         _raise(error)
     returned = future.result()
-    return _run_async_aside(lambda: returned, stage_id, timeout) if _is_awaitable(returned) else returned
+    return _run_async_aside(lambda: returned, limit) if _is_awaitable(returned) else returned
 
 
-def _bounded(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Callable[[], Coroutine[Any, Any, Any]]:
+def _bounded(call: Callable[[], Any], limit: _Limit) -> Callable[[], Coroutine[Any, Any, Any]]:
     async def bounded() -> Any:
         import asyncio
 
-        scope = asyncio.timeout(_seconds(timeout))
+        scope = asyncio.timeout(limit.seconds)
         try:
             async with scope:
                 returned = call()
@@ -122,25 +149,25 @@ def _bounded(call: Callable[[], Any], stage_id: str, timeout: timedelta) -> Call
                     returned = await returned
         except BaseException as error:
             # However it ended then: what swallows its cancellation has no result.
-            if scope.expired() and not isinstance(error, KeyboardInterrupt | alarm.TimeIsUp):
-                raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
+            if scope.expired() and not issubclass(type(error), KeyboardInterrupt | alarm.TimeIsUp):
+                raise limit.error() from None
             raise
         if scope.expired():
-            raise StageTimeoutError(stage_id=stage_id, timeout=timeout)
+            raise limit.error()
         return returned
 
     return bounded
 
 
-def _given_up(thread: threading.Thread, stage_id: str, timeout: timedelta) -> StageTimeoutError:
+def _given_up(thread: threading.Thread, limit: _Limit) -> StageTimeoutError:
     with _lock:
         _abandoned.append(thread)
-    return StageTimeoutError(stage_id=stage_id, timeout=timeout, still_running=True)
+    return limit.error(still_running=True)
 
 
 def _raise(error: BaseException) -> NoReturn:
     """Raise in this thread what a stage raised in another."""
-    if isinstance(error, KeyboardInterrupt):
+    if issubclass(type(error), KeyboardInterrupt):
         # No Ctrl-C, which comes on the main thread: it must not end the one that waits for the stage.
         raise SystemExit("the stage raised KeyboardInterrupt") from error
     raise error
@@ -148,7 +175,3 @@ def _raise(error: BaseException) -> NoReturn:
 
 def _is_awaitable(value: object) -> bool:
     return hasattr(type(value), "__await__")
-
-
-def _seconds(timeout: timedelta) -> float:
-    return max(timeout.total_seconds(), 0.001)

@@ -1,5 +1,10 @@
 """Text from users' code as every store takes it: UTF-8, and not too long."""
 
+from collections.abc import Callable
+
+# The name of a class, as C has it: its metaclass may have a ``__name__`` of its own, which raises.
+name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
+
 
 def clean(text: str) -> str:
     """*text* with lone surrogates written out, since they cannot be stored as UTF-8."""

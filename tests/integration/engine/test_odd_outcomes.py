@@ -58,6 +58,17 @@ class NumericError(Exception):
         return 7
 
 
+def quit_at_once(*_: object) -> NoReturn:
+    raise SystemExit
+
+
+# Made by hand, since no type checker lets anybody write them.
+Quits = property(quit_at_once)
+UnnamedError: Any = type("Unnamed", (type,), {"__name__": Quits})("UnnamedError", (Exception,), {})
+NotedError: Any = type("NotedError", (Exception,), {"__notes__": Quits})
+NoClassError: Any = type("NoClassError", (Exception,), {"__class__": Quits})
+
+
 def grouped(depth: int) -> BaseException:
     error: Exception = ValueError("at the bottom")
     for _ in range(depth):
@@ -90,6 +101,12 @@ def tried_once(engine: VirtualEngine, work: Callable[[StageContext], Any]) -> Vi
         pytest.param(MuteError(), "MuteError", "cannot be shown", id="str-raises"),
         pytest.param(QuitsError(), "QuitsError", "cannot be shown", id="str-exits"),
         pytest.param(NumericError(), "NumericError", "cannot be shown", id="str-is-no-text"),
+        pytest.param(UnnamedError("x"), "UnnamedError", "x", id="name-exits"),
+        pytest.param(NotedError("x"), "NotedError", "x", id="notes-exit"),
+        pytest.param(NoClassError("x"), "NoClassError", "cannot be shown", id="class-exits"),
+        pytest.param(
+            ExceptionGroup("g", [UnnamedError("x")]), "ExceptionGroup", "UnnamedError: x", id="group-of-those"
+        ),
         pytest.param(type("C" * 600_000, (Exception,), {})("x"), "C" * 253 + "...", "x", id="endless-class"),
         pytest.param(grouped(3), "ExceptionGroup", "at the bottom", id="group"),
         pytest.param(grouped(3000), "ExceptionGroup", "", id="bottomless-group"),

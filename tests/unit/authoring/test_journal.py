@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from typing_extensions import override
 
 from workflow_engine import InvalidInputError, PayloadTooLargeError
@@ -104,6 +104,38 @@ def test_numbers_that_no_store_keeps_fail_no_stage_that_logs_them(journal: Journ
     assert isinstance(fields["number"], str)
 
 
+def test_what_is_logged_is_not_read_for_that(journal: Journal) -> None:
+    rows = (number for number in range(3))
+    fields = logged_fields(journal, rows=rows, nested={"rows": [rows]}, pairs=zip([1], strict=True))
+    assert list(rows) == [0, 1, 2]
+    assert "generator" in fields["rows"]
+    assert "generator" in fields["nested"]["rows"][0]
+    assert "zip object" in fields["pairs"]
+
+
+def look_up(_: object) -> NoReturn:
+    raise SystemExit
+
+
+# What it stands for is looked up at each access, and is not there now.
+Proxy: Any = type("Proxy", (), {"__class__": property(look_up), "__repr__": look_up, "__str__": look_up})
+
+
+class Odd(int):
+    @override
+    def __abs__(self) -> NoReturn:
+        raise RuntimeError
+
+
+def test_a_thing_that_says_nothing_of_itself_fails_no_stage_that_logs_it(journal: Journal) -> None:
+    thing = Proxy()
+    journal.log(thing, thing, {"thing": thing, "odd": Odd(3)})
+    journal.report(0.5, thing)
+    (line,) = journal.lines
+    said = "<Proxy without a repr>"
+    assert (line.level, line.message, line.fields) == (said[:16].upper(), said, {"thing": said, "odd": 3})
+
+
 class Shy(int):
     @override
     def __str__(self) -> NoReturn:
@@ -171,6 +203,21 @@ def test_an_annotation_is_a_copy_of_what_was_given(journal: Journal) -> None:
 def test_a_model_is_annotated_as_its_json(journal: Journal) -> None:
     journal.annotate("model", Plain())
     assert journal.notes[0].value == {"a": 1}
+
+
+class Login(BaseModel):
+    password: SecretStr
+
+
+@pytest.mark.parametrize("value", [Login(password=SecretStr("x")), {"logins": [Login(password=SecretStr("x"))]}])
+def test_a_model_that_would_not_come_back_is_no_annotation(journal: Journal, value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="password"):
+        journal.annotate("login", value)
+
+
+def test_models_within_an_annotation_are_their_json(journal: Journal) -> None:
+    journal.annotate("models", {"all": [Plain(), Plain(a=2)]})
+    assert journal.notes[0].value == {"all": [{"a": 1}, {"a": 2}]}
 
 
 def test_an_annotation_of_just_the_limit_is_kept_and_one_byte_more_is_refused(journal: Journal) -> None:

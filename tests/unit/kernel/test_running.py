@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import contextvars
+import decimal
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -204,11 +206,61 @@ def test_a_stage_may_use_the_alarm() -> None:
     assert run(stage)
 
 
-@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGVTALRM]
+)
 def test_the_signal_handlers_of_one_stage_are_not_the_next_ones(number: signal.Signals) -> None:
     previous = signal.getsignal(number)
     run(lambda: signal.signal(number, ignore_alarms))
     assert signal.getsignal(number) is previous
+
+
+@pytest.mark.parametrize("timer", [signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF])
+def test_the_timers_of_one_stage_do_not_end_the_process_in_the_next(timer: int) -> None:
+    run(lambda: signal.setitimer(timer, 1000))
+    assert signal.getitimer(timer) == (0.0, 0.0)
+
+
+def test_the_signals_that_one_stage_blocks_stop_the_next_all_the_same() -> None:
+    run(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with pytest.raises(StageTimeoutError):
+        run(wait, SOON)
+
+
+def test_a_signal_that_somebody_else_sends_stops_no_stage() -> None:
+    def stage() -> int:
+        signal.raise_signal(signal.SIGRTMAX)
+        return 3
+
+    assert run(stage) == 3
+
+
+def test_a_stage_that_runs_an_engine_of_its_own_keeps_its_timeout() -> None:
+    def stage() -> None:
+        assert run(lambda: 3) == 3
+        wait()
+
+    with pytest.raises(StageTimeoutError) as caught:
+        run(stage, SOON)
+    assert caught.value.timeout == SOON
+    with pytest.raises(StageTimeoutError):
+        run(lambda: run(wait), SOON)
+
+
+def test_the_precision_of_one_stages_decimals_is_not_the_next_ones() -> None:
+    before = decimal.getcontext().prec
+
+    def stage() -> None:
+        decimal.getcontext().prec = 3
+
+    async def stage_async() -> None:
+        stage()
+
+    for run_stage in (run, lambda *args, **options: elsewhere(lambda: run(*args, **options))):
+        run_stage(stage)
+        run_stage(stage_async, is_async=True)
+        assert run_stage(lambda: decimal.getcontext().prec) == before
 
 
 @pytest.mark.parametrize("missing", ["pthread_kill", "SIGALRM"])
@@ -337,7 +389,59 @@ async def idle_generator(ended: list[str]) -> AsyncIterator[int]:
 
 
 def here(call: Callable[[], Any]) -> Any:
-    return call()
+    try:
+        return call()
+    except BaseException as error:
+        return error
+
+
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+async def end_in_a_task() -> None:
+    task = asyncio.create_task(leave())
+    await asyncio.sleep(30)
+    await task
+
+
+async def end_in_a_callback() -> None:
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(30)
+
+
+async def stop_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(30)
+
+
+def look_up(_: object) -> NoReturn:
+    raise RuntimeError("out of context")
+
+
+# What it is told to be is looked up, as proxies do, and that fails.
+OutOfContextError: Any = type("OutOfContextError", (Exception,), {"__class__": property(look_up)})
+
+
+async def fail_out_of_context() -> None:
+    raise OutOfContextError
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    [
+        (end_in_a_task, SystemExit),
+        (end_in_a_callback, SystemExit),
+        (stop_the_loop, RuntimeError),
+        (fail_out_of_context, OutOfContextError),
+    ],
+)
+def test_an_async_stage_that_ends_its_loop_fails_at_once(
+    stage: Callable[[], Any], error: type[BaseException], where: Callable[..., Any]
+) -> None:
+    assert type(where(lambda: run(stage, is_async=True))) is error
+    assert where(lambda: run(answer, is_async=True)) == 3
 
 
 @pytest.mark.parametrize("where", [here, elsewhere])
@@ -439,6 +543,29 @@ def test_what_looks_sync_and_answers_a_coroutine_is_awaited() -> None:
     assert run(answer) == elsewhere(lambda: run(answer)) == 3
     with pytest.raises(StageTimeoutError):
         run(wait_async, SOON)
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+def test_what_a_decorator_takes_is_not_added_to_what_it_decorates(where: Callable[..., Any]) -> None:
+    ended: list[str] = []
+
+    async def rest() -> None:
+        await asyncio.sleep(0.8)
+        ended.append("late")
+
+    def decorated() -> Any:
+        threading.Event().wait(0.8)
+        return rest()
+
+    assert type(where(lambda: run(decorated, timedelta(seconds=1)))) is StageTimeoutError
+    assert ended == []
+
+
+def test_what_looks_sync_is_awaited_in_a_coroutine_too() -> None:
+    async def cell() -> Any:
+        return run(answer)
+
+    assert asyncio.run(cell()) == 3
 
 
 def test_what_looks_async_and_answers_a_value_is_taken_as_it_is() -> None:
