@@ -31,19 +31,22 @@ NOT_FINITE = "is not finite, which JSON cannot hold"
 _ABSENT = object()
 _SECRETS = (SecretStr, SecretBytes, Secret)
 _NUMBERS = (bool, int, float)
+# Not ``time``: one in a zone whose offset depends on the day is written, and equal, without its zone.
 _LEAVES = frozenset(
-    (str, int, float, bool, bytes, NoneType, datetime, date, time, timedelta, UUID, Decimal, *PurePath.__subclasses__())
+    (str, int, float, bool, bytes, NoneType, datetime, date, timedelta, UUID, Decimal, *PurePath.__subclasses__())
 )
-# What is declared so comes back as JSON's own types, which equal no others but those made of them.
-_ANYTHING = frozenset((Any, object, dict, list, JsonValue))
+# What holds nothing but JSON's own types, since pydantic makes them of whatever it is given.
+_JSON = (JsonValue,)
 # Of these and others in one union, equal values may be of two types, and which comes back is a guess.
-_EQUAL_TO_OTHERS = frozenset((Decimal, set, frozenset))
+_EQUAL_TO_OTHERS = (Decimal, set, frozenset, Enum)
+# What makes two equal collections do different things.
+_BESIDE = ("maxlen", "default_factory")
 _CONTAINERS = (list, dict, set, frozenset, tuple)
 
 
 def loss(value: BaseModel, back: BaseModel) -> str | None:
     """What *value* loses where it comes back as *back*: the field, and why; ``None`` if nothing."""
-    if type(value) is type(back) and _is_plain(type(value)) and value == back:
+    if type(value) is type(back) and _is_plain(type(value)) and _equal(value, back):
         return None
     return _difference(value, back, ())
 
@@ -69,7 +72,7 @@ def _plain_model(model: type[BaseModel], seen: set[type]) -> bool:
 
 
 def _plain_type(annotation: Any, seen: set[type]) -> bool:
-    if annotation is None or annotation in _LEAVES or annotation in _ANYTHING:
+    if annotation is None or annotation in _LEAVES or annotation in _JSON:
         return True
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -78,13 +81,17 @@ def _plain_type(annotation: Any, seen: set[type]) -> bool:
         return True
     if origin in (Union, UnionType):
         several = [_bare(member) for member in arguments if member is not NoneType]
-        doubtful = len(several) > 1 and not _EQUAL_TO_OTHERS.isdisjoint(several)
+        doubtful = len(several) > 1 and any(_equals_others(member) for member in several)
         return not doubtful and all(_plain_type(member, seen) for member in arguments)
     if origin in _CONTAINERS:
         return all(argument is ... or _plain_type(argument, seen) for argument in arguments)
     if not isinstance(annotation, type):
         return False
     return issubclass(annotation, Enum) or (issubclass(annotation, BaseModel) and _plain_model(annotation, seen))
+
+
+def _equals_others(member: Any) -> bool:
+    return isinstance(member, type) and issubclass(member, _EQUAL_TO_OTHERS)
 
 
 def _bare(annotation: Any) -> Any:
@@ -101,7 +108,7 @@ def _difference(value: Any, back: Any, path: Path) -> str | None:
     if type(value) is not type(back):
         return _of_types(value, back, path)
     if type(value) in _LEAVES and not isinstance(value, float | datetime):
-        return None if value == back else problem_at(path, ANOTHER)
+        return None if _equal(value, back) else problem_at(path, ANOTHER)
     for kind, compare in _BY_KIND:
         if isinstance(value, kind):
             return compare(value, back, path)
@@ -121,6 +128,8 @@ def _of_models(value: BaseModel, back: BaseModel, path: Path) -> str | None:
             return problem_at(path, f"is a {given.__name__}, declared as {kept.__name__}, which does not keep {lost}")
     for name, field in kept.model_fields.items():
         one, other = value.__dict__.get(name, _ABSENT), back.__dict__.get(name, _ABSENT)
+        if isinstance(one, Enum) and kept.model_config.get("use_enum_values"):
+            one = one.value  # a default, which pydantic leaves as it is
         found = _difference(one, other, (*path, name))
         if found is not None:
             return problem_at((*path, name), EXCLUDED) if field.exclude else found
@@ -141,7 +150,7 @@ def _of_private(value: Mapping[str, Any], back: Mapping[str, Any], path: Path) -
 def _of_types(value: Any, back: Any, path: Path) -> str | None:
     alike = isinstance(value, type(back)) or isinstance(back, type(value))
     numbers = isinstance(value, _NUMBERS) and isinstance(back, _NUMBERS)
-    if (alike or numbers) and _equal(value, back):
+    if (alike or numbers) and not isinstance(value, Enum) and _equal(value, back):
         return None
     if isinstance(value, _SECRETS):
         return problem_at(path, SECRET)
@@ -170,10 +179,11 @@ def _of_secrets(value: Any, back: Any, path: Path) -> str | None:
 
 
 def _of_mappings(value: Mapping[Any, Any], back: Mapping[Any, Any], path: Path) -> str | None:
-    if len(value) != len(back):
+    if len(value) != len(back) or _beside(value) != _beside(back):
         return problem_at(path, ANOTHER)
+    keys = {key: key for key in back}
     for key, item in value.items():
-        if key not in back:
+        if key not in back or _difference(key, keys[key], path) is not None:
             return problem_at((*path, key), "would come back under another key")
         found = _difference(item, back[key], (*path, key))
         if found is not None:
@@ -181,8 +191,17 @@ def _of_mappings(value: Mapping[Any, Any], back: Mapping[Any, Any], path: Path) 
     return None
 
 
+def _beside(value: Any) -> list[Any]:
+    return [getattr(value, name, None) for name in _BESIDE]
+
+
+def _of_times(value: time, back: time, path: Path) -> str | None:
+    zones = (value.tzinfo is None) == (back.tzinfo is None)
+    return None if zones and value == back else problem_at(path, ANOTHER)
+
+
 def _of_sequences(value: Sequence[Any], back: Sequence[Any], path: Path) -> str | None:
-    if len(value) != len(back):
+    if len(value) != len(back) or _beside(value) != _beside(back):
         return problem_at(path, ANOTHER)
     for index, (one, other) in enumerate(zip(value, back, strict=True)):
         found = None if one is other else _difference(one, other, (*path, index))
@@ -227,6 +246,7 @@ _BY_KIND: tuple[tuple[Any, Callable[[Any, Any, Path], str | None]], ...] = (
     (Mapping, _of_mappings),
     (float, _of_floats),
     (datetime, _of_instants),
+    (time, _of_times),
     (_SECRETS, _of_secrets),
     (Set, _of_sets),
 )

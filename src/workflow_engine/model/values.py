@@ -20,6 +20,9 @@ NOTHING = b"null"
 # Where a value is looked through for what cannot be written: an item more than this is not tried.
 MAX_TRIED = 1000
 _TEXT = "holds a lone surrogate, which is not UTF-8"
+# pydantic reads no longer ones, which have 4,300 digits.
+LONGEST_INT_BITS = 14_284
+_LONG = "is a number of more than 4,300 digits, which is not read from JSON"
 _BYTES = "holds bytes that are not UTF-8: ser_json_bytes and val_json_bytes 'base64' carry them"
 
 
@@ -67,7 +70,7 @@ def dump(model: type[BaseModel] | None, value: object) -> tuple[bytes, BaseModel
     try:
         back = load(model, data)
     except UnfitValueError as error:
-        raise UnfitValueError(list(_not_finite(value)) or [f"{one} (read back)" for one in error.problems]) from error
+        raise UnfitValueError(list(_unreadable(value)) or [f"{one} (read back)" for one in error.problems]) from error
     lost = loss(value, back) if back is not None else None
     if lost is not None:
         raise UnfitValueError([lost])
@@ -103,7 +106,7 @@ def _written(model: type[BaseModel], value: BaseModel) -> bytes:
         if b"NaN" in data or b"Infinity" in data:
             from_json(data, allow_inf_nan=False)
     except Exception as error:  # a serialiser of the user's may raise anything
-        problems = list(_not_finite(value)) or [_unwritable(model, value, error)]
+        problems = list(_unreadable(value)) or [_unwritable(model, value, error)]
         raise UnfitValueError(problems) from error
     return data
 
@@ -133,12 +136,14 @@ def _writes(model: type[BaseModel], value: BaseModel, path: Sequence[object]) ->
     return True
 
 
-def _not_finite(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
-    """The numbers in *value* that JSON cannot hold."""
+def _unreadable(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
+    """The numbers in *value* that JSON cannot hold, or nobody reads."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         yield problem_at(path, NOT_FINITE)
+    if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
+        yield problem_at(path, _LONG)
     for key in _keys(value):
-        yield from _not_finite(_item(value, key), (*path, key))
+        yield from _unreadable(_item(value, key), (*path, key))
 
 
 def _keys(value: object) -> Sequence[Any]:

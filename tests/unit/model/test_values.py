@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum, IntFlag, StrEnum
+from enum import Enum, IntEnum, IntFlag, StrEnum
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -152,6 +152,10 @@ class Language(StrEnum):
     DE = "de"
 
 
+class Level(IntEnum):
+    LOW = 1
+
+
 class Colour(Enum):
     RED = "r"
 
@@ -215,6 +219,7 @@ CARRIED: dict[str, BaseModel] = {
     "naive": holding(datetime, datetime(2026, 1, 1, 1, 1, 1, 123456, tzinfo=UTC).replace(tzinfo=None)),
     "date or datetime": holding(date | datetime, datetime(2026, 1, 1, 1, tzinfo=UTC)),
     "time": holding(time, time(1, 2, 3, 4)),
+    "time in a zone": holding(time, time(1, tzinfo=timezone(timedelta(hours=2)))),
     "negative duration": holding(timedelta, timedelta(days=-3, microseconds=1)),
     "set": holding(set[int], {3, 1}),
     "frozenset of tuples": holding(frozenset[tuple[int, str]], frozenset({(1, "a")})),
@@ -290,6 +295,15 @@ class Crossed(BaseModel):
     b: int = Field(alias="a")
 
 
+class Defaulted(BaseModel):
+    """pydantic leaves the default a member, and reads values."""
+
+    model_config = ConfigDict(use_enum_values=True)
+    colour: Colour = Colour.RED
+    language: Language | str = Language.DE
+    more: Any = None
+
+
 class Left(BaseModel):
     n: int = 0
 
@@ -346,6 +360,18 @@ REFUSED: dict[str, tuple[BaseModel, str]] = {
     "serialised as any": (holding(SerializeAsAny[Base], Extended()), "value: is a Extended, declared as Base"),
     "flags of a pattern": (holding(re.Pattern[str], re.compile("a", re.I)), "value: would come back as another value"),
     "dataclass": (holding(Point, Point(math.nan)), "value.x: is not finite"),
+    "enum or text": (holding(Language | str, Language.DE), "value: is a Language and would come back as a str"),
+    "enum or int": (holding(int | Level, Level.LOW), "value: is a Level and would come back as a int"),
+    "enum in anything": (Anything(value={"a": Language.DE}), "value.a: is a Language and would come back as a str"),
+    "enum as a key of anything": (Anything(value={Language.DE: 1}), "value.de: would come back under another key"),
+    "time in a zone with summers": (holding(time, time(1, tzinfo=BERLIN)), "value: would come back as another value"),
+    "deque with an end": (holding(deque[int], deque([1], maxlen=2)), "value: would come back as another value"),
+    "defaults of one's own": (
+        holding(defaultdict[str, list[int]], defaultdict(lambda: [7])),
+        "value: would come back as another value",
+    ),
+    "signalling nan": (changed(holding(Decimal, 1), "value", Decimal("sNaN")), "value: Input should be a finite"),
+    "number that nobody reads": (holding(list[int], [1, 10**4300]), "value.1: is a number of more than 4,300 digits"),
 }
 
 
@@ -371,6 +397,7 @@ def test_it_is_refused_with_the_field_that_would_not(value: BaseModel, problem: 
         holding(Folded, "ABC"),
         changed(holding(float, 1.0), "value", 1),
         changed(holding(str, ""), "value", Language.DE),
+        Defaulted(),
     ],
     ids=str,
 )
@@ -405,6 +432,12 @@ def test_a_class_of_ones_own_is_compared_by_what_it_holds() -> None:
     refused = holding(lossy, Money(199), arbitrary_types_allowed=True)
     with pytest.raises(UnfitValueError, match=r"value\.cents: would come back as another value"):
         dump(type(refused), refused)
+
+
+def test_numbers_that_cannot_be_compared_are_refused() -> None:
+    value = holding(Annotated[Decimal, Field(allow_inf_nan=True)], 1)
+    with pytest.raises(UnfitValueError, match="value: would come back as another value"):
+        dump(type(value), changed(value, "value", Decimal("sNaN")))
 
 
 class Stamped(BaseModel):
