@@ -43,8 +43,9 @@ _DECIDING = (
     "allow_inf_nan",
 )
 _MARKS = (Required, NotRequired, types.MappingProxyType)
-# What a validator says to a schema for readers.
+# What is said to a schema for readers: by a validator, and in pydantic's classes that say nothing else.
 _PROSE = ("json_schema_input_type",)
+_PROSE_ALONE = ("WithJsonSchema", "Examples", "SkipJsonSchema")
 # In the text of an object that has none of its own.
 _ADDRESS = " at 0x"
 
@@ -185,8 +186,12 @@ def _leaves(metadata: Iterable[Any]) -> Iterable[Any]:
                 yield {"discriminator": one.discriminator}
         elif isinstance(one, GroupedMetadata):
             yield from _leaves(one)
-        elif one is not None:
+        elif one is not None and not _is_prose(one):
             yield one
+
+
+def _is_prose(one: Any) -> bool:
+    return type(one).__name__ in _PROSE_ALONE and _is_pydantic(type(one))
 
 
 def _constraint(one: Any) -> Any:
@@ -194,9 +199,18 @@ def _constraint(one: Any) -> Any:
     function, or nothing else to say: pydantic gives a pattern and the like another in each release."""
     if isinstance(one, dict):
         return {key: _plain(value) for key, value in one.items()}
-    facts = {key: _plain(value) for key, value in _facts(one).items() if value is not None and key not in _PROSE}
+    facts = {key: _fact(value) for key, value in _facts(one).items() if value is not None and key not in _PROSE}
     named = not facts or any(callable(value) for value in _facts(one).values())
     return [type(one).__name__ if named else "", facts]
+
+
+def _fact(value: Any) -> Any:
+    """What a constraint holds; several of it are choices (the schemes of a URL), in whatever order."""
+    return _plain(frozenset(value) if _are_choices(value) else value)
+
+
+def _are_choices(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value)
 
 
 def _facts(one: Any) -> Mapping[str, Any]:

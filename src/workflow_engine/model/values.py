@@ -17,12 +17,13 @@ from workflow_engine.model.sameness import NOT_FINITE, loss
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 NOTHING = b"null"
-# Where a value is looked through for what cannot be written: an item more than this is not tried.
-MAX_TRIED = 1000
-_TEXT = "holds a lone surrogate, which is not UTF-8"
+# Where a value is looked through for what cannot be written: an item more than this is not tried, nor
+# what lies deeper, as in a model that holds itself.
+MAX_TRIED, MAX_LOOKED_INTO = 1000, 100
 # pydantic reads no longer ones, which have 4,300 digits.
 LONGEST_INT_BITS = 14_284
 _LONG = "is a number of more than 4,300 digits, which is not read from JSON"
+_TEXT = "holds a lone surrogate, which is not UTF-8"
 _BYTES = "holds bytes that are not UTF-8: ser_json_bytes and val_json_bytes 'base64' carry them"
 
 
@@ -115,7 +116,7 @@ def _unwritable(model: type[BaseModel], value: BaseModel, error: Exception) -> s
     """Which field cannot be written, found by writing one at a time."""
     path: list[object] = []
     current: Any = value
-    while True:
+    while len(path) < MAX_LOOKED_INTO:
         failing = next((key for key in _keys(current) if not _writes(model, value, [*path, key])), None)
         if failing is None:
             break
@@ -142,7 +143,7 @@ def _unreadable(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
         yield problem_at(path, NOT_FINITE)
     if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
         yield problem_at(path, _LONG)
-    for key in _keys(value):
+    for key in _keys(value) if len(path) < MAX_LOOKED_INTO else ():
         yield from _unreadable(_item(value, key), (*path, key))
 
 

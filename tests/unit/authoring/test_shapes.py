@@ -18,6 +18,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     AliasPath,
+    AnyUrl,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -29,6 +30,8 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     Tag,
+    UrlConstraints,
+    WithJsonSchema,
     condecimal,
     conlist,
     constr,
@@ -145,8 +148,8 @@ def test_a_shape_is_the_same_under_every_pydantic_and_python() -> None:
 IN_ANOTHER_ORDER = """
 from decimal import Decimal
 from enum import Enum
-from typing import Generic, Literal, TypeVar, Union
-from pydantic import BaseModel, create_model
+from typing import Annotated, Generic, Literal, TypeVar, Union
+from pydantic import AnyUrl, BaseModel, UrlConstraints, WithJsonSchema, create_model
 from workflow_engine.authoring.structure import shape_digest
 class A(BaseModel):
     a: int
@@ -161,7 +164,9 @@ Either = Union[tuple({A, B, str, None})]
 Names = Enum("Names", {code: code for code in CODES})
 fields = {code: (str, ...) for code in CODES}
 print(shape_digest(create_model("Made", **fields, languages=(Languages, ...), either=(Either, ...), names=(Names, ...),
-    pages=(Page[Either], ...), more=(list[Page[Languages]], ...))))
+    pages=(Page[Either], ...), more=(list[Page[Languages]], ...),
+    link=(Annotated[AnyUrl, UrlConstraints(allowed_schemes=list(CODES))], ...),
+    shown=(Annotated[str, WithJsonSchema({"enum": list(CODES)})], ...))))
 """
 
 
@@ -184,6 +189,11 @@ ALIKE: Mapping[str, Models] = {
     "constraints": (made(Annotated[int, Field(gt=0, lt=9)]), made(Annotated[int, Field(lt=9), Field(gt=0)])),
     "default": (made(int, 1), made(int, 2)),
     "prose": (made(int), made(Annotated[int, Field(description="prose", title="T", examples=[3])])),
+    "schema for readers": (made(int), made(Annotated[int, WithJsonSchema({"type": "integer"})])),
+    "order of choices": (
+        made(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["a", "b"])]),
+        made(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["b", "a"])]),
+    ),
 }
 
 
@@ -205,6 +215,10 @@ UNLIKE: Mapping[str, Models] = {
     "container": (made(list[int]), made(set[int])),
     "tuple": (made(tuple[int, ...]), made(tuple[int, int])),
     "alias": (made(Annotated[int, Field(alias="a")]), made(Annotated[int, Field(alias="b")])),
+    "choices": (
+        made(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["a"])]),
+        made(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["b"])]),
+    ),
     "model": (made(Cat), made(Dog)),
     "dataclass": (made(Plain), made(Checked)),
     "TypedDict": (made(Row), made(dict[str, int])),

@@ -434,6 +434,17 @@ def test_a_class_of_ones_own_is_compared_by_what_it_holds() -> None:
         dump(type(refused), refused)
 
 
+class Tree(BaseModel):
+    branches: list["Tree"] = []
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    tree = Tree()
+    tree.branches.append(tree)
+    with pytest.raises(UnfitValueError, match=r"branches\.0\.branches"):
+        dump(Tree, tree)
+
+
 def test_numbers_that_cannot_be_compared_are_refused() -> None:
     value = holding(Annotated[Decimal, Field(allow_inf_nan=True)], 1)
     with pytest.raises(UnfitValueError, match="value: would come back as another value"):
