@@ -1,8 +1,8 @@
 """Event loops for async stages: one a thread, kept, since making one costs more than a small stage does.
 
-What a stage leaves in its loop (tasks, timers, generators, threads) ends with the stage, as it does
-with ``asyncio.run``: tasks are cancelled, and for the rest the loop is given up. The loops are never
-the thread's *current* one, so that a sync stage cannot reach them. asyncio is imported when the first
+What a stage leaves in its loop (tasks, timers, generators, readers, threads) ends with the stage, as it
+does with ``asyncio.run``: tasks are cancelled, and for the rest the loop is given up. The loops are
+never the thread's *current* one, so that a sync stage cannot reach them. asyncio is imported when the first
 async stage runs: a cold start without one does not wait for it.
 """
 
@@ -224,7 +224,20 @@ def _is_clean(loop: Any) -> bool:
         return False
     if getattr(loop, "_ready", None) or getattr(loop, "_default_executor", None) is not None:
         return False
+    if getattr(loop, "_signal_handlers", None) or _is_watching(loop):
+        return False
     return all(handle.cancelled() for handle in getattr(loop, "_scheduled", ()))
+
+
+def _is_watching(loop: Any) -> bool:
+    """Whether it would still call somebody back for a file (``add_reader``). Connections are not
+    looked at: they belong to the client that opened them, which a module may keep for its stages."""
+    selector = getattr(loop, "_selector", None)
+    watched = selector.get_map() if selector is not None else ()
+    if len(watched) <= 1:  # the pipe that wakes it
+        return False
+    known = {loop._ssock.fileno(), *getattr(loop, "_transports", ())}
+    return any(file not in known for file in watched)
 
 
 def _close(loop: Any) -> None:

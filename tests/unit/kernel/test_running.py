@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import decimal
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -477,6 +478,62 @@ def test_background_work_of_one_async_stage_is_over_before_the_next(where: Calla
 
     assert where(both) == (["task", "generator"], 1, None)
     assert said == ["task", "generator"]
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+def test_what_one_async_stage_has_open_does_not_call_it_back_in_the_next(where: Callable[..., Any]) -> None:
+    said: list[str] = []
+    ours, theirs = socket.socketpair()
+
+    async def leave_open() -> None:
+        asyncio.get_running_loop().add_reader(ours, said.append, "reader")
+
+    async def look() -> None:
+        theirs.send(b"x")
+        await asyncio.sleep(0.05)
+
+    def both() -> None:
+        run(leave_open, is_async=True)
+        run(look, is_async=True)
+
+    with ours, theirs:
+        where(both)
+    assert said == []
+
+
+@pytest.mark.parametrize("where", [here, elsewhere])
+def test_a_client_that_a_module_keeps_serves_one_stage_after_the_other(where: Callable[..., Any]) -> None:
+    ours, theirs = socket.socketpair()
+    client: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask() -> bytes:
+        if not client:
+            client.append(await asyncio.open_connection(sock=ours))
+        theirs.send(b"x\n")
+        return await client[0][0].readline()
+
+    async def close() -> None:
+        client[0][1].close()
+        await client[0][1].wait_closed()
+
+    def all_three() -> list[bytes]:
+        answers = [run(ask, is_async=True), run(ask, is_async=True)]
+        run(close, is_async=True)
+        return answers
+
+    with theirs:
+        assert where(all_three) == [b"x\n", b"x\n"]
+
+
+def test_what_one_async_stage_has_heard_of_signals_is_not_the_next_ones() -> None:
+    async def listen() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, name.set, "ada")
+
+    async def forget() -> bool:
+        return asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+
+    run(listen, is_async=True)
+    assert run(forget, is_async=True) is False
 
 
 @pytest.mark.filterwarnings("ignore:coroutine")
