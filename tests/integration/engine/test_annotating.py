@@ -1,6 +1,7 @@
 """``run.annotate``: a key stands for one annotation, however often its command comes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -33,7 +34,7 @@ def run(engine: VirtualEngine) -> VirtualRun:
     return engine.run(COPYING, Item())
 
 
-def note(run: VirtualRun, value: int = 1, *, key: str | None = "k", actor: str = "auditor") -> AnnotateRun:
+def note(run: VirtualRun, value: Any = 1, *, key: str | None = "k", actor: str = "auditor") -> AnnotateRun:
     return AnnotateRun(run_id=run.id, key="reviewed", value=value, actor=actor, idempotency_key=key)
 
 
@@ -53,6 +54,26 @@ def test_the_same_key_for_another_annotation_is_refused(
     with pytest.raises(IdempotencyConflictError):
         engine.kernel.dispatch(note(run, **other))  # type: ignore[arg-type]
     assert [(kept.value, kept.actor) for kept in engine.kernel.queries.annotations(run.id)] == [(1, "auditor")]
+
+
+def test_the_same_key_for_another_run_is_an_annotation_of_that_run(engine: VirtualEngine, run: VirtualRun) -> None:
+    other = engine.run(COPYING, Item())
+    engine.kernel.dispatch(note(run))
+    first = engine.kernel.dispatch(note(other))
+    told = len(other.events)
+    assert told == len(run.events)
+    assert engine.kernel.dispatch(note(other)) == first
+    assert len(other.events) == told
+
+
+@pytest.mark.parametrize(("value", "other"), [(1, True), (0, False), ([1], [True]), ({"a": 0}, {"a": False})])
+def test_a_number_and_a_truth_value_are_not_the_same_annotation(
+    engine: VirtualEngine, run: VirtualRun, value: object, other: object
+) -> None:
+    engine.kernel.dispatch(note(run, value))
+    with pytest.raises(IdempotencyConflictError):
+        engine.kernel.dispatch(note(run, other))
+    assert engine.kernel.dispatch(note(run, value)) is not None
 
 
 def test_without_a_key_each_is_an_annotation(engine: VirtualEngine, run: VirtualRun) -> None:

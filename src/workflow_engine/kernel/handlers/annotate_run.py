@@ -8,7 +8,7 @@ from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.model.commands import AnnotateRun
-from workflow_engine.model.ids import RunId, digest
+from workflow_engine.model.ids import RunId, content_hash, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_ANNOTATION_BYTES
 from workflow_engine.model.results import RunAnnotated
@@ -45,9 +45,10 @@ def annotate_run(
     # A note on a run that is over belongs into its archive, which is written again after it.
     if transitions.ANNOTATED in settings.published or (settings.archive and head.status.is_terminal):
         # Kept and not told, its sender may have died in between: the record says that it was told.
-        if standing is not None and idempotency.replayed(command, RunAnnotated, persistence) is not None:
+        noted = _of_its_run(command, annotation)
+        if standing is not None and idempotency.replayed(noted, RunAnnotated, persistence) is not None:
             return done
-        record = idempotency.record_of(command, done, annotation.at, settings.retention)
+        record = idempotency.record_of(noted, done, annotation.at, settings.retention)
         advancer.note(head, annotation, invocation, record)
     return done
 
@@ -75,6 +76,18 @@ def _annotation(command: AnnotateRun, head: Head, at: datetime, ids: IdSource, s
     )
 
 
+def _of_its_run(command: AnnotateRun, annotation: Annotation) -> AnnotateRun:
+    """*command* under a key that no other run has: its own counts for one run, and records for all."""
+    if command.idempotency_key is None:
+        return command
+    return command.model_copy(update={"idempotency_key": f"{annotation.run_id}.{annotation.id}"})
+
+
 def _is_same(standing: Annotation, annotation: Annotation) -> bool:
     """Whether both say the same of the run, at whatever time."""
-    return (standing.name, standing.value, standing.actor) == (annotation.name, annotation.value, annotation.actor)
+    return _said(standing) == _said(annotation)
+
+
+def _said(annotation: Annotation) -> str:
+    # As JSON: for Python, true is 1.
+    return content_hash([annotation.name, annotation.value, annotation.actor])
