@@ -78,6 +78,7 @@ class Advancer:
         invocation: Invocation,
     ) -> JobExecuted:
         """Perform *lease* and what can be chained after it; answers what came of the last stage."""
+        claimed = events_of_claim(head, lease)
         head, told = self._relieved_in_passing(head, lease, told, invocation)
         data = RunData(head, definition, self.persistence, self.blobs)
         while True:
@@ -91,7 +92,7 @@ class Advancer:
                 return result
             self._observe_end(head)
             self.keeper.recorder.forget_state(kept.attempt, lease, head.run_id)
-            head, told = self._after(head, lease, definition, told, invocation)
+            head, told = self._after(head, lease, definition, told, invocation, own=claimed + kept.added)
             if head.group == lease.group:
                 head, told = self.relief.relieve(head, kept.added, told, invocation)
             following = _chained(head, definition, invocation)
@@ -252,8 +253,10 @@ class Advancer:
         definition: WorkflowDefinition,
         told: Told,
         invocation: Invocation,
+        *,
+        own: int,
     ) -> tuple[Head, Told]:
-        """Tell what our commit made, join if it was the last of its group."""
+        """Tell what our commit made, join if it was the last of its group. *own* events are of our lease."""
         if head.group == lease.group and agenda.all_done(head.active):
             head = self._join(head, definition, told, invocation, goes_on=True)
         if head.status.is_terminal:
@@ -263,7 +266,7 @@ class Advancer:
                 jobs = agenda.sendable(head, invocation.clock.now())
                 return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
             return head, self._told_in_passing(head, told)
-        return head, self._after_wait(head, lease, definition, told, invocation)
+        return head, self._after_wait(head, lease, definition, told, invocation, own=own)
 
     def _relieved_in_passing(self, head: Head, lease: Lease, told: Told, invocation: Invocation) -> tuple[Head, Told]:
         """Take out what the claim made too many of: that must not cost the lease either."""
@@ -288,13 +291,20 @@ class Advancer:
         definition: WorkflowDefinition,
         told: Told,
         invocation: Invocation,
+        *,
+        own: int,
     ) -> Told:
         entry = head.active[lease.ordinal]
         busy = any(other.state in (EntryState.LEASED, EntryState.READY) for other in head.active)
+        twice = False
         if not busy:
             # While siblings run or are about to, the group's events wait for the last of them: were
             # each sibling to tell all that is untold, a group of n would publish n² events.
+            start = max(told.through, head.told)
             told = self.teller.tell_events(head, told)
+            # Siblings that come back one by one, from waits of hours, have jobs that were sent before:
+            # none knows what the others told, and each would tell all of it again.
+            twice = len(head.active) > 1 and told.through - start > own
         if entry.state is EntryState.WAITING and entry.epoch == lease.entry.epoch:
             at = invocation.clock.now()
             wake = agenda.wake_for(head, lease.ordinal, at)
@@ -304,7 +314,7 @@ class Advancer:
             self.teller.send_jobs(head, definition.plan, [wake] if wake else [], told)
         if not busy:
             # A signal's job knows nothing of what was told before; that of any other wait does.
-            self._settle(head, told, invocation, drop=entry.wait is WaitKind.SIGNAL)
+            self._settle(head, told, invocation, drop=twice or entry.wait is WaitKind.SIGNAL)
         return told
 
     def _joined(self, head: Head, definition: WorkflowDefinition, invocation: Invocation) -> RunTransitioned:

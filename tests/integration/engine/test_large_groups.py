@@ -2,13 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from typing_extensions import override
 
-from tests.integration.engine.large_groups import CountingPersistence, Sibling, group_of
-from workflow_engine import AnnotationCreated, RetryPolicy, RunEvent, StageContext, StageFailed, Status
+from tests.integration.engine.large_groups import CountingPersistence, Item, Sibling, group_of
+from workflow_engine import (
+    AnnotationCreated,
+    NotReady,
+    RetryPolicy,
+    RunEvent,
+    SignalRun,
+    Stage,
+    StageContext,
+    StageFailed,
+    Status,
+    Suspended,
+    WaitForSignal,
+    Workflow,
+    stage,
+)
 from workflow_engine.kernel import KernelSettings, published_types
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.ports.events import EventSink, Refusal
@@ -85,6 +100,51 @@ def test_what_was_told_leaves_the_head_though_siblings_commit_meanwhile() -> Non
     assert distinct == 19 * 30 + 1
     assert published <= distinct * 1.2
     assert stand.store.largest_events <= SMALL
+
+
+@pytest.mark.parametrize("waits", ["for checks", "for signals"])
+@pytest.mark.parametrize("size", [20, 80])
+def test_siblings_that_come_back_one_by_one_do_not_tell_what_the_others_told(size: int, waits: str) -> None:
+    engine = VirtualEngine(settings=KernelSettings(published=published_types(["*"])))
+    waiting = polled if waits == "for checks" else asked
+    run = engine.start(Workflow("waits", input=Item).parallel(*map(waiting, range(size))).build(), Item())
+    engine.drive(run)
+    for number in range(size if waits == "for signals" else 0):
+        engine.kernel.dispatch(SignalRun(run_id=run.id, name=f"go-{number}", payload={}))
+    engine.drive(run)
+    published, distinct = len(run.events), len({event.event_id for event in run.events})
+    assert run.status is Status.COMPLETED
+    assert is_told_in_order(run)
+    assert published <= distinct * 1.5
+
+
+def polled(number: int) -> Stage[..., Any]:
+    """A sibling whose batch is ready at its second check."""
+    checks = count(1)
+
+    @stage(f"polled-{number}")
+    def submit(item: Item) -> Suspended[Item]:
+        return Suspended(item, poll_every=5 * MINUTE, give_up_after=60 * MINUTE)
+
+    @submit.check_completion
+    def check(state: Item) -> Item | NotReady:
+        return state if next(checks) > 1 else NotReady()
+
+    return submit
+
+
+def asked(number: int) -> Stage[..., Any]:
+    """A sibling that waits for a signal of its own."""
+
+    @stage(f"asked-{number}")
+    def ask(_item: Item) -> WaitForSignal[Item]:
+        return WaitForSignal(f"go-{number}", Item, timeout=60 * MINUTE)
+
+    @ask.on_signal
+    def go(answer: Item) -> Item:
+        return answer
+
+    return ask
 
 
 def is_told_in_order(run: VirtualRun) -> bool:
