@@ -42,7 +42,7 @@ def kills_survived(*, runs: int, kills: int, quick: bool = False) -> Mapping[str
     from tests.integration.processes.fleet import Fleet
     from tests.integration.processes.patience import ENGINES_OWN, Patience
     from tests.integration.processes.stack import stack
-    from workflow_engine.cli.embedded.server import MotoServer
+    from workflow_engine.local.server import MotoServer
 
     patience = Patience() if quick else ENGINES_OWN
     with (

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from workflow_engine.adapters.system import SystemClock
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.functions import Invocation
-from workflow_engine.cli.embedded.job_source import JobSource
-from workflow_engine.cli.embedded.template import Function, Place, Template
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.functions import Invocation
+from workflow_engine.local.job_source import JobSource
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Function, Template
 from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.status import Status
 from workflow_engine.wiring.aws import client, kernel_of_process

@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    from workflow_engine.cli.embedded.server import MotoServer
+    from workflow_engine.local.server import MotoServer
 
     with MotoServer() as server:
         environment = _environment(server.url)

@@ -15,10 +15,10 @@ from typing_extensions import override
 from tests.bundle.privileged import BIG, GO
 from tests.bundle.recording import CrashError, Recorder, recording
 from workflow_engine.adapters.system import RandomIds, SystemClock
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner, Invocation
-from workflow_engine.cli.embedded.job_source import JobSource
-from workflow_engine.cli.embedded.template import Function
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.functions import FunctionLog, FunctionRunner, Invocation
+from workflow_engine.local.job_source import JobSource
+from workflow_engine.local.template import Function
 from workflow_engine.model.ids import run_id_for
 from workflow_engine.ports.clock import Clock
 from workflow_engine.wiring import aws as wiring

@@ -10,7 +10,8 @@ import pytest
 from botocore.client import BaseClient
 
 from tests.bundle.stack import Json, as_list
-from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Template
 
 
 class CrashError(Exception):

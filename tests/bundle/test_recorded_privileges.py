@@ -10,7 +10,8 @@ import pytest
 
 from tests.bundle.flows import recorded_stack, use_everything
 from tests.bundle.recording import Grant, Need, Recorder, grants, missing, unused
-from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Template
 
 ROLES = {"JobFunction": "JobRole", "TickFunction": "TickRole"}
 # What AWS does with a function's role beside the function's code, by role and Sid. Each is listed with its source.

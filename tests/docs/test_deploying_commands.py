@@ -9,7 +9,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.session import get_session
 
 from tests.docs.pages import ROOT, Page, command_lines, mentions, pages
-from workflow_engine.cli.embedded.intrinsics import load_yaml
+from workflow_engine.local.intrinsics import load_yaml
 
 TEMPLATE = load_yaml((ROOT / "template.yaml").read_text())
 CONFIGURATION = tomllib.loads((ROOT / "samconfig.toml").read_text())

@@ -8,11 +8,12 @@ from typing import Any
 
 from workflow_engine.cli import texts
 from workflow_engine.cli.documents import refusal_document, summary_document
-from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, InvalidOptionError, listed, one_line
+from workflow_engine.cli.errors import BAD_USAGE, COMPLETED
 from workflow_engine.cli.looking import Wish, runs
 from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
+from workflow_engine.local.errors import InvalidOptionError, listed, one_line
 from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
 from workflow_engine.model.results import RunRerun, RunSignalled, dump_result
 from workflow_engine.model.runs import Head

@@ -12,11 +12,11 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.cli.errors import InvalidOptionError, reason_of
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import Kernel, archive, payloads
 from workflow_engine.kernel.archive import ArchivedRun
 from workflow_engine.kernel.archiving import Archiver
+from workflow_engine.local.errors import InvalidOptionError, reason_of
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.json_values import written_again

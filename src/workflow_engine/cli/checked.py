@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
-from workflow_engine.cli.errors import InvalidOptionError
+from workflow_engine.local.errors import InvalidOptionError
 
 
 class Command(TyperCommand):

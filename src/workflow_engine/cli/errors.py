@@ -3,23 +3,12 @@
 Errors of the engine are in ``workflow_engine.errors``; these are about files, options and stacks.
 """
 
-from collections.abc import Iterable
-
-from workflow_engine.errors import AwsRequestError, SettingsError, TransientError, WorkflowEngineError
+from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError
+from workflow_engine.local.errors import StackNotFoundError
 
 COMPLETED, RUN_FAILED, BAD_USAGE, AWS_NOT_REACHABLE = 0, 1, 2, 3
-# What a message quotes of a text that may be as long as the command line allows.
-MAX_QUOTED, MAX_LINE = 100, 3000
 # 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
-
-
-class TemplateError(WorkflowEngineError):
-    """The template cannot be read, or says something that local mode does not understand."""
-
-    def __init__(self, *, where: str, problem: str) -> None:
-        super().__init__(f"{where}: {problem}")
-        self.where, self.problem = where, problem
 
 
 class UnreadableInputError(WorkflowEngineError):
@@ -30,75 +19,9 @@ class UnreadableInputError(WorkflowEngineError):
         self.source, self.problem, self.advice = source, problem, advice
 
 
-class InvalidOptionError(WorkflowEngineError):
-    """An option has a value that it cannot have."""
-
-    def __init__(self, *, option: str, problem: str) -> None:
-        super().__init__(f"{option}: {problem}")
-        self.option, self.problem = option, problem
-
-
-class StackNotFoundError(WorkflowEngineError):
-    """There is no stack to talk to."""
-
-    def __init__(self, *, problem: str, advice: str) -> None:
-        super().__init__(f"{problem}; {advice}")
-        self.problem, self.advice = problem, advice
-
-
-class StateNotSavedError(WorkflowEngineError):
-    """The state of the local stack cannot be written; what was saved before is still there."""
-
-    def __init__(self, *, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}; what was saved before is still there")
-        self.path, self.problem = path, problem
-
-
 NOT_REACHABLE = (TransientError, AwsRequestError, StackNotFoundError)
 
 
 def exit_code_of(error: WorkflowEngineError) -> int:
     """The exit code that says what kind of trouble *error* is."""
     return AWS_NOT_REACHABLE if isinstance(error, NOT_REACHABLE) else BAD_USAGE
-
-
-def reason_of(error: Exception) -> str:
-    """Why a file cannot be read or written: the system's own words, without the path, which the caller has."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-def one_line(text: str) -> str:
-    """*text* without line breaks, and no longer than somebody reads."""
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… of {len(line)} characters"
-
-
-def shortened(text: str, most: int = MAX_QUOTED) -> str:
-    """*text* in quotes, on one line whatever is in it, and no longer than a message takes."""
-    return repr(text) if len(text) <= most else f"{text[:most]!r}… of {len(text)} characters"
-
-
-def listed(names: Iterable[str]) -> str:
-    """*names* as a reader takes them: sorted, with commas; "none" where there are none."""
-    return ", ".join(sorted(names)) or "none"
-
-
-__all__ = [
-    "AWS_NOT_REACHABLE",
-    "BAD_USAGE",
-    "COMPLETED",
-    "INTERRUPTED",
-    "MAX_QUOTED",
-    "RUN_FAILED",
-    "InvalidOptionError",
-    "SettingsError",
-    "StackNotFoundError",
-    "StateNotSavedError",
-    "TemplateError",
-    "UnreadableInputError",
-    "exit_code_of",
-    "listed",
-    "one_line",
-    "reason_of",
-    "shortened",
-]

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from workflow_engine.cli.entry import missing_extra
-from workflow_engine.cli.errors import BAD_USAGE, INTERRUPTED, exit_code_of, one_line
+from workflow_engine.cli.errors import BAD_USAGE, INTERRUPTED, exit_code_of
 from workflow_engine.cli.interrupts import Interrupted
 from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, facts_of
+from workflow_engine.local.errors import one_line
 from workflow_engine.model.problems import problems_of
 
 # With this variable in the environment, the traceback of an error is shown as well.

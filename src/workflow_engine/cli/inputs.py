@@ -17,8 +17,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from workflow_engine.authoring import WorkflowDefinition
-from workflow_engine.cli.errors import MAX_QUOTED, InvalidOptionError, UnreadableInputError, reason_of, shortened
+from workflow_engine.cli.errors import UnreadableInputError
 from workflow_engine.errors import PayloadTooLargeError, WorkflowEngineError
+from workflow_engine.local.errors import MAX_QUOTED, InvalidOptionError, reason_of, shortened
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from workflow_engine.cli.embedded.state import StackState
-from workflow_engine.cli.errors import one_line
+from workflow_engine.local.errors import one_line
+from workflow_engine.local.state import StackState
 from workflow_engine.ports.clock import Clock
 
 # Saving reads everything: not with every request, but not too seldom for a machine that crashes.

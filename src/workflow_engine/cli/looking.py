@@ -21,7 +21,6 @@ from workflow_engine.cli.documents import (
     summary_document,
     waiting_since,
 )
-from workflow_engine.cli.errors import InvalidOptionError, one_line
 from workflow_engine.cli.graphs import text_graph
 from workflow_engine.cli.output import (
     SHORT_TEXT,
@@ -39,6 +38,7 @@ from workflow_engine.cli.texts import took
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.local.errors import InvalidOptionError, one_line
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.runs import EntryState, Head, LogLine, WaitKind
 from workflow_engine.model.status import Status

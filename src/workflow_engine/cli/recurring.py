@@ -9,11 +9,11 @@ from rich.text import Text
 
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.documents import moment
-from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.inputs import read_inputs
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
 from workflow_engine.cli.texts import valid
 from workflow_engine.kernel import Kernel
+from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.recurrence import next_firing
 from workflow_engine.model.schedules import Schedule
 from workflow_engine.ports.persistence import Persistence

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
-from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.inputs import ReadInput, RefusedInput, read_inputs
 from workflow_engine.cli.target import Stack
 from workflow_engine.cli.texts import valid
 from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, WorkflowNotFoundError
+from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId, run_id_for

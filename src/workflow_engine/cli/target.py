@@ -14,14 +14,14 @@ from workflow_engine.adapters.aws.errors import translating
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.embedded.driver import Driver
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.environment import check_endpoints, code_on_path, environment
-from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
-from workflow_engine.cli.errors import StackNotFoundError
-from workflow_engine.cli.project import Project, workflows_at
 from workflow_engine.errors import SettingsError, WorkflowDefinitionError
 from workflow_engine.kernel import Kernel
+from workflow_engine.local.driver import Driver
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.environment import check_endpoints, code_on_path, environment
+from workflow_engine.local.errors import StackNotFoundError
+from workflow_engine.local.functions import FunctionLog, FunctionRunner
+from workflow_engine.local.project import Project, workflows_at
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, client, forget_clients

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from workflow_engine.cli.errors import InvalidOptionError, shortened
 from workflow_engine.errors import InvalidCommandError
+from workflow_engine.local.errors import InvalidOptionError, shortened
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.problems import problems_of
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from workflow_engine.cli import texts
-from workflow_engine.cli.errors import InvalidOptionError, listed
 from workflow_engine.cli.looking import Wish
+from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.status import Status
 
 

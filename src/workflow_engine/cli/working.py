@@ -4,10 +4,10 @@ import os
 import socket
 from datetime import timedelta
 
-from workflow_engine.cli.errors import one_line
 from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.cli.target import Stack
 from workflow_engine.hosts import WorkerHost
+from workflow_engine.local.errors import one_line
 
 
 def work(stack: Stack, name: str | None, concurrency: int, tick_seconds: int, *, as_json: bool) -> None:

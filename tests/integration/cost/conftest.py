@@ -10,7 +10,8 @@ from workflow_engine.cli.costing.measuring import measure
 from workflow_engine.cli.costing.report import Report
 from workflow_engine.cli.costing.stand import Outcome
 from workflow_engine.cli.costing.workloads import chain, reference_workloads
-from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Template
 
 MEMORY_MEGABYTES = 1024
 TEMPLATE = Path(__file__).parents[3] / "template.yaml"

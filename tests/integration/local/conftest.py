@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from workflow_engine.adapters.system import SystemClock
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.functions import FunctionLog, FunctionRunner
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.wiring.aws import client
 

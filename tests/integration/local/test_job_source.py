@@ -8,8 +8,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from tests.integration.local.conftest import ROOT, Recorded
 from workflow_engine.adapters.system import SystemClock
-from workflow_engine.cli.embedded.driver import Driver
-from workflow_engine.cli.embedded.job_source import JobSource
+from workflow_engine.local.driver import Driver
+from workflow_engine.local.job_source import JobSource
 from workflow_engine.wiring.aws import client
 
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tests.integration.local.conftest import ROOT
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.state import StackState
 from workflow_engine.kernel import Kernel
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.state import StackState
 from workflow_engine.model.schedules import Schedule
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel

@@ -12,11 +12,11 @@ from botocore.session import get_session
 from moto.moto_api._internal.models import moto_api_backend
 
 from tests.integration.local.conftest import ROOT
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.resources import create_resources
-from workflow_engine.cli.embedded.state import StackState
-from workflow_engine.cli.errors import StateNotSavedError, TemplateError
 from workflow_engine.cli.keeping import LAST_TRIES, SAVE_EVERY, StateKeeper
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.errors import StateNotSavedError, TemplateError
+from workflow_engine.local.resources import create_resources
+from workflow_engine.local.state import StackState
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.aws import client
 

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from tests.integration.local.conftest import ROOT
-from workflow_engine.cli.embedded.embedded_aws import EmbeddedAws
-from workflow_engine.cli.embedded.environment import DYNAMODB_ENDPOINT
+from workflow_engine.local.embedded_aws import EmbeddedAws
+from workflow_engine.local.environment import DYNAMODB_ENDPOINT
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import client
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.local.conftest import ROOT, Recorded
 from workflow_engine.adapters.system import SystemClock
-from workflow_engine.cli.embedded.timers import Rule, ScheduleFirer
+from workflow_engine.local.timers import Rule, ScheduleFirer
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.aws import client
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.processes.patience import Patience
 from tests.integration.processes.stack import Stack, stack
-from workflow_engine.cli.embedded import server
 from workflow_engine.kernel import Kernel
+from workflow_engine.local import server
 from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, forget_clients
 

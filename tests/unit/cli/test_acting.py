@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.cli.conftest import create, work
 from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one, signal_run
-from workflow_engine.cli.errors import InvalidOptionError
 from workflow_engine.cli.looking import Wish
+from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.model.status import Status
 from workflow_engine.wiring.memory import MemoryEngine

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from workflow_engine import Workflow, WorkflowDefinition, stage
 from workflow_engine.cli import inputs
-from workflow_engine.cli.errors import InvalidOptionError, UnreadableInputError
+from workflow_engine.cli.errors import UnreadableInputError
 from workflow_engine.cli.inputs import INLINE, STANDARD_INPUT, read_inputs
 from workflow_engine.errors import InvalidInputError, PayloadTooLargeError, WorkflowEngineError
+from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from workflow_engine.cli import texts
-from workflow_engine.cli.errors import InvalidOptionError
 from workflow_engine.errors import InvalidCommandError
+from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.commands import CancelRun
 
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)

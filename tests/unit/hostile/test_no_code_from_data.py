@@ -15,7 +15,7 @@ IMPORTERS = {
     "workflow_engine/__init__.py",
     "workflow_engine/testing/__init__.py",
     "workflow_engine/wiring/workflows.py",
-    "workflow_engine/cli/embedded/functions.py",
+    "workflow_engine/local/functions.py",
 }
 
 

@@ -31,7 +31,7 @@ def dev(
         return
     from workflow_engine.cli import texts
     from workflow_engine.cli.developing import develop
-    from workflow_engine.cli.project import Project
+    from workflow_engine.local.project import Project
 
     project = Project.find(template, texts.pairs("--parameter", parameter))
     develop(project, host=host, port=port, fresh=fresh, as_json=as_json)
@@ -53,7 +53,7 @@ def env(
     Example: eval "$(workflow-engine dev env)"; aws dynamodb list-tables
     """
     from workflow_engine.cli.developing import variables_of_dev
-    from workflow_engine.cli.project import Project
+    from workflow_engine.local.project import Project
 
     project = Project.find(template)
     variables = variables_of_dev(project, host)

@@ -34,10 +34,10 @@ def graph(
     Example: workflow-engine graph document-analysis --format svg --output analysis.svg
     """
     from workflow_engine.cli.archives import write_to
-    from workflow_engine.cli.errors import InvalidOptionError
     from workflow_engine.cli.graphs import Graph, mermaid, svg
     from workflow_engine.cli.output import print_json
-    from workflow_engine.cli.project import Project
+    from workflow_engine.local.errors import InvalidOptionError
+    from workflow_engine.local.project import Project
 
     if run is not None:
         from workflow_engine.cli.target import Wanted, open_stack

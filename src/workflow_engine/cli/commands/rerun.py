@@ -48,10 +48,10 @@ def rerun(
     """
     from workflow_engine.cli import texts
     from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
-    from workflow_engine.cli.errors import InvalidOptionError
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.target import Wanted, open_stack
     from workflow_engine.cli.wishes import read_wish
+    from workflow_engine.local.errors import InvalidOptionError
 
     if (run is None) == (workflow is None):
         raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from workflow_engine.cli.embedded.template import Template
+from workflow_engine.local.template import Template
 from workflow_engine.settings import Settings
 
 

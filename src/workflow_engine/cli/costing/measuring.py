@@ -10,7 +10,7 @@ from workflow_engine.cli.costing.deployment import Deployment
 from workflow_engine.cli.costing.report import Report
 from workflow_engine.cli.costing.stand import Outcome, Stand, open_stand
 from workflow_engine.cli.costing.workloads import Workload
-from workflow_engine.cli.embedded.server import MotoServer
+from workflow_engine.local.server import MotoServer
 
 
 @dataclass(frozen=True, slots=True)

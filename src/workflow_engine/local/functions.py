@@ -17,8 +17,9 @@ from typing import Any, TextIO
 
 from typing_extensions import override
 
-from workflow_engine.cli.embedded.template import Function, Place
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Function
 from workflow_engine.ports.clock import Clock, IdSource
 
 REMEMBERED_LINES = 200

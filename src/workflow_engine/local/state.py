@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from workflow_engine.adapters.aws.errors import translating
-from workflow_engine.cli.embedded.reading import Saved, StackReader, decoded
-from workflow_engine.cli.embedded.resources import RESOURCE_TYPES
-from workflow_engine.cli.embedded.template import Template
-from workflow_engine.cli.errors import StateNotSavedError, TemplateError
 from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.local.errors import StateNotSavedError, TemplateError
+from workflow_engine.local.reading import Saved, StackReader, decoded
+from workflow_engine.local.resources import RESOURCE_TYPES
+from workflow_engine.local.template import Template
 
 FORMAT = 1
 READ_SECONDS, ATTEMPTS = 60, 2

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from workflow_engine.adapters.system import SystemClock
-from workflow_engine.cli.project import Project
+from workflow_engine.local.project import Project
 
 # A stage that is under way is let finish; Lambda would give it no longer either.
 STOP_WITHIN = timedelta(minutes=15)
@@ -27,7 +27,7 @@ class FunctionProcess:
     def start(self) -> None:
         """Start it."""
         overrides = [f"{name}={value}" for name, value in self._project.overrides.items()]
-        module = "workflow_engine.cli.embedded.function_process"
+        module = "workflow_engine.local.function_process"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(self._project.template_path), *overrides],
             env={**os.environ, **self._variables},

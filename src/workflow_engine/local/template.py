@@ -8,24 +8,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from workflow_engine.cli.embedded.identities import Identity, identity_of
-from workflow_engine.cli.embedded.intrinsics import NO_VALUE, Resolver, load_yaml, names_in
-from workflow_engine.cli.errors import MAX_QUOTED, TemplateError, listed, reason_of, shortened
+from workflow_engine.local.errors import MAX_QUOTED, TemplateError, listed, reason_of, shortened
+from workflow_engine.local.identities import Identity, identity_of
+from workflow_engine.local.intrinsics import NO_VALUE, Resolver, load_yaml, names_in
+from workflow_engine.local.place import Place
 
 # What a message shows of a path whole.
 MAX_PATH = 300
 FUNCTION = "AWS::Serverless::Function"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a stack is: what the pseudo parameters stand for. *endpoint* is the URL of the services."""
-
-    endpoint: str
-    stack_name: str = "workflow-engine-local"
-    region: str = "us-east-1"
-    account_id: str = "123456789012"
-    partition: str = "aws"
 
 
 @dataclass(frozen=True, slots=True)

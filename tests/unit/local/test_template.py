@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow_engine.cli.embedded.resources import CREATED, NOT_NEEDED
-from workflow_engine.cli.embedded.template import FUNCTION, Place, Template
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
+from workflow_engine.local.place import Place
+from workflow_engine.local.resources import CREATED, NOT_NEEDED
+from workflow_engine.local.template import FUNCTION, Template
 from workflow_engine.settings import Settings
 
 ROOT = Path(__file__).parents[3]

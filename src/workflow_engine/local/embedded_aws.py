@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from workflow_engine.cli.embedded.environment import (
+from workflow_engine.local.environment import (
     DYNAMODB_ENDPOINT,
     check_endpoints,
     code_on_path,
     environment,
     local_environment,
 )
-from workflow_engine.cli.embedded.resources import create_resources
-from workflow_engine.cli.embedded.server import LOOPBACK, MotoServer
-from workflow_engine.cli.embedded.template import Place, Template
+from workflow_engine.local.place import Place
+from workflow_engine.local.resources import create_resources
+from workflow_engine.local.server import LOOPBACK, MotoServer
+from workflow_engine.local.template import Template
 from workflow_engine.wiring.aws import client, forget_clients
 
 

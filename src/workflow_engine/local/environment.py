@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from workflow_engine.cli.embedded.template import Place
-from workflow_engine.cli.errors import shortened
 from workflow_engine.errors import SettingsError
+from workflow_engine.local.errors import shortened
+from workflow_engine.local.place import Place
 
 DYNAMODB_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _NO_PROXY = ("NO_PROXY", "no_proxy")

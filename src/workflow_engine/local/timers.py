@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.adapters.system import RandomIds
-from workflow_engine.cli.embedded.functions import FunctionRunner
-from workflow_engine.cli.embedded.template import Function, Place, Trigger
 from workflow_engine.errors import InvalidCommandError
+from workflow_engine.local.functions import FunctionRunner
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Function, Trigger
 from workflow_engine.model.recurrence import next_firing, scheduled_time
 from workflow_engine.ports.clock import Clock
 

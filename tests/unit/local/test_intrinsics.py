@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from workflow_engine.cli.embedded.intrinsics import NO_VALUE, Resolver, load_yaml, names_in
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
+from workflow_engine.local.intrinsics import NO_VALUE, Resolver, load_yaml, names_in
 
 VALUES = {"Name": "box", "Count": 3, "AWS::Region": "eu-north-1", "AWS::NoValue": NO_VALUE}
 

@@ -17,7 +17,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from workflow_engine.cli.errors import InvalidOptionError, shortened
+from workflow_engine.local.errors import InvalidOptionError, shortened
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.embedded.environment import code_on_path
-from workflow_engine.cli.embedded.template import Place, Template
-from workflow_engine.cli.errors import TemplateError, reason_of, shortened
 from workflow_engine.errors import SettingsError, WorkflowEngineError
+from workflow_engine.local.environment import code_on_path
+from workflow_engine.local.errors import TemplateError, reason_of, shortened
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Template
 from workflow_engine.wiring.workflows import load_registry
 
 TEMPLATE_NAME = "template.yaml"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
 
 NO_VALUE = object()
 _SUBSTITUTION = re.compile(r"\$\{(!?)([A-Za-z0-9_.:]+)\}")

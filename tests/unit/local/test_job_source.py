@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workflow_engine.cli.embedded.job_source import failed_items
+from workflow_engine.local.job_source import failed_items
 
 IDS = {"1", "2", "3"}
 

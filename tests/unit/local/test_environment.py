@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow_engine.cli.embedded.environment import DYNAMODB_ENDPOINT, code_on_path, environment, local_environment
-from workflow_engine.cli.embedded.template import Place
+from workflow_engine.local.environment import DYNAMODB_ENDPOINT, code_on_path, environment, local_environment
+from workflow_engine.local.place import Place
 
 PLACE = Place("http://127.0.0.1:1234")
 

@@ -1,6 +1,6 @@
 """The functions of a local stack in a process of their own, so that changed code is a new process.
 
-``python -m workflow_engine.cli.embedded.function_process TEMPLATE NAME=VALUE…``, in the environment of the
+``python -m workflow_engine.local.function_process TEMPLATE NAME=VALUE…``, in the environment of the
 stack. Ends, after the job in hand, with SIGTERM, SIGINT, or the end of its standard input: it does
 not outlive a parent that was killed.
 """
@@ -12,15 +12,18 @@ import threading
 from pathlib import Path
 
 from workflow_engine.adapters.system import RandomIds, SystemClock
-from workflow_engine.cli.embedded.driver import Driver
-from workflow_engine.cli.embedded.environment import code_on_path
-from workflow_engine.cli.embedded.functions import FunctionLog, FunctionRunner
-from workflow_engine.cli.embedded.template import Place, Template
-from workflow_engine.cli.errors import BAD_USAGE, one_line
-from workflow_engine.cli.project import DEFAULT_WORKFLOWS, workflows_at
 from workflow_engine.errors import TransientError, WorkflowEngineError
+from workflow_engine.local.driver import Driver
+from workflow_engine.local.environment import code_on_path
+from workflow_engine.local.errors import one_line
+from workflow_engine.local.functions import FunctionLog, FunctionRunner
+from workflow_engine.local.place import Place
+from workflow_engine.local.project import DEFAULT_WORKFLOWS, workflows_at
+from workflow_engine.local.template import Template
 
 RETRY_AFTER_SECONDS = 1.0
+# The exit code where the template or the code cannot be served.
+CANNOT_SERVE = 2
 
 
 def main(template_path: str, *overrides: str) -> int:
@@ -36,7 +39,7 @@ def main(template_path: str, *overrides: str) -> int:
             _serve(template, stop)
     except WorkflowEngineError as error:
         print(f"{error.code}: {one_line(str(error))}", file=sys.stderr, flush=True)
-        return BAD_USAGE
+        return CANNOT_SERVE
     return 0
 
 

@@ -5,7 +5,7 @@ import json
 import threading
 from typing import Any
 
-from workflow_engine.cli.embedded.server import SerialApplication
+from workflow_engine.local.server import SerialApplication
 
 
 class Service:

@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from workflow_engine.adapters.aws.errors import translating
-from workflow_engine.cli.embedded.functions import FunctionRunner
-from workflow_engine.cli.embedded.job_source import JobSource
-from workflow_engine.cli.embedded.template import Template
-from workflow_engine.cli.embedded.timers import SCHEDULE_TYPES, Rule, ScheduleFirer, soonest, until
 from workflow_engine.errors import TransientError
+from workflow_engine.local.functions import FunctionRunner
+from workflow_engine.local.job_source import JobSource
+from workflow_engine.local.template import Template
+from workflow_engine.local.timers import SCHEDULE_TYPES, Rule, ScheduleFirer, soonest, until
 from workflow_engine.ports.clock import Clock
 from workflow_engine.wiring.aws import client
 

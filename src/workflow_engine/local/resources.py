@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from workflow_engine.cli.embedded.template import Resource, Template
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
+from workflow_engine.local.template import Resource, Template
 
 # Nothing runs with a role here, nobody is asked for permission, and nothing alarms.
 NOT_NEEDED = frozenset(

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workflow_engine.cli.embedded.functions import FunctionRunner, Invocation
-from workflow_engine.cli.embedded.template import Function, Place, Trigger
+from workflow_engine.local.functions import FunctionRunner, Invocation
+from workflow_engine.local.place import Place
+from workflow_engine.local.template import Function, Trigger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

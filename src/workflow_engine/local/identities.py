@@ -7,10 +7,10 @@ first resource is made, and are the same after the next start.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workflow_engine.cli.errors import TemplateError
+from workflow_engine.local.errors import TemplateError
 
 if TYPE_CHECKING:
-    from workflow_engine.cli.embedded.template import Place
+    from workflow_engine.local.place import Place
 
 # The part of an ARN after the account: by type, with "{name}".
 _ARN_TAILS = {
