@@ -56,7 +56,7 @@ bench: $(STAMP) ## this engine beside durable functions and DBOS, in turns, with
 .PHONY: scale
 scale: $(STAMP) ## a tick over 100,000 live and 10,000 due runs, and 1, 2, 4 workers, on DynamoDB Local
 	@$(BIN)/python scripts/with_dynamodb_local.py $(BIN)/python benchmarks/scale/throughput.py
-	SCALE_LIVE=100000 SCALE_DUE=10000 $(BIN)/pytest --timeout=1800 -s -q tests/integration/cost/test_tick_scale.py
+	SCALE_LIVE=100000 SCALE_DUE=10000 $(BIN)/pytest --timeout=1800 -s -q tests/integration/costing/test_tick_scale.py
 
 .PHONY: lint
 lint: $(STAMP) ## everything that can be said without running the code

@@ -74,7 +74,7 @@ def _work(url: str) -> int:
     from workflow_engine.adapters.memory import MemoryBlobStore, MemoryEventSink, MemoryJobTransport, MemoryScheduler
     from workflow_engine.adapters.system import RandomIds, SystemClock
     from workflow_engine.authoring import Registry
-    from workflow_engine.cli.costing.workloads import chain
+    from workflow_engine.costing.workloads import chain
     from workflow_engine.hosts import ServerlessHost
     from workflow_engine.kernel import Kernel
     from workflow_engine.model.commands import CreateRun

@@ -43,11 +43,11 @@ def cost(
     import sys
 
     from workflow_engine.cli import texts
-    from workflow_engine.cli.costing.deployment import Deployment
-    from workflow_engine.cli.costing.measuring import OwnRun, measure
-    from workflow_engine.cli.costing.workloads import reference_workloads
     from workflow_engine.cli.inputs import read_inputs
     from workflow_engine.cli.output import console, print_json
+    from workflow_engine.costing.deployment import Deployment
+    from workflow_engine.costing.measurement import OwnRun, measure
+    from workflow_engine.costing.workloads import reference_workloads
     from workflow_engine.local.environment import problem_of_url
     from workflow_engine.local.errors import InvalidOptionError
     from workflow_engine.local.project import Project

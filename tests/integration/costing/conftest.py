@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from workflow_engine.cli.costing.deployment import Deployment
-from workflow_engine.cli.costing.measuring import measure
-from workflow_engine.cli.costing.report import Report
-from workflow_engine.cli.costing.stand import Outcome
-from workflow_engine.cli.costing.workloads import chain, reference_workloads
+from workflow_engine.cli.cost_report import Report
+from workflow_engine.costing.deployment import Deployment
+from workflow_engine.costing.measurement import measure
+from workflow_engine.costing.metered_engine import Outcome
+from workflow_engine.costing.workloads import chain, reference_workloads
 from workflow_engine.local.place import Place
 from workflow_engine.local.template import Template
 

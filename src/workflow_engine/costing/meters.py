@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from workflow_engine.cli.costing.capacity import (
+from workflow_engine.costing.capacity import (
     Index,
     Item,
     index_write_units,
@@ -14,7 +14,7 @@ from workflow_engine.cli.costing.capacity import (
     read_units,
     table_write_units,
 )
-from workflow_engine.cli.costing.usage import Usage, chunks
+from workflow_engine.costing.usage import Usage, chunks
 
 Params: TypeAlias = Mapping[str, Any]
 _WRITE_ACTIONS = ("Put", "Update", "Delete", "ConditionCheck")

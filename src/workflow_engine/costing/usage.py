@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from workflow_engine.cli.costing.prices import dollars
+from workflow_engine.costing.prices import dollars
 
 CHUNK_BYTES = 64 * 1024
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")

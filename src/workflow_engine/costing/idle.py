@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from workflow_engine.cli.costing.deployment import Deployment
-from workflow_engine.cli.costing.prices import dollars
-from workflow_engine.cli.costing.storing import MONTH
-from workflow_engine.cli.costing.usage import Usage
+from workflow_engine.costing.deployment import Deployment
+from workflow_engine.costing.prices import dollars
+from workflow_engine.costing.storing import MONTH
+from workflow_engine.costing.usage import Usage
 
 TICKS = MONTH // timedelta(minutes=1)
 # Lambda's pollers of a queue without messages: five, each with long polls of 20 s. SQS bills them. (Two would do, were there

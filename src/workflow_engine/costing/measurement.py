@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
-from workflow_engine.cli.costing.deployment import Deployment
-from workflow_engine.cli.costing.report import Report
-from workflow_engine.cli.costing.stand import Outcome, Stand, open_stand
-from workflow_engine.cli.costing.workloads import Workload
+from workflow_engine.cli.cost_report import Report
+from workflow_engine.costing.deployment import Deployment
+from workflow_engine.costing.metered_engine import MeteredEngine, Outcome, open_metered_engine
+from workflow_engine.costing.workloads import Workload
 from workflow_engine.local.server import MotoServer
 
 
@@ -40,20 +40,20 @@ def measure(
     definitions = {id(definition): definition for definition in found}
     with ExitStack() as stack:
         server = stack.enter_context(MotoServer())
-        stand = open_stand(
+        engine = open_metered_engine(
             Registry(definitions.values()), deployment, services_url=server.url, dynamodb_url=dynamodb_url
         )
-        measured = [(load, _measured(stand, load.definition, load.input, load.signals)) for load in workloads]
-        others = [(one.name, _measured(stand, one.definition, one.input, one.signals)) for one in own]
-        tick = stand.tick() if workloads else None
+        measured = [(load, _measured(engine, load.definition, load.input, load.signals)) for load in workloads]
+        others = [(one.name, _measured(engine, one.definition, one.input, one.signals)) for one in own]
+        tick = engine.tick() if workloads else None
     return Report(measured, others, tick, dynamodb_url is not None, memory_megabytes, deployment)
 
 
 def _measured(
-    stand: Stand, definition: WorkflowDefinition, input: Mapping[str, Any], signals: Mapping[str, Any]
+    engine: MeteredEngine, definition: WorkflowDefinition, input: Mapping[str, Any], signals: Mapping[str, Any]
 ) -> Outcome:
     # What is done once a process, or every half an hour, such as keeping the workflow's structure, is
     # not a run's cost.
-    stand.run(definition, input, signals)
-    stand.kernel.definitions.keep(definition)
-    return stand.run(definition, input, signals)
+    engine.run(definition, input, signals)
+    engine.kernel.definitions.keep(definition)
+    return engine.run(definition, input, signals)

@@ -21,7 +21,7 @@ from workflow_engine.adapters.aws.dynamodb.persistence import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.adapters.memory import MemoryBlobStore, MemoryEventSink, MemoryJobTransport, MemoryScheduler
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.costing.workloads import chain
+from workflow_engine.costing.workloads import chain
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.ids import RunId, WorkflowId

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflow_engine.adapters.aws.dynamodb.item_size import item_size
-from workflow_engine.cli.costing.capacity import Index, Item
-from workflow_engine.cli.costing.prices import dollars
+from workflow_engine.costing.capacity import Index, Item
+from workflow_engine.costing.prices import dollars
 
 # AWS bills each item, and each entry of an index, with 100 bytes more than its size (DynamoDB pricing, "Data storage").
 OVERHEAD_BYTES = 100

@@ -24,8 +24,8 @@ from workflow_engine.adapters.memory import (
     MemoryScheduler,
 )
 from workflow_engine.authoring import Registry, Workflow, WorkflowDefinition, stage
-from workflow_engine.cli.costing.capacity import Index, Item, index_write_units, indexes_of
-from workflow_engine.cli.costing.workloads import Parcel, Workload, chain, fan
+from workflow_engine.costing.capacity import Index, Item, index_write_units, indexes_of
+from workflow_engine.costing.workloads import Parcel, Workload, chain, fan
 from workflow_engine.errors import PermanentError
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel, KernelSettings

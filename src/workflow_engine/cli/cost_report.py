@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from workflow_engine.cli.costing.deployment import Deployment
-from workflow_engine.cli.costing.idle import idle_month
-from workflow_engine.cli.costing.peers import peers
-from workflow_engine.cli.costing.prices import prices
-from workflow_engine.cli.costing.stand import Outcome
-from workflow_engine.cli.costing.usage import Usage
-from workflow_engine.cli.costing.workloads import Workload
+from workflow_engine.costing.deployment import Deployment
+from workflow_engine.costing.idle import idle_month
+from workflow_engine.costing.metered_engine import Outcome
+from workflow_engine.costing.peers import peers
+from workflow_engine.costing.prices import prices
+from workflow_engine.costing.usage import Usage
+from workflow_engine.costing.workloads import Workload
 
 MILLION = 1_000_000
 # Below this share of a bill a service is not named.

@@ -9,8 +9,8 @@ and a KB written for each. Temporal Cloud: an action for the start, an activity,
 
 from collections.abc import Mapping
 
-from workflow_engine.cli.costing.prices import dollars
-from workflow_engine.cli.costing.workloads import Workload
+from workflow_engine.costing.prices import dollars
+from workflow_engine.costing.workloads import Workload
 
 EXPRESS_STAGE_SECONDS = 0.1
 EXPRESS_GIGABYTES = 64 / 1024

@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from workflow_engine.adapters.aws.dynamodb.item_size import item_size
-from workflow_engine.cli.costing.capacity import Index
-from workflow_engine.cli.costing.peers import DURABLE, EXPRESS, STEP_FUNCTIONS, peers
-from workflow_engine.cli.costing.prices import dollars, prices
-from workflow_engine.cli.costing.storing import Stored, stored
-from workflow_engine.cli.costing.usage import Usage, chunks
-from workflow_engine.cli.costing.workloads import chain, reference_workloads
+from workflow_engine.costing.capacity import Index
+from workflow_engine.costing.peers import DURABLE, EXPRESS, STEP_FUNCTIONS, peers
+from workflow_engine.costing.prices import dollars, prices
+from workflow_engine.costing.storing import Stored, stored
+from workflow_engine.costing.usage import Usage, chunks
+from workflow_engine.costing.workloads import chain, reference_workloads
 
 
 def test_every_price_has_a_source_and_a_date() -> None:

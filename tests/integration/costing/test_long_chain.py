@@ -18,8 +18,8 @@ from workflow_engine.adapters.memory import (
     MemoryScheduler,
 )
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.costing.capacity import index_write_units, indexes_of, table_write_units
-from workflow_engine.cli.costing.workloads import chain
+from workflow_engine.costing.capacity import index_write_units, indexes_of, table_write_units
+from workflow_engine.costing.workloads import chain
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CreateRun

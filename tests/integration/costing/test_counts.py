@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.cost.conftest import MEMORY_MEGABYTES, deployed
-from workflow_engine.cli.costing.idle import idle_month
-from workflow_engine.cli.costing.report import Report
-from workflow_engine.cli.costing.stand import Outcome
+from tests.integration.costing.conftest import MEMORY_MEGABYTES, deployed
+from workflow_engine.cli.cost_report import Report
+from workflow_engine.costing.idle import idle_month
+from workflow_engine.costing.metered_engine import Outcome
 
 MILLION = 1_000_000
 

@@ -3,7 +3,7 @@
 import pytest
 
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
-from workflow_engine.cli.costing.capacity import (
+from workflow_engine.costing.capacity import (
     Item,
     index_write_units,
     indexes_of,

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cost.conftest import MEMORY_MEGABYTES, deployed
-from workflow_engine.cli.costing.idle import idle_month
-from workflow_engine.cli.costing.measuring import measure
-from workflow_engine.cli.costing.peers import EXPRESS
-from workflow_engine.cli.costing.report import Report
-from workflow_engine.cli.costing.usage import Usage
-from workflow_engine.cli.costing.workloads import chain
+from tests.integration.costing.conftest import MEMORY_MEGABYTES, deployed
+from workflow_engine.cli.cost_report import Report
+from workflow_engine.costing.idle import idle_month
+from workflow_engine.costing.measurement import measure
+from workflow_engine.costing.peers import EXPRESS
+from workflow_engine.costing.usage import Usage
+from workflow_engine.costing.workloads import chain
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "cost.md").read_text()

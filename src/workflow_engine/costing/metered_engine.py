@@ -23,11 +23,11 @@ from workflow_engine.adapters.aws.scheduler import EventBridgeScheduler
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import RandomIds
 from workflow_engine.authoring import Registry, WorkflowDefinition
-from workflow_engine.cli.costing.capacity import Index, Item, indexes_of
-from workflow_engine.cli.costing.deployment import Deployment
-from workflow_engine.cli.costing.metering import DynamoMeter, Message, ServiceMeter, key_text
-from workflow_engine.cli.costing.storing import Stored, stored
-from workflow_engine.cli.costing.usage import Usage, chunks
+from workflow_engine.costing.capacity import Index, Item, indexes_of
+from workflow_engine.costing.deployment import Deployment
+from workflow_engine.costing.meters import DynamoMeter, Message, ServiceMeter, key_text
+from workflow_engine.costing.storing import Stored, stored
+from workflow_engine.costing.usage import Usage, chunks
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel, KernelSettings
@@ -85,8 +85,8 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Stand:
-    """One table, one queue, and the kernel of *registry* on them. Entered by ``open_stand``."""
+class MeteredEngine:
+    """One table, one queue, and the kernel of *registry* on them. Entered by ``open_metered_engine``."""
 
     registry: Registry
     kernel: Kernel
@@ -207,10 +207,10 @@ class Stand:
             setattr(self.usage, name, getattr(usage, name))
 
 
-def open_stand(
+def open_metered_engine(
     registry: Registry, deployment: Deployment, *, services_url: str, dynamodb_url: str | None = None
-) -> Stand:
-    """A stand on emptied emulators: *services_url* is moto's, *dynamodb_url* that of DynamoDB Local.
+) -> MeteredEngine:
+    """An engine on emptied emulators: *services_url* is moto's, *dynamodb_url* that of DynamoDB Local.
 
     Where the latter is given, units are what it says it consumed, else what AWS's rules give.
     """
@@ -240,13 +240,13 @@ def open_stand(
         settings=KernelSettings(deployment.invocation, due_shards=shards, retention=deployment.retention),
     )
     indexes = indexes_of(create_table_request(table))
-    stand = Stand(registry, kernel, clock, usage, indexes, _scanner(clients.bare("dynamodb"), table))
-    services = ServiceMeter(usage, stand.accept, stand.cancel)
+    engine = MeteredEngine(registry, kernel, clock, usage, indexes, _scanner(clients.bare("dynamodb"), table))
+    services = ServiceMeter(usage, engine.accept, engine.cancel)
     for client in (sqs, events, scheduler, s3):
         services.attach(client)
     look = _reader(clients.bare("dynamodb"), table)
     DynamoMeter(usage, indexes, look, trusted=dynamodb_url is not None).attach(metered)
-    return stand
+    return engine
 
 
 class _Clients:
