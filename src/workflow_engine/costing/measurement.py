@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
-from workflow_engine.cli.cost_report import Report
 from workflow_engine.costing.deployment import Deployment
 from workflow_engine.costing.metered_engine import MeteredEngine, Outcome, open_metered_engine
+from workflow_engine.costing.report import Report
 from workflow_engine.costing.workloads import Workload
 from workflow_engine.local.server import MotoServer
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow_engine.cli.cost_report import Report
 from workflow_engine.costing.deployment import Deployment
 from workflow_engine.costing.measurement import measure
 from workflow_engine.costing.metered_engine import Outcome
+from workflow_engine.costing.report import Report
 from workflow_engine.costing.workloads import chain, reference_workloads
 from workflow_engine.local.place import Place
 from workflow_engine.local.template import Template

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.costing.conftest import MEMORY_MEGABYTES, deployed
-from workflow_engine.cli.cost_report import Report
 from workflow_engine.costing.idle import idle_month
 from workflow_engine.costing.metered_engine import Outcome
+from workflow_engine.costing.report import Report
 
 MILLION = 1_000_000
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.integration.costing.conftest import MEMORY_MEGABYTES, deployed
-from workflow_engine.cli.cost_report import Report
+from workflow_engine.cli.cost_report import show
 from workflow_engine.costing.idle import idle_month
 from workflow_engine.costing.measurement import measure
 from workflow_engine.costing.peers import EXPRESS
+from workflow_engine.costing.report import Report
 from workflow_engine.costing.usage import Usage
 from workflow_engine.costing.workloads import chain
 
@@ -151,7 +152,7 @@ def test_runs_that_are_kept_for_longer_cost_what_the_page_says() -> None:
 def test_a_printed_report_has_every_part_of_the_bill(consumed: Report, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    consumed.show(Console(width=200))
+    show(consumed, Console(width=200))
     printed = capsys.readouterr().out
 
     for name in (

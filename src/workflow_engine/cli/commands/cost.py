@@ -43,6 +43,7 @@ def cost(
     import sys
 
     from workflow_engine.cli import texts
+    from workflow_engine.cli.cost_report import show
     from workflow_engine.cli.inputs import read_inputs
     from workflow_engine.cli.output import console, print_json
     from workflow_engine.costing.deployment import Deployment
@@ -72,4 +73,4 @@ def cost(
     if as_json:
         print_json(report.document())
     else:
-        report.show(console(sys.stdout))
+        show(report, console(sys.stdout))
