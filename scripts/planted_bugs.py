@@ -14,17 +14,8 @@ from typing import Any
 from workflow_engine.adapters.memory import persistence as memory
 from workflow_engine.adapters.memory.persistence import MemoryPersistence
 from workflow_engine.hosts.serverless import ServerlessHost
-from workflow_engine.kernel import (
-    advance,
-    claiming,
-    committing,
-    endings,
-    keeping,
-    payloads,
-    records,
-    telling,
-    transitions,
-)
+from workflow_engine.kernel import advance, claim, commit, payloads, teller, transitions
+from workflow_engine.kernel.execution import endings, keeper, recorder
 from workflow_engine.kernel.handlers import create_run
 from workflow_engine.model import commits, runs
 from workflow_engine.model.commits import Exclusive
@@ -96,7 +87,7 @@ def _differs(scenario: Scenario, seed: int, bug: str) -> Violation | None:
 
 def _publish_before_commit(original: Any) -> Any:
     def keep(self: Any, attempt: Any, lease: Any, data: Any, told: Any, invocation: Any) -> Any:
-        if claiming.holds(data.head, lease):
+        if claim.holds(data.head, lease):
             commit = endings.decide_ending(attempt, lease, data, told, invocation)
             if isinstance(commit, Exclusive):
                 self.teller.tell_events(commit.after, told)
@@ -220,13 +211,13 @@ def _never_join_later(_original: Any) -> Any:
 
 
 BUGS: Mapping[str, tuple[Patch, ...]] = {
-    "publish before commit": (Patch(keeping.Keeper, "keep", _publish_before_commit),),
+    "publish before commit": (Patch(keeper.Keeper, "keep", _publish_before_commit),),
     "drop the epoch from a condition (alone)": (
-        Patch(keeping, "holds", _any_lease),
-        Patch(claiming, "holds", _any_lease),
+        Patch(keeper, "holds", _any_lease),
+        Patch(claim, "holds", _any_lease),
     ),
     "drop the epoch from a condition (siblings)": (
-        Patch(keeping, "holds", _any_siblings_lease),
+        Patch(keeper, "holds", _any_siblings_lease),
         Patch(commits, "_changed", _any_epoch),
     ),
     "clear the head without a condition": (Patch(MemoryPersistence, "_decided", _unconditional_clear),),
@@ -241,18 +232,18 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
     "an invocation id that is not deterministic": (
         Patch(SequentialIds, "new_id", lambda _: lambda _self: RandomIds().new_id()),
     ),
-    "ignore a refused entry": (Patch(telling.Teller, "_emit", _ignore_refusals),),
+    "ignore a refused entry": (Patch(teller.Teller, "_emit", _ignore_refusals),),
     "remove an event before it is told": (Patch(transitions, "_after_telling", _drop_untold),),
     "key a stage record by attempt": (
-        Patch(records.Recorder, "store", _store_by_attempt),
-        Patch(records, "StageKey", _key_by_attempt),
+        Patch(recorder.Recorder, "store", _store_by_attempt),
+        Patch(recorder, "StageKey", _key_by_attempt),
     ),
     "count attempts by the receive count": (
         Patch(ServerlessHost, "handle_job", _count_receives),
-        Patch(claiming, "_lease", _attempt_by_receives),
+        Patch(claim, "_lease", _attempt_by_receives),
     ),
     "skip the size check": (Patch(payloads, "MAX_PAYLOAD_BYTES", lambda _: 1 << 40),),
     "resume a cancelled run": (Patch(memory, "apply_shared", _revive),),
     "lose the last sibling's answer and with it the join": (Patch(advance.Advancer, "_joined", _never_join_later),),
-    "take a refusal for a defeat after a lost answer": (Patch(committing, "is_ours", lambda _: lambda *_parts: False),),
+    "take a refusal for a defeat after a lost answer": (Patch(commit, "is_ours", lambda _: lambda *_parts: False),),
 }

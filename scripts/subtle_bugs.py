@@ -47,7 +47,7 @@ ONCE_UNSEEN: Mapping[str, Bug] = {
         "kernel.handlers.rerun_from", "_Rerunning.facts", 'config=started["config"]', "config={}", varied.LONG
     ),
     "lost leases add up over retries": _seen(
-        "kernel.endings", "_for_retry", "signal=before.signal,", "signal=before.signal, lost=before.lost,"
+        "kernel.execution.endings", "_for_retry", "signal=before.signal,", "signal=before.signal, lost=before.lost,"
     ),
     "a rerun does not extend what it keeps": _seen(
         "kernel.handlers.rerun_from",
@@ -57,7 +57,7 @@ ONCE_UNSEEN: Mapping[str, Bug] = {
         varied.EXPIRING,
     ),
     "a heartbeat renews only the first lease": _seen(
-        "kernel.leases", "HeldLeases.all", "list(self._held)", "list(self._held)[:1]", varied.WORKERS
+        "kernel.execution.held_leases", "HeldLeases.all", "list(self._held)", "list(self._held)[:1]", varied.WORKERS
     ),
 }
 
@@ -81,20 +81,20 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.transitions", "_after_telling", "0 if dropped else head.refusals", "head.refusals", reference.REFUSED
     ),
     "one attempt too many": _seen(
-        "kernel.endings", "_is_retried", "lease.entry.attempt <", "lease.entry.attempt <=", varied.STUBBORN
+        "kernel.execution.endings", "_is_retried", "lease.entry.attempt <", "lease.entry.attempt <=", varied.STUBBORN
     ),
     "a check that raised begins its stage anew": _seen(
-        "kernel.endings", "_for_retry", "suspended_epoch=before.suspended_epoch,", "", varied.PEOPLE
+        "kernel.execution.endings", "_for_retry", "suspended_epoch=before.suspended_epoch,", "", varied.PEOPLE
     ),
     "a check may be later than the stage gives up": _seen(
-        "kernel.endings",
+        "kernel.execution.endings",
         "_for_check",
         "min(next_check, give_up_at or limit, limit)",
         "min(next_check, limit)",
         varied.STUBBORN,
     ),
     "a signal that does not fit starts the wait's time anew": _seen(
-        "kernel.endings",
+        "kernel.execution.endings",
         "_waiting",
         "before.give_up_at or limit)\n    if isinstance(ending, Suspends)",
         "limit)\n    if isinstance(ending, Suspends)",
@@ -104,21 +104,21 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.advance", "Advancer._after_wait", "[wake] if wake else []", "[]", varied.CALM
     ),
     "a timer fires two minutes late": _seen(
-        "kernel.telling",
+        "kernel.teller",
         "Teller.send_later",
         "wake.at - 2 * SCHEDULE_PRECISION",
         "wake.at + 2 * SCHEDULE_PRECISION",
         varied.CALM,
     ),
     "only the first timer of a cancelled run is forgotten": _seen(
-        "kernel.telling",
+        "kernel.teller",
         "Teller.cancel_timers",
         "self.scheduler.cancel(schedule_name(head, wake))",
         "return self.scheduler.cancel(schedule_name(head, wake))",
         varied.CANCELLED,
     ),
     "a signal forgets another timer than its wait's": _seen(
-        "kernel.telling",
+        "kernel.teller",
         "Teller.forget_timeout",
         "replace(wake, at=",
         "replace(wake, epoch=entry.epoch, at=",
@@ -128,13 +128,20 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.outbox", "Outbox.tidy", "before.told + 1, last + 1", "before.told + 1, last", varied.SPILLED
     ),
     "what an attempt leaves expires with the first deadline": _seen(
-        "kernel.records", "Recorder.expiry", "head.deadline + self.retention", "head.created_at + self.retention"
+        "kernel.execution.recorder",
+        "Recorder.expiry",
+        "head.deadline + self.retention",
+        "head.created_at + self.retention",
     ),
     "annotations of all attempts share their ids": _seen(
-        "kernel.records", "Recorder._store_journal", "{key.stage_id}.{key.epoch}.", "{key.stage_id}.", varied.LONG
+        "kernel.execution.recorder",
+        "Recorder._store_journal",
+        "{key.stage_id}.{key.epoch}.",
+        "{key.stage_id}.",
+        varied.LONG,
     ),
     "an effect key that a rerun does not change": _seen(
-        "kernel.attempts", "_Call._context", "self.stage.id, str(head.base))", "self.stage.id)"
+        "kernel.execution.attempt", "_Call._context", "self.stage.id, str(head.base))", "self.stage.id)"
     ),
     "a rerun with input loses the attributes": _seen(
         "kernel.handlers.rerun_from",
@@ -176,7 +183,7 @@ THIRTY: Mapping[str, Bug] = {
         "head.due_at != wish.seen",
     ),
     "a chained lease of a worker is as long as a function's": _seen(
-        "kernel.endings",
+        "kernel.execution.endings",
         "next_lease_end",
         "invocation.lease_end(invocation.clock.now())",
         "invocation.deadline",

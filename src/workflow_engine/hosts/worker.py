@@ -13,7 +13,7 @@ from typing import Any
 from workflow_engine.errors import StagesLeftRunningError
 from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import Kernel
-from workflow_engine.kernel.running import threads_left
+from workflow_engine.kernel.execution.time_limit import threads_left
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.ports.jobs import JobTransport
 

@@ -20,25 +20,25 @@ from workflow_engine.errors import (
 )
 from workflow_engine.kernel import agenda, transitions, winners
 from workflow_engine.kernel.archiving import Archiver
-from workflow_engine.kernel.attempts import Attempt, Failed, failed, perform
-from workflow_engine.kernel.claiming import events_of_claim, holds
-from workflow_engine.kernel.committing import commit_decided
+from workflow_engine.kernel.claim import events_of_claim, holds
+from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.definitions import Definitions
-from workflow_engine.kernel.endings import (
+from workflow_engine.kernel.execution.attempt import Attempt, Failed, failed, perform
+from workflow_engine.kernel.execution.endings import (
     concluded,
     next_lease_end,
     outcome_of,
     postponed,
     result_of,
 )
-from workflow_engine.kernel.failures import message_of
+from workflow_engine.kernel.execution.failures import message_of
+from workflow_engine.kernel.execution.held_leases import HeldLeases
+from workflow_engine.kernel.execution.keeper import Keeper
+from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.keeping import Keeper
-from workflow_engine.kernel.leases import HeldLeases
 from workflow_engine.kernel.patience import A_MOMENT, Patience
 from workflow_engine.kernel.relief import Relief
-from workflow_engine.kernel.run_data import RunData
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commits import Exclusive, Shared, newest_base
 from workflow_engine.model.ids import StageId

@@ -15,6 +15,9 @@ from workflow_engine.errors import InvalidCommandError
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.execution.held_leases import HeldLeases
+from workflow_engine.kernel.execution.keeper import Keeper
+from workflow_engine.kernel.execution.recorder import Recorder
 from workflow_engine.kernel.handlers.annotate_run import annotate_run
 from workflow_engine.kernel.handlers.cancel_run import cancel_run
 from workflow_engine.kernel.handlers.claim_pending_runs import claim_pending_runs
@@ -29,15 +32,12 @@ from workflow_engine.kernel.handlers.rerun_from import rerun_from
 from workflow_engine.kernel.handlers.signal_run import signal_run
 from workflow_engine.kernel.handlers.transition_run import transition_run
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invocation
-from workflow_engine.kernel.keeping import Keeper
-from workflow_engine.kernel.leases import HeldLeases
-from workflow_engine.kernel.plugins import PluginRunner
-from workflow_engine.kernel.records import Recorder
+from workflow_engine.kernel.plugin_sink import PluginRunner
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import SweepCounts, Sweeper
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.model import commands, results
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared

@@ -6,8 +6,8 @@ from inspect import iscoroutinefunction
 from typing_extensions import override
 
 from workflow_engine.authoring.plugins import Plugin
-from workflow_engine.kernel.failures import message_of
-from workflow_engine.kernel.running import StageRunner, run_within
+from workflow_engine.kernel.execution.failures import message_of
+from workflow_engine.kernel.execution.time_limit import StageRunner, run_within
 from workflow_engine.model.events import RunEvent
 from workflow_engine.ports.events import EventSink, Refusal
 

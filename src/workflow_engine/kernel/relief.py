@@ -7,10 +7,10 @@ So the one whose commit makes its events many takes them out, and the others go 
 from dataclasses import dataclass
 
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.committing import commit_decided
+from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.outbox import passes
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commits import Shared, is_full
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES, TOLD_EARLY_BYTES

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from workflow_engine.kernel.execution.time_limit import StageRunner, run_within
 from workflow_engine.kernel.patience import Pause, pause_for_real
-from workflow_engine.kernel.running import StageRunner, run_within
 from workflow_engine.model.events import EVENT_TYPES, PUBLISHED_BY_DEFAULT
 from workflow_engine.model.limits import WAKE_MARGIN
 

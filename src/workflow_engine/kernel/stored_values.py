@@ -15,8 +15,8 @@ from workflow_engine.errors import (
     InvalidOutputError,
 )
 from workflow_engine.kernel import payloads
-from workflow_engine.kernel.attempts import kept_state
-from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.execution.attempt import kept_state
+from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.runs import Entry, EntryState, Head, StageKey, WaitKind
 from workflow_engine.ports.blobs import BlobStore

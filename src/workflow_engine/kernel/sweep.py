@@ -11,7 +11,7 @@ from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.telling import job_for
+from workflow_engine.kernel.teller import job_for
 from workflow_engine.model.commands import Command, ExecuteJob
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import WAKE_MARGIN

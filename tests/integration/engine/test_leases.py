@@ -22,7 +22,7 @@ from workflow_engine import (
 )
 from workflow_engine.kernel import transitions
 from workflow_engine.kernel.agenda import wake_for
-from workflow_engine.kernel.claiming import take
+from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.limits import CLOCK_SKEW, MAX_LOST_LEASES

@@ -13,7 +13,7 @@ from workflow_engine import CreateRun, RetryPolicy, Status, Workflow, WorkflowDe
 from workflow_engine.adapters.memory import MemoryJobTransport
 from workflow_engine.errors import StagesLeftRunningError, TransientError
 from workflow_engine.hosts import WorkerHost
-from workflow_engine.kernel.running import threads_left
+from workflow_engine.kernel.execution.time_limit import threads_left
 from workflow_engine.model.commands import parse_command
 from workflow_engine.model.commits import ClaimFirst, Committed, Exclusive, Extend, Refused, Shared
 from workflow_engine.model.deliveries import Delivery

@@ -10,7 +10,7 @@ from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import InvalidOutputError, WaitExpiredError
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.attempts import (
+from workflow_engine.kernel.execution.attempt import (
     Attempt,
     Awaits,
     Completed,
@@ -21,8 +21,8 @@ from workflow_engine.kernel.attempts import (
     Unfit,
     failed,
 )
+from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
-from workflow_engine.kernel.run_data import RunData
 from workflow_engine.kernel.transitions import Lease, Moment, Told
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.instants import after, whole

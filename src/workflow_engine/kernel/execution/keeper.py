@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 
 from workflow_engine.errors import StaleRunError, TransientError
 from workflow_engine.kernel import transitions, winners
-from workflow_engine.kernel.attempts import Attempt, Failed, Postponed, failed
-from workflow_engine.kernel.claiming import holds
-from workflow_engine.kernel.committing import Commit, Committing, Decide
+from workflow_engine.kernel.claim import holds
+from workflow_engine.kernel.commit import Commit, Committing, Decide
 from workflow_engine.kernel.definitions import Definitions
-from workflow_engine.kernel.endings import decide_ending
-from workflow_engine.kernel.failures import bare
+from workflow_engine.kernel.execution.attempt import Attempt, Failed, Postponed, failed
+from workflow_engine.kernel.execution.endings import decide_ending
+from workflow_engine.kernel.execution.failures import bare
+from workflow_engine.kernel.execution.recorder import Recorder
+from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.patience import Patience
-from workflow_engine.kernel.records import Recorder
 from workflow_engine.kernel.relief import Relief
-from workflow_engine.kernel.run_data import RunData
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.runs import Head

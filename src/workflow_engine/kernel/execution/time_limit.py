@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
 from workflow_engine.errors import StageTimeoutError
-from workflow_engine.kernel import alarm, event_loops
+from workflow_engine.kernel.execution import alarm, event_loops
 
 # What an async stage may take beyond its timeout, in which its own loop stops it.
 SAFETY_SECONDS = 1.0

@@ -3,7 +3,7 @@
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import idempotency, transitions
 from workflow_engine.kernel.advance import Advancer
-from workflow_engine.kernel.committing import MAX_TRIES, commit_once
+from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.transitions import Told

@@ -4,11 +4,11 @@ from itertools import islice
 
 from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda, transitions
-from workflow_engine.kernel.committing import commit_once
+from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commands import ClaimPendingRuns
 from workflow_engine.model.commits import Committed

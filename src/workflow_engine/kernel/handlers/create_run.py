@@ -7,12 +7,12 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
 from workflow_engine.kernel import agenda, payloads, transitions
-from workflow_engine.kernel.committing import commit_once
+from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import NewRun, Told
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed

@@ -13,11 +13,11 @@ from workflow_engine.errors import (
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.agenda import Wake
-from workflow_engine.kernel.claiming import take
+from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.ids import RunId

@@ -3,7 +3,7 @@
 from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, RunExpiredError, WorkflowNotFoundError
 from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
-from workflow_engine.kernel.claiming import take
+from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.kernel.transitions import Told

@@ -4,7 +4,7 @@ from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commands import ReapStaleLeases
 from workflow_engine.model.results import StaleLeasesReaped

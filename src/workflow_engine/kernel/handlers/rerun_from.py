@@ -15,12 +15,12 @@ from workflow_engine.errors import (
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import agenda, idempotency, payloads, transitions, winners
-from workflow_engine.kernel.committing import MAX_TRIES, commit_once
+from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.telling import Teller
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Moment, Rerun, Told
 from workflow_engine.model.commands import RerunFrom
 from workflow_engine.model.commits import Committed, newest_base

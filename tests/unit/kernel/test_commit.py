@@ -7,7 +7,7 @@ import pytest
 
 from workflow_engine.adapters.memory import MemoryPersistence
 from workflow_engine.errors import StaleRunError
-from workflow_engine.kernel.committing import MAX_TRIES, commit_decided, commit_once
+from workflow_engine.kernel.commit import MAX_TRIES, commit_decided, commit_once
 from workflow_engine.model.commits import (
     Cancel,
     Change,

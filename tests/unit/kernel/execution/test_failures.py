@@ -1,6 +1,6 @@
 """What is kept and published of an exception."""
 
-from workflow_engine.kernel.failures import message_of
+from workflow_engine.kernel.execution.failures import message_of
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES
 
 

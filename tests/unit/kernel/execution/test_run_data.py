@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from workflow_engine import CorruptItemError, Workflow, stage
 from workflow_engine.adapters.memory import MemoryBlobStore, MemoryPersistence
-from workflow_engine.kernel.run_data import RunData
+from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.runs import StageKey

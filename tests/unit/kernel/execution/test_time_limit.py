@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from workflow_engine.errors import StageTimeoutError
-from workflow_engine.kernel.running import run_within, threads_left
+from workflow_engine.kernel.execution.time_limit import run_within, threads_left
 
 SOON, LATER = timedelta(seconds=0.1), timedelta(seconds=30)
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
