@@ -306,7 +306,7 @@ _TemplateLoader.add_multi_constructor("!", _as_written)
 
 def _variables() -> Iterator[tuple[str, str]]:
     """The variables that the settings read, in order, each with its default."""
-    tree = ast.parse((ROOT / "src/workflow_engine/settings.py").read_text())
+    tree = ast.parse((ROOT / "src/workflow_engine/wiring/settings.py").read_text())
     alternatives = {
         id(node.values[0]): node.values[1]
         for node in ast.walk(tree)

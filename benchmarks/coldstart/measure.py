@@ -86,8 +86,8 @@ def _create(environment: Mapping[str, str]) -> None:
 def _job_event() -> Mapping[str, Any]:
     """A run that was just created, and the record that Lambda would bring of its message."""
     from workflow_engine.model.commands import CreateRun
-    from workflow_engine.settings import Settings
     from workflow_engine.wiring.aws import build_kernel, client
+    from workflow_engine.wiring.settings import Settings
 
     sys.path.insert(0, str(HERE))
     kernel = build_kernel(Settings.from_environment())

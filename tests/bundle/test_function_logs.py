@@ -10,8 +10,8 @@ from tests.bundle.flows import RecordedStack, recorded_stack
 from tests.bundle.secretive import MARKER, registry
 from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.status import Status
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
+from workflow_engine.wiring.settings import Settings
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from workflow_engine.authoring import Registry
 from workflow_engine.errors import SettingsError
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
+from workflow_engine.wiring.settings import Settings
 
 REQUIRED = {
     "TABLE_NAME": "table",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_archive_setting import REQUIRED
-from workflow_engine.settings import Settings
+from workflow_engine.wiring.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ROLE = "arn:{}:iam::123456789012:role/scheduler"

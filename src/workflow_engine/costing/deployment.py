@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from workflow_engine.local.template import Template
-from workflow_engine.settings import Settings
+from workflow_engine.wiring.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from workflow_engine.ports.identity import RandomIds
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.scheduler import Scheduler
-from workflow_engine.settings import Settings, job_queue_url
+from workflow_engine.wiring.settings import Settings, job_queue_url
 from workflow_engine.wiring.workflows import load_registry
 
 CONNECT_SECONDS, ATTEMPTS = 2, 4

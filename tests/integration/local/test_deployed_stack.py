@@ -18,14 +18,14 @@ from workflow_engine.adapters.aws.dynamodb.persistence import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.cli.app import app
-from workflow_engine.cli.target import Stack, Wanted, open_stack
-from workflow_engine.cli.watching import Watch
+from workflow_engine.cli.run_watch import Watch
+from workflow_engine.cli.stacks import Stack, Wanted, open_stack
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.schedules import Schedule
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import client
+from workflow_engine.wiring.settings import Settings
 
 NAME = "workflow-engine-test"
 FUNCTION = "deployed-job-function"

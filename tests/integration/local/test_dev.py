@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.integration.local.conftest import ROOT, DevStack
 from workflow_engine.cli.app import app
-from workflow_engine.cli.developing import variables_at
+from workflow_engine.cli.dev_stack import variables_at
 from workflow_engine.local.dev_stack import CodeWatch
 
 WORKFLOWS = """

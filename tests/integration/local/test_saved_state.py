@@ -8,8 +8,8 @@ from workflow_engine.kernel import Kernel
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.local.state import StackState
 from workflow_engine.model.schedules import Schedule
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
+from workflow_engine.wiring.settings import Settings
 
 NIGHTLY = Schedule(name="nightly", workflow_id="w", expression="cron(0 3 * * ? *)", input={})
 

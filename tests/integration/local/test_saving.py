@@ -12,7 +12,7 @@ from botocore.session import get_session
 from moto.moto_api._internal.models import moto_api_backend
 
 from tests.integration.local.conftest import ROOT
-from workflow_engine.cli.keeping import LAST_TRIES, SAVE_EVERY, StateKeeper
+from workflow_engine.cli.state_keeping import LAST_TRIES, SAVE_EVERY, StateKeeper
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.local.errors import StateNotSavedError, TemplateError
 from workflow_engine.local.resources import create_resources

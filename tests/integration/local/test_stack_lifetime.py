@@ -7,8 +7,8 @@ import pytest
 from tests.integration.local.conftest import ROOT
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.local.environment import DYNAMODB_ENDPOINT
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import client
+from workflow_engine.wiring.settings import Settings
 
 TEMPLATE = ROOT / "template.yaml"
 

@@ -12,8 +12,8 @@ from tests.integration.processes.patience import Patience
 from tests.integration.processes.stack import Stack, stack
 from workflow_engine.kernel import Kernel
 from workflow_engine.local import server
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, forget_clients
+from workflow_engine.wiring.settings import Settings
 
 
 @pytest.fixture

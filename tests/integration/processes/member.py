@@ -20,8 +20,8 @@ def be(role: Role, environment: Mapping[str, str], patience: Mapping[str, Any], 
     _adopt(Patience(**patience))
     # Imported here: a process of the test itself has no environment for it.
     from workflow_engine.hosts import ServerlessHost, WorkerHost
-    from workflow_engine.settings import Settings
     from workflow_engine.wiring.aws import build_kernel
+    from workflow_engine.wiring.settings import Settings
 
     kernel = build_kernel(Settings.from_environment())
     if role == "ticker":

@@ -26,8 +26,8 @@ def compete(
     os.environ.update(environment)
     if plant:
         plant()
-    from workflow_engine.settings import Settings
     from workflow_engine.wiring.aws import build_kernel
+    from workflow_engine.wiring.settings import Settings
 
     take = _taker(what, build_kernel(Settings.from_environment()))
     won = []

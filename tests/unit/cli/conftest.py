@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from workflow_engine import PermanentError, Registry, StageContext, WaitForSignal, Workflow, stage
-from workflow_engine.cli.target import Stack
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.ids import RunId
 from workflow_engine.testing.clock import FakeClock

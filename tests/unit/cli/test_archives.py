@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from workflow_engine.adapters.memory import MemoryPersistence
 from workflow_engine.authoring import Workflow, stage
 from workflow_engine.cli.archives import export_run, kernel_with
-from workflow_engine.cli.looking import show_run
+from workflow_engine.cli.run_views import show_run
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import KernelSettings
 from workflow_engine.kernel.archive import read

@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from tests.unit.cli.conftest import create, work
-from workflow_engine.cli.looking import LogReader
+from workflow_engine.cli.run_views import LogReader
 from workflow_engine.wiring.memory import MemoryEngine
 
 

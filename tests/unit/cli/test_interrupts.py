@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from tests.unit.cli.conftest import create
 from workflow_engine.cli.interrupts import Interrupt
-from workflow_engine.cli.target import Stack
-from workflow_engine.cli.watching import Watch
+from workflow_engine.cli.run_watch import Watch
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.wiring.memory import MemoryEngine
 
 

@@ -8,7 +8,7 @@ from workflow_engine.local.errors import TemplateError
 from workflow_engine.local.place import Place
 from workflow_engine.local.resources import CREATED, NOT_NEEDED
 from workflow_engine.local.template import FUNCTION, Template
-from workflow_engine.settings import Settings
+from workflow_engine.wiring.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 PLACE = Place("http://127.0.0.1:1234")

@@ -20,9 +20,9 @@ def cancel(
 
     Example: workflow-engine cancel k3v5x2m7p4q6r8s2t4w6y2z4a6 --reason "wrong document"
     """
-    from workflow_engine.cli.acting import cancel_run
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_actions import cancel_run
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     unknown = f"whether {run} is cancelled is not known: workflow-engine show {run}"
     with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:

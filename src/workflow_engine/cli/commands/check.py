@@ -22,9 +22,9 @@ def check(
 
     Example: workflow-engine check --stack workflow-engine-prod
     """
-    from workflow_engine.cli import texts
-    from workflow_engine.cli.checking import check_project
-    from workflow_engine.cli.target import Wanted
+    from workflow_engine.cli import option_values
+    from workflow_engine.cli.project_check import check_project
+    from workflow_engine.cli.stacks import Wanted
 
-    wanted = Wanted(stack, profile, region, template, texts.pairs("--parameter", parameter))
+    wanted = Wanted(stack, profile, region, template, option_values.pairs("--parameter", parameter))
     raise typer.Exit(check_project(wanted, as_json=as_json))

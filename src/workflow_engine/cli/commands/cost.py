@@ -42,7 +42,7 @@ def cost(
     """
     import sys
 
-    from workflow_engine.cli import texts
+    from workflow_engine.cli import option_values
     from workflow_engine.cli.cost_report import show
     from workflow_engine.cli.inputs import read_inputs
     from workflow_engine.cli.output import console, print_json
@@ -53,7 +53,7 @@ def cost(
     from workflow_engine.local.errors import InvalidOptionError
     from workflow_engine.local.project import Project
 
-    project = Project.find(template, texts.pairs("--parameter", parameter))
+    project = Project.find(template, option_values.pairs("--parameter", parameter))
     deployment = Deployment.of(project.template())
     if dynamodb is not None and (problem := problem_of_url(dynamodb)):
         raise InvalidOptionError(option="--dynamodb", problem=problem)
@@ -67,7 +67,7 @@ def cost(
             read, refused = read_inputs(inputs or ["{}"], definition)
             if refused:
                 raise refused[0].error
-            signals = texts.json_pairs("--signal", signal)
+            signals = option_values.json_pairs("--signal", signal)
             own = [OwnRun(one.source, definition, one.data, signals) for one in read]
             report = measure((), own, deployment, dynamodb_url=dynamodb, memory_megabytes=memory)
     if as_json:

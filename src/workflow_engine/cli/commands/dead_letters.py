@@ -27,8 +27,8 @@ def dead_letters(
     """
     if context.invoked_subcommand is not None:
         return
-    from workflow_engine.cli.letters import show_letters
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.dead_letters import show_letters
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         show_letters(opened, limit, as_json=as_json)
@@ -50,8 +50,8 @@ def replay(
 
     Example: workflow-engine dead-letters replay --stack workflow-engine-prod --no-jobs
     """
-    from workflow_engine.cli.letters import replay_letters
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.dead_letters import replay_letters
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         replay_letters(opened, limit, events=events, jobs=jobs, as_json=as_json)
@@ -74,8 +74,8 @@ def forget(
 
     Example: workflow-engine dead-letters forget --stack workflow-engine-prod
     """
-    from workflow_engine.cli.letters import forget_letters
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.dead_letters import forget_letters
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         forget_letters(opened, messages or [], limit, as_json=as_json)

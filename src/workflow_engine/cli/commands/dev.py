@@ -29,11 +29,11 @@ def dev(
     """
     if context.invoked_subcommand is not None:
         return
-    from workflow_engine.cli import texts
-    from workflow_engine.cli.developing import develop
+    from workflow_engine.cli import option_values
+    from workflow_engine.cli.dev_stack import develop
     from workflow_engine.local.project import Project
 
-    project = Project.find(template, texts.pairs("--parameter", parameter))
+    project = Project.find(template, option_values.pairs("--parameter", parameter))
     develop(project, host=host, port=port, fresh=fresh, as_json=as_json)
 
 
@@ -52,7 +52,7 @@ def env(
 
     Example: eval "$(workflow-engine dev env)"; aws dynamodb list-tables
     """
-    from workflow_engine.cli.developing import variables_of_dev
+    from workflow_engine.cli.dev_stack import variables_of_dev
     from workflow_engine.local.project import Project
 
     project = Project.find(template)

@@ -15,8 +15,8 @@ def events(
 
     Example: workflow-engine events k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
-    from workflow_engine.cli.looking import show_events
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_views import show_events
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         show_events(opened.kernel, run, as_json=as_json)

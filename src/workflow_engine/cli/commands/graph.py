@@ -40,7 +40,7 @@ def graph(
     from workflow_engine.local.project import Project
 
     if run is not None:
-        from workflow_engine.cli.target import Wanted, open_stack
+        from workflow_engine.cli.stacks import Wanted, open_stack
 
         with open_stack(Wanted(stack, profile, region, template)) as opened:
             drawn = Graph.of_run(opened.kernel.queries.run(run))

@@ -26,10 +26,10 @@ def list_runs(
 
     Example: workflow-engine list document-analysis --status FAILED --since 24h
     """
-    from workflow_engine.cli.looking import show_list
-    from workflow_engine.cli.target import Wanted, open_stack
-    from workflow_engine.cli.wishes import read_wish
+    from workflow_engine.cli.run_filters import read_run_filter
+    from workflow_engine.cli.run_views import show_list
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        wish = read_wish(workflow, status, attribute, since, until, opened.kernel.clock.now())
-        show_list(opened.kernel, wish, limit, as_json=as_json)
+        wanted = read_run_filter(workflow, status, attribute, since, until, opened.kernel.clock.now())
+        show_list(opened.kernel, wanted, limit, as_json=as_json)

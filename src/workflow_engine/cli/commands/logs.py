@@ -29,9 +29,9 @@ def logs(
     import threading
 
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.looking import LogReader
-    from workflow_engine.cli.running import goes_on
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_session import goes_on
+    from workflow_engine.cli.run_views import LogReader
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     wanted = Wanted(stack, profile, region, template)
     with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:

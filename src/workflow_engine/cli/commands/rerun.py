@@ -46,24 +46,24 @@ def rerun(
 
     Example: workflow-engine rerun --workflow document-analysis --status FAILED --since 24h --rate 5
     """
-    from workflow_engine.cli import texts
-    from workflow_engine.cli.acting import BulkRerun, rerun_many, rerun_one
+    from workflow_engine.cli import option_values
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.target import Wanted, open_stack
-    from workflow_engine.cli.wishes import read_wish
+    from workflow_engine.cli.run_actions import BulkRerun, rerun_many, rerun_one
+    from workflow_engine.cli.run_filters import read_run_filter
+    from workflow_engine.cli.stacks import Wanted, open_stack
     from workflow_engine.local.errors import InvalidOptionError
 
     if (run is None) == (workflow is None):
         raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")
     if not rate > 0:  # nan is neither above nor below
         raise InvalidOptionError(option="--rate", problem="is no number")
-    changed = None if new_input is None else texts.json_object("--input", new_input)
+    changed = None if new_input is None else option_values.json_object("--input", new_input)
     named = [] if run is None else [run]
     unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
     with saying(lambda: unknown, named), open_stack(Wanted(stack, profile, region, template)) as opened:
         if run is not None:
             rerun_one(opened.kernel, run, from_stage, changed, key, as_json=as_json)
             return
-        wish = read_wish(workflow, status or "FAILED", attribute, since, until, opened.kernel.clock.now())
-        bulk = BulkRerun(wish, from_stage, changed, limit, rate, key, dry_run)
+        wanted = read_run_filter(workflow, status or "FAILED", attribute, since, until, opened.kernel.clock.now())
+        bulk = BulkRerun(wanted, from_stage, changed, limit, rate, key, dry_run)
         raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))

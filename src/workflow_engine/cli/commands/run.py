@@ -63,20 +63,20 @@ def run(
 
     Example: workflow-engine run document-analysis --input README.md
     """
-    from workflow_engine.cli import texts
+    from workflow_engine.cli import option_values
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
-    from workflow_engine.cli.running import run_workflows
-    from workflow_engine.cli.starting import RunRequest
-    from workflow_engine.cli.target import Wanted
+    from workflow_engine.cli.run_requests import RunRequest
+    from workflow_engine.cli.run_session import run_workflows
+    from workflow_engine.cli.stacks import Wanted
 
     display: Display = JsonDisplay() if as_json else TerminalDisplay(full=full)
     request = RunRequest(
-        inputs=[*((workflow, given) for given in inputs), *texts.pair_list("--and", also)],
-        config=texts.json_object("--config", config),
-        attributes=texts.json_pairs("--attribute", attribute),
+        inputs=[*((workflow, given) for given in inputs), *option_values.pair_list("--and", also)],
+        config=option_values.json_object("--config", config),
+        attributes=option_values.json_pairs("--attribute", attribute),
         priority=priority,
         key=key,
-        signals=texts.json_pairs("--signal", signal),
+        signals=option_values.json_pairs("--signal", signal),
         by_schedule=by_schedule,
         wait=wait,
     )
@@ -85,7 +85,7 @@ def run(
         profile=profile,
         region=region,
         template=template,
-        parameters=texts.pairs("--parameter", parameter),
+        parameters=option_values.pairs("--parameter", parameter),
         workers=workers,
     )
     raise typer.Exit(run_workflows(request, wanted, display, verbose=verbose))

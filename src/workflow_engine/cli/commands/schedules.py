@@ -26,8 +26,8 @@ def schedules(
     """
     if context.invoked_subcommand is not None:
         return
-    from workflow_engine.cli.recurring import show_schedules
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.schedule_views import show_schedules
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         show_schedules(opened.kernel, as_json=as_json)
@@ -51,13 +51,15 @@ def put(
 
     Example: workflow-engine schedules put nightly document-analysis "cron(0 3 * * ? *)" --input README.md
     """
-    from workflow_engine.cli import texts
-    from workflow_engine.cli.recurring import Wish, put_schedule
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli import option_values
+    from workflow_engine.cli.schedule_views import ScheduleRequest, put_schedule
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
-    wish = Wish(name, workflow, expression, new_input, texts.json_object("--config", config), timezone)
+    request = ScheduleRequest(
+        name, workflow, expression, new_input, option_values.json_object("--config", config), timezone
+    )
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        put_schedule(opened.kernel, wish, as_json=as_json)
+        put_schedule(opened.kernel, request, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -125,8 +127,8 @@ def sync(
 
     Example: workflow-engine schedules sync --stack workflow-engine-prod
     """
-    from workflow_engine.cli.recurring import sync_schedules
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.schedule_views import sync_schedules
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         sync_schedules(opened.kernel, from_table, as_json=as_json)
@@ -138,8 +140,8 @@ def _change(
     as_json: bool,
     where: tuple[options.Stack, options.Profile, options.Region, options.TemplateFile],
 ) -> None:
-    from workflow_engine.cli.recurring import change_schedule
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.schedule_views import change_schedule
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(*where)) as opened:
         change_schedule(opened.kernel, verb, name, as_json=as_json)

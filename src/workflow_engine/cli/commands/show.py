@@ -23,8 +23,8 @@ def show(
     Example: workflow-engine show k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
     from workflow_engine.cli.archives import kernel_with
-    from workflow_engine.cli.looking import show_run
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_views import show_run
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         show_run(kernel_with(opened.kernel, run, archived_on), run, with_input=with_input, as_json=as_json)

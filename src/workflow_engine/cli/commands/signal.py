@@ -24,9 +24,9 @@ def signal(
 
     Example: workflow-engine signal k3v5x2m7p4q6r8s2t4w6y2z4a6 approval '{"approved": true, "by": "me"}'
     """
-    from workflow_engine.cli.acting import signal_run
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_actions import signal_run
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     unknown = f"whether {run} has the signal is not known: workflow-engine show {run}"
     with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:

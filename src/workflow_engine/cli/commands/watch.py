@@ -19,8 +19,8 @@ def watch(
     """
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.running import goes_on, watch_run
-    from workflow_engine.cli.target import Wanted, open_stack
+    from workflow_engine.cli.run_session import goes_on, watch_run
+    from workflow_engine.cli.stacks import Wanted, open_stack
 
     wanted = Wanted(stack, profile, region, template)
     with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:

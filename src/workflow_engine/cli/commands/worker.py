@@ -25,8 +25,8 @@ def worker(
 
     Example: workflow-engine worker --stack workflow-engine-prod --concurrency 4
     """
-    from workflow_engine.cli.target import Wanted, open_stack
-    from workflow_engine.cli.working import work
+    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.worker import work
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
         work(opened, name, concurrency, tick_seconds, as_json=as_json)

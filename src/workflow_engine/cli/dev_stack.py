@@ -16,18 +16,18 @@ from urllib.parse import urlsplit
 
 from workflow_engine.adapters.system import SystemClock
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.checking import live_runs
-from workflow_engine.cli.keeping import StateKeeper
 from workflow_engine.cli.output import print_json, say
-from workflow_engine.cli.target import DEV_FILE, running_dev
+from workflow_engine.cli.project_check import live_runs
+from workflow_engine.cli.stacks import DEV_FILE, running_dev
+from workflow_engine.cli.state_keeping import StateKeeper
 from workflow_engine.local.dev_stack import CodeWatch, FunctionProcess
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.local.errors import InvalidOptionError, StackNotFoundError
 from workflow_engine.local.project import Project
 from workflow_engine.local.state import StackState
 from workflow_engine.model.commands import TransitionRun
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
+from workflow_engine.wiring.settings import Settings
 
 STATE_FILE, LOCK_FILE = "state.json", "dev.lock"
 LOOK_EVERY = timedelta(milliseconds=500)

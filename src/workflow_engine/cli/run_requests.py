@@ -8,8 +8,8 @@ from typing import Any
 
 from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.inputs import ReadInput, RefusedInput, read_inputs
-from workflow_engine.cli.target import Stack
-from workflow_engine.cli.texts import valid
+from workflow_engine.cli.option_values import valid
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.commands import CreateRun

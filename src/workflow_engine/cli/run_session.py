@@ -10,10 +10,10 @@ from workflow_engine.cli.documents import Shown
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, RUN_FAILED, UnreadableInputError
 from workflow_engine.cli.inputs import RefusedInput
 from workflow_engine.cli.interrupts import saying
-from workflow_engine.cli.starting import Ready, RunRequest, prepare, start, start_by_schedules
+from workflow_engine.cli.run_requests import Ready, RunRequest, prepare, start, start_by_schedules
+from workflow_engine.cli.run_watch import Watch
+from workflow_engine.cli.stacks import Stack, Wanted, open_stack
 from workflow_engine.cli.streams import for_whoever_listens
-from workflow_engine.cli.target import Stack, Wanted, open_stack
-from workflow_engine.cli.watching import Watch
 from workflow_engine.local.functions import FunctionLog
 from workflow_engine.local.project import Project
 from workflow_engine.model.ids import RunId

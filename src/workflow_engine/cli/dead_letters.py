@@ -5,7 +5,7 @@ from typing import Any
 
 from workflow_engine.cli.documents import moment
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
-from workflow_engine.cli.target import Stack
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.local.errors import one_line
 from workflow_engine.model.commands import ReplayDeadLetters
 from workflow_engine.model.deliveries import Delivery

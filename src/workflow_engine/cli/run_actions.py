@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from workflow_engine.cli import texts
+from workflow_engine.cli import option_values
 from workflow_engine.cli.documents import refusal_document, summary_document
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED
-from workflow_engine.cli.looking import Wish, runs
 from workflow_engine.cli.output import complain, print_json, say
+from workflow_engine.cli.run_filters import RunFilter, runs
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
 from workflow_engine.local.errors import InvalidOptionError, listed, one_line
@@ -23,7 +23,7 @@ from workflow_engine.model.status import LIVE
 def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool) -> None:
     """End a run; one that is over already stays as it is."""
     head = kernel.queries.head(run_id)
-    result = kernel.dispatch(texts.valid(CancelRun, run_id=run_id, reason=reason))
+    result = kernel.dispatch(option_values.valid(CancelRun, run_id=run_id, reason=reason))
     if as_json:
         print_json({"run_id": run_id, **dump_result(result)})
     elif result.cancelled:
@@ -34,8 +34,8 @@ def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool
 
 def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, key: str | None, *, as_json: bool) -> None:
     """Send a signal."""
-    value = texts.json_value("PAYLOAD", payload)
-    command = texts.valid(SignalRun, run_id=run_id, name=name, payload=value, idempotency_key=key)
+    value = option_values.json_value("PAYLOAD", payload)
+    command = option_values.valid(SignalRun, run_id=run_id, name=name, payload=value, idempotency_key=key)
     result = kernel.dispatch(command)
     if as_json:
         early = {"early": True, "waits_for": list(result.waits_for)} if result.early else {}
@@ -74,7 +74,7 @@ def rerun_one(
 class BulkRerun:
     """Many runs to let go again: at most *limit*, and *rate* a second."""
 
-    wish: Wish
+    wanted: RunFilter
     from_stage: str | None
     new_input: Mapping[str, Any] | None
     limit: int
@@ -88,11 +88,11 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
 
     A run that cannot (the workflow changed, its outputs expired) is reported and holds up none.
     """
-    if bulk.wish.status in LIVE:
+    if bulk.wanted.status in LIVE:
         raise InvalidOptionError(option="--status", problem="only finished runs can go again")
     key = bulk.key or f"rerun-{kernel.ids.new_id()}"
     # Read before the first is sent: a run that goes again is not FAILED any more.
-    heads = list(islice(runs(kernel, bulk.wish), bulk.limit))
+    heads = list(islice(runs(kernel, bulk.wanted), bulk.limit))
     if bulk.dry_run:
         _say_which(heads, as_json=as_json)
         return COMPLETED
@@ -142,7 +142,7 @@ def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any
 def _rerun(
     kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, key: str | None
 ) -> RunRerun:
-    command = texts.valid(
+    command = option_values.valid(
         RerunFrom,
         run_id=head.run_id,
         from_stage_id=from_stage or _where_it_ended(kernel, head, has_new_input=new_input is not None),

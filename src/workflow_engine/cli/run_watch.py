@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from workflow_engine.cli.interrupts import Interrupt
-from workflow_engine.cli.target import Stack
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.errors import TransientError
 from workflow_engine.kernel.agenda import awaited_signals
 from workflow_engine.model.commands import SignalRun

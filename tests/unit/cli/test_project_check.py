@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tests.unit.cli.conftest import ASKING, Number, create, double, right, work
 from workflow_engine import Registry, Workflow
-from workflow_engine.cli.checking import lifetimes_in, live_runs, outlived, stranded_runs
+from workflow_engine.cli.project_check import lifetimes_in, live_runs, outlived, stranded_runs
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.wiring.memory import MemoryEngine
 

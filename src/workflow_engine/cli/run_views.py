@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from heapq import merge
 from itertools import islice
 from typing import Any
 
@@ -22,6 +21,7 @@ from workflow_engine.cli.documents import (
     waiting_since,
 )
 from workflow_engine.cli.graphs import text_graph
+from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import (
     SHORT_TEXT,
     Json,
@@ -34,66 +34,22 @@ from workflow_engine.cli.output import (
     print_table,
     show,
 )
-from workflow_engine.cli.texts import took
+from workflow_engine.cli.run_filters import RunFilter, runs
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries import RunView, StageView
-from workflow_engine.local.errors import InvalidOptionError, one_line
+from workflow_engine.local.errors import one_line
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.runs import EntryState, Head, LogLine, WaitKind
 from workflow_engine.model.status import Status
 
-PAGE = 50
 FOLLOW_EVERY = timedelta(milliseconds=500)
 LEVEL_STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Which runs are wanted; *workflow_id* ``None`` means those of all workflows known here."""
-
-    workflow_id: str | None = None
-    status: Status | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-def runs(kernel: Kernel, wish: Wish) -> Iterator[Head]:
-    """The runs that are wanted, newest first, read as they are asked for.
-
-    Raises:
-        InvalidOptionError: no workflow is named, and none is known here.
-    """
-    ids = [wish.workflow_id] if wish.workflow_id else sorted({definition.id for definition in kernel.registry})
-    if not ids:
-        problem = "no workflow can be imported here, so name the one (workflow-engine check says why)"
-        raise InvalidOptionError(option="WORKFLOW", problem=problem)
-    listed = [_runs_of(kernel, workflow_id, wish) for workflow_id in ids]
-    yield from merge(*listed, key=lambda head: head.created_at, reverse=True)
-
-
-def _runs_of(kernel: Kernel, workflow_id: str, wish: Wish) -> Iterator[Head]:
-    cursor: str | None = None
-    while True:
-        page = kernel.queries.runs(
-            workflow_id,
-            status=wish.status,
-            attributes=wish.attributes,
-            since=wish.since,
-            until=wish.until,
-            limit=PAGE,
-            cursor=cursor,
-        )
-        yield from page.heads
-        cursor = page.cursor
-        if cursor is None:
-            return
-
-
-def show_list(kernel: Kernel, wish: Wish, limit: int, *, as_json: bool) -> None:
+def show_list(kernel: Kernel, wanted: RunFilter, limit: int, *, as_json: bool) -> None:
     """Print the newest *limit* runs that are wanted."""
-    heads = list(islice(runs(kernel, wish), limit + 1))
+    heads = list(islice(runs(kernel, wanted), limit + 1))
     more = len(heads) > limit
     if as_json:
         print_json({"runs": [summary_document(head) for head in heads[:limit]], "more": more})

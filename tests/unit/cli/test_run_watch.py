@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.unit.cli.conftest import Answer, Number, create, work
 from workflow_engine import Registry, Stage, StageContext, WaitForSignal, Workflow, stage
-from workflow_engine.cli.target import Stack
-from workflow_engine.cli.watching import Watch
+from workflow_engine.cli.run_watch import Watch
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.memory import MemoryEngine, memory_engine
 

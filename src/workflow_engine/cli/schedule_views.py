@@ -10,19 +10,19 @@ from rich.text import Text
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.documents import moment
 from workflow_engine.cli.inputs import read_inputs
+from workflow_engine.cli.option_values import valid
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
-from workflow_engine.cli.texts import valid
 from workflow_engine.kernel import Kernel
 from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.recurrence import next_firing
 from workflow_engine.model.schedules import Schedule
 from workflow_engine.ports.persistence import Persistence
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel
+from workflow_engine.wiring.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ScheduleRequest:
     """The schedule that is wanted; *given* is its input as ``run`` takes it."""
 
     name: str
@@ -49,31 +49,31 @@ def show_schedules(kernel: Kernel, *, as_json: bool) -> None:
         say(Text(f"kept, but not firing: {listed(missing)}; see schedules sync", style="yellow"))
 
 
-def put_schedule(kernel: Kernel, wish: Wish, *, as_json: bool) -> None:
+def put_schedule(kernel: Kernel, request: ScheduleRequest, *, as_json: bool) -> None:
     """Create or replace a schedule.
 
     Raises:
         WorkflowEngineError: the workflow does not take the input, or the service the expression.
     """
-    read, refused = read_inputs([wish.given], kernel.registry.get(wish.workflow_id))
+    read, refused = read_inputs([request.given], kernel.registry.get(request.workflow_id))
     if refused:
         raise refused[0].error
     if len(read) != 1:
         raise InvalidOptionError(option="--input", problem=f"a schedule has one input, not {len(read)}")
     schedule = valid(
         Schedule,
-        name=wish.name,
-        workflow_id=wish.workflow_id,
-        expression=wish.expression,
+        name=request.name,
+        workflow_id=request.workflow_id,
+        expression=request.expression,
         input=read[0].data,
-        timezone=wish.timezone,
-        config=dict(wish.config),
+        timezone=request.timezone,
+        config=dict(request.config),
     )
     kernel.schedules.put(schedule)
     if as_json:
         print_json(schedule.model_dump(mode="json"))
     else:
-        say(f"schedule {wish.name} starts {wish.workflow_id} by {wish.expression}")
+        say(f"schedule {request.name} starts {request.workflow_id} by {request.expression}")
 
 
 def change_schedule(kernel: Kernel, verb: str, name: str, *, as_json: bool) -> None:

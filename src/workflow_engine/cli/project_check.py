@@ -12,7 +12,7 @@ from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.concurrency import Concurrency, concurrency_of
 from workflow_engine.cli.errors import COMPLETED, RUN_FAILED
 from workflow_engine.cli.output import print_json, say
-from workflow_engine.cli.target import Wanted, open_stack, running_dev, stack_outputs
+from workflow_engine.cli.stacks import Wanted, open_stack, running_dev, stack_outputs
 from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.definitions import Definitions

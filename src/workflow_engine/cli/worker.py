@@ -5,7 +5,7 @@ import socket
 from datetime import timedelta
 
 from workflow_engine.cli.output import complain, print_json, say
-from workflow_engine.cli.target import Stack
+from workflow_engine.cli.stacks import Stack
 from workflow_engine.hosts import WorkerHost
 from workflow_engine.local.errors import one_line
 

@@ -23,8 +23,8 @@ from workflow_engine.local.errors import StackNotFoundError
 from workflow_engine.local.functions import FunctionLog, FunctionRunner
 from workflow_engine.local.project import Project, workflows_at
 from workflow_engine.ports.jobs import JobTransport
-from workflow_engine.settings import Settings
 from workflow_engine.wiring.aws import build_kernel, client, forget_clients
+from workflow_engine.wiring.settings import Settings
 
 DEV_FILE = "dev.json"
 ANSWERS_WITHIN_SECONDS = 1.0
