@@ -17,6 +17,7 @@ from workflow_engine.hosts.serverless import ServerlessHost
 from workflow_engine.kernel import advance, claim, commit, payloads, teller, transitions
 from workflow_engine.kernel.execution import endings, keeper, recorder
 from workflow_engine.kernel.handlers import create_run
+from workflow_engine.kernel.transitions import heads
 from workflow_engine.model import commits, runs
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.events import event_of
@@ -222,7 +223,7 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
     ),
     "clear the head without a condition": (Patch(MemoryPersistence, "_decided", _unconditional_clear),),
     "forget due_at": (Patch(transitions, "create", _without_due),),
-    "due_at later than a timer": (Patch(transitions, "next_due", _later_after_wait),),
+    "due_at later than a timer": (Patch(heads, "next_due", _later_after_wait),),
     "let a shared commit move due_at later": (
         Patch(commits, "_earlier", lambda _: lambda current, wanted: wanted or current),
     ),
@@ -233,7 +234,7 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
         Patch(SequentialIds, "new_id", lambda _: lambda _self: RandomIds().new_id()),
     ),
     "ignore a refused entry": (Patch(teller.Teller, "_emit", _ignore_refusals),),
-    "remove an event before it is told": (Patch(transitions, "_after_telling", _drop_untold),),
+    "remove an event before it is told": (Patch(heads, "after_telling", _drop_untold),),
     "key a stage record by attempt": (
         Patch(recorder.Recorder, "store", _store_by_attempt),
         Patch(recorder, "StageKey", _key_by_attempt),

@@ -63,22 +63,26 @@ ONCE_UNSEEN: Mapping[str, Bug] = {
 
 THIRTY: Mapping[str, Bug] = {
     "a rerun keeps the winners of its own group": _seen(
-        "kernel.transitions", "rerun", "if at[0] < facts.group}", "if at[0] <= facts.group}", varied.RERUN
+        "kernel.transitions.runs", "rerun", "if at[0] < facts.group}", "if at[0] <= facts.group}", varied.RERUN
     ),
     "a rerun keeps the old deadline": _seen(
-        "kernel.transitions", "rerun", "deadline=facts.deadline", "deadline=head.deadline", varied.EXPIRING
+        "kernel.transitions.runs", "rerun", "deadline=facts.deadline", "deadline=head.deadline", varied.EXPIRING
     ),
     "a rerun keeps the signals of the run before": _seen(
-        "kernel.transitions", "rerun", "signals=(),", "signals=head.signals,", varied.AGAIN
+        "kernel.transitions.runs", "rerun", "signals=(),", "signals=head.signals,", varied.AGAIN
     ),
     "a stage alone keeps the signal that it has answered": _seen(
-        "kernel.transitions", "hold", "_without(head.signals, used_signal)", "head.signals", varied.PEOPLE
+        "kernel.transitions.stages", "hold", "_without(head.signals, used_signal)", "head.signals", varied.PEOPLE
     ),
     "a signal used up by a group is there for the next": _seen(
-        "kernel.transitions", "_moved_on", "if s not in used) if used", "if s in used) if not used", varied.PEOPLE
+        "kernel.transitions.groups", "moved_on", "if s not in used) if used", "if s in used) if not used", varied.PEOPLE
     ),
     "refusals of one event count for the next": _seen(
-        "kernel.transitions", "_after_telling", "0 if dropped else head.refusals", "head.refusals", reference.REFUSED
+        "kernel.transitions.heads",
+        "after_telling",
+        "0 if dropped else head.refusals",
+        "head.refusals",
+        reference.REFUSED,
     ),
     "one attempt too many": _seen(
         "kernel.execution.endings", "_is_retried", "lease.entry.attempt <", "lease.entry.attempt <=", varied.STUBBORN
@@ -161,7 +165,7 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.idempotency", "record_of", "expires_at=at + retention", "expires_at=at", varied.RERUN
     ),
     "a cancel reaches only a run that was never started again": _seen(
-        "kernel.transitions", "cancel", "Cancel(newest_base(head),", "Cancel(0,", varied.RERUN
+        "kernel.transitions.runs", "cancel", "Cancel(newest_base(head),", "Cancel(0,", varied.RERUN
     ),
     "a dead letter goes whether it was accepted or not": _seen(
         "kernel.handlers.replay_dead_letters", "_published", "if answer is None]", "]", reference.REFUSED

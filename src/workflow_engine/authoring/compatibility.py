@@ -6,12 +6,13 @@ another model, and reads all that was ever stored. So the answer is a list of wh
 the values that the run has stored.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from workflow_engine.authoring.structure import MODELS, STRUCTURE_FORMAT
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.model import plans
 
 StageFacts: TypeAlias = Mapping[str, Any]
 Groups: TypeAlias = Sequence[Sequence[StageFacts]]
@@ -51,7 +52,7 @@ def compare(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: in
     A structure of a format that this version does not know is a difference.
     """
     new_structure = new.structure()
-    found = _differences(old_structure, new_structure, group, within=group + 1)
+    found = _differences(old_structure, new_structure, group, within=len(plans.through(group)))
     if found:
         return Comparison(found)
     old_groups, new_groups = old_structure["groups"], new_structure["groups"]
@@ -91,26 +92,30 @@ def _moved_stages(old_groups: Groups, new_groups: Groups, group: int) -> Iterato
         before = [stage["id"] for stage in old]
         now = [stage["id"] for stage in new_groups[index]] if index < len(new_groups) else []
         if before != now:
-            place = "the group the run is in" if index == group else f"group {index + 1}, which it has behind it,"
+            place = (
+                "the group the run is in" if index == group else f"group {plans.number(index)}, which it has behind it,"
+            )
             yield f"{place} was {_listed(before)} and is {_listed(now)}"
 
 
 def _about_outputs(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[Question]:
-    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group + 1)):
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, plans.through(group)):
         if not _is_same(old, now, "output") and (index < group or len(new_groups[group]) > 1):
             yield Question("output", index, ordinal, now["id"])
 
 
 def _about_inputs(old_groups: Groups, new_groups: Groups, group: int, *, input_is_same: bool) -> Iterator[Question]:
-    before = _pairs(old_groups, new_groups, range(group - 1, group)) if group > 0 else ()
-    source_is_same = all(_is_same(old, now, "output") for _, _, old, now in before) and (group > 0 or input_is_same)
-    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group, group + 1)):
+    earlier = plans.before(group)
+    source = _pairs(old_groups, new_groups, [] if earlier is None else [earlier])
+    source_is_same = all(_is_same(old, now, "output") for _, _, old, now in source)
+    source_is_same = source_is_same and (earlier is not None or input_is_same)
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, [group]):
         if not (source_is_same and _is_same(old, now, "input")):
             yield Question("input", index, ordinal, now["id"])
 
 
 def _about_waits(old_groups: Groups, new_groups: Groups, group: int) -> Iterator[Question]:
-    for index, ordinal, old, now in _pairs(old_groups, new_groups, range(group, group + 1)):
+    for index, ordinal, old, now in _pairs(old_groups, new_groups, [group]):
         if "poll" in old["kind"] and "poll" not in now["kind"]:
             yield Question("check", index, ordinal, now["id"])
         elif not _is_same(old, now, "state"):
@@ -128,7 +133,9 @@ def _about_config(old_groups: Groups, new_groups: Groups, group: int) -> Iterato
                 yield Question("config", index, ordinal, now["id"])
 
 
-def _pairs(old_groups: Groups, new_groups: Groups, groups: range) -> Iterator[tuple[int, int, StageFacts, StageFacts]]:
+def _pairs(
+    old_groups: Groups, new_groups: Groups, groups: Iterable[int]
+) -> Iterator[tuple[int, int, StageFacts, StageFacts]]:
     """The stages of *groups* as they were and are, each with its place; of groups that are there in both."""
     for index in groups:
         if index < min(len(old_groups), len(new_groups)):

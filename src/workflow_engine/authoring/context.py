@@ -17,6 +17,7 @@ from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
 from workflow_engine.errors import StageNotFoundError
+from workflow_engine.model import plans
 
 # Covariant with the default ``object``: a function that takes a bare ``StageContext`` takes any.
 ConfigT_co = DefaultTypeVar("ConfigT_co", covariant=True, default=object)
@@ -169,7 +170,7 @@ class StageContext(Generic[ConfigT_co]):
     @property
     def stage_number(self) -> int:
         """The position of the stage's group in the workflow, from 1."""
-        return self._group + 1
+        return plans.number(self._group)
 
     @property
     def attributes(self) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from workflow_engine.authoring.structure import fingerprint_of, structure_of
 from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
 from workflow_engine.model import values
 from workflow_engine.model.json_values import sent
+from workflow_engine.model.plans import Plan
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,9 +38,9 @@ class WorkflowDefinition:
     joins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def plan(self) -> tuple[tuple[str, ...], ...]:
+    def plan(self) -> Plan:
         """The ids of the stages, by group."""
-        return tuple(tuple(stage.id for stage in group) for group in self.groups)
+        return Plan(tuple(stage.id for stage in group) for group in self.groups)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -88,7 +89,7 @@ class WorkflowDefinition:
 
         The output itself for a group of one, otherwise an object with a field for each stage.
         """
-        ids = self.plan[group]
+        ids = self.plan.stages(group)
         if len(ids) == 1:
             return outputs.get(ids[0], values.NOTHING)
         return _object([(field_name(stage_id), stage_id) for stage_id in ids], outputs)
@@ -104,8 +105,9 @@ class WorkflowDefinition:
         group, ordinal = self.position(stage_id)
         if self.groups[group][ordinal].input_model is None:
             return values.NOTHING
-        if len(self.plan[group - 1]) == 1:
-            return outputs[self.plan[group - 1][0]]
+        source = self.plan.source_of(group)
+        if len(source) == 1:
+            return outputs[source[0]]
         # A model all of whose fields have defaults may take none of the outputs.
         return _object(self.joins.get(stage_id, ()), outputs)
 

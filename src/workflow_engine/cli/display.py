@@ -24,6 +24,7 @@ from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.local.errors import one_line
 from workflow_engine.local.functions import FunctionRunner
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.model.status import Status
 
@@ -112,7 +113,7 @@ class TerminalDisplay(Display):
         if not self._console.is_terminal:
             yield
             return
-        plans: dict[str, Sequence[Sequence[str]]] = {}
+        plans: dict[str, Plan] = {}
 
         def table() -> RenderableType:
             return _progress(watch, sources, plans, watch.stack.kernel.clock.now())
@@ -136,9 +137,7 @@ class TerminalDisplay(Display):
             complain(f"{text} (--verbose shows its log)")
 
 
-def _progress(
-    watch: Watch, sources: Mapping[RunId, str], plans: dict[str, Sequence[Sequence[str]]], now: datetime
-) -> Table:
+def _progress(watch: Watch, sources: Mapping[RunId, str], plans: dict[str, Plan], now: datetime) -> Table:
     """A row a live run; of finished ones only how many there are."""
     table, live = Table(box=None, pad_edge=False), watch.live
     for heading in ("run", "source", "status", "stages", "now"):
@@ -161,18 +160,18 @@ def _progress(
     return table
 
 
-def plan_of(stack: Stack, head: Head) -> Sequence[Sequence[str]]:
+def plan_of(stack: Stack, head: Head) -> Plan:
     """The ids of the run's stages by group; none where its workflow is not known here."""
     definition = stack.kernel.queries.definition_of(head)
-    return () if definition is None else definition.plan
+    return Plan() if definition is None else definition.plan
 
 
-def doing(head: Head, plan: Sequence[Sequence[str]]) -> str:
+def doing(head: Head, plan: Plan) -> str:
     """The stages that a run is at, and what they wait for."""
     if head.status.is_terminal or head.group >= len(plan):
         return ""
     parts = []
-    for stage_id, entry in zip(plan[head.group], head.active, strict=False):
+    for stage_id, entry in zip(plan.stages(head.group), head.active, strict=False):
         if entry.state is EntryState.WAITING and entry.signal:
             parts.append(f"{stage_id} (waits for {entry.signal})")
         elif entry.state is not EntryState.DONE:

@@ -11,6 +11,7 @@ from workflow_engine.errors import BlobNotFoundError, CorruptItemError, Workflow
 from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.model import plans
 from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord, WaitKind
 from workflow_engine.model.status import Status
 
@@ -113,7 +114,7 @@ def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
     return {
         "stage_id": stage.stage_id,
         # From 1, as people count and as messages have it.
-        "group": stage.group + 1,
+        "group": plans.number(stage.group),
         "status": stage.status.value,
         "waiting": waiting_document(view, stage),
         "attempts": [_attempt(record, counts=record == stage.counted) for record in stage.attempts],

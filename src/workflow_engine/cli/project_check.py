@@ -18,6 +18,7 @@ from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.lifetimes import lifetime_problem
 from workflow_engine.local.project import Project
+from workflow_engine.model import plans
 from workflow_engine.model.runs import Head
 
 # Later than any run lives (a workflow's max_duration and retention are bounded by the table's TTL).
@@ -144,7 +145,7 @@ def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[S
             {
                 "workflow_id": one.workflow_id,
                 "fingerprint": one.fingerprint,
-                "group": one.group + 1,
+                "group": plans.number(one.group),
                 "runs": one.runs,
                 "differences": list(one.differences),
             }
@@ -159,7 +160,7 @@ def _say(workflows: list[WorkflowDefinition], looked: int, stranded: list[Strand
         say(Text(f"✓ {one.id}  version {one.version}  {one.fingerprint}  {stages} stages", style="green"))
     for bad in stranded:
         why = "; ".join(bad.differences)
-        text = f"✗ {bad.runs} runs of {bad.workflow_id} ({bad.fingerprint}, group {bad.group + 1}) cannot go on: {why}"
+        text = f"✗ {bad.runs} runs of {bad.workflow_id} ({bad.fingerprint}, group {plans.number(bad.group)}) cannot go on: {why}"
         say(Text(text, style="red"))
     if looked and not stranded:
         say(Text(f"✓ all {looked} runs in flight can go on", style="green"))

@@ -157,7 +157,7 @@ def _where_it_ended(kernel: Kernel, head: Head, *, has_new_input: bool) -> str:
     another input."""
     plan = kernel.registry.get(head.workflow_id).plan
     if has_new_input:
-        return plan[0][0]
+        return plan.first[0]
     if head.failure is not None and head.failure.stage_id is not None:
         return head.failure.stage_id
-    return plan[min(head.group, len(plan) - 1)][0]
+    return plan.nearest(head.group)[0]

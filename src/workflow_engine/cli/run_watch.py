@@ -10,7 +10,7 @@ from typing import Any
 from workflow_engine.cli.interrupts import Interrupt
 from workflow_engine.cli.stacks import Stack
 from workflow_engine.errors import TransientError
-from workflow_engine.kernel.agenda import awaited_signals
+from workflow_engine.kernel.transitions.wakes import awaited_signals
 from workflow_engine.model.commands import SignalRun
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState, Head, WaitKind

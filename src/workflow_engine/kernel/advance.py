@@ -18,7 +18,7 @@ from workflow_engine.errors import (
     WorkflowEngineError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda, transitions, winners
+from workflow_engine.kernel import transitions, winners
 from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.claim import events_of_claim, holds
 from workflow_engine.kernel.commit import commit_decided
@@ -39,11 +39,11 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT, Patience
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.kernel.transitions import Lease, Told, wakes
 from workflow_engine.model.commits import Exclusive, Shared, newest_base
-from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_LOST_LEASES
 from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import JobExecuted, RunTransitioned
 from workflow_engine.model.runs import Annotation, EntryState, Head, IdempotencyRecord, WaitKind
 from workflow_engine.model.status import Status
@@ -104,16 +104,16 @@ class Advancer:
         """Do what is due for a run that nobody may be looking after: tell, join, expire, and with
         *send_jobs* send what nobody holds."""
         if head.status.is_terminal:
-            self.rest(head, (), Told(), invocation)
+            self.rest(head, Plan(), Told(), invocation)
             return RunTransitioned(action="noop")
         try:
             definition = self.definition_of(head, invocation)
         except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
             self.fail_run(head, error, invocation)
             return RunTransitioned(action="failed")
-        if agenda.all_done(head.active):
+        if wakes.all_done(head.active):
             return self._joined(head, definition, invocation)
-        jobs = agenda.sendable(head, invocation.clock.now()) if send_jobs else []
+        jobs = wakes.sendable(head, invocation.clock.now()) if send_jobs else []
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
         self._settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
@@ -131,7 +131,7 @@ class Advancer:
             raise RunExpiredError(run_id=head.run_id, deadline=head.deadline)
         return self.definitions.for_run(head)
 
-    def plan_of(self, head: Head) -> transitions.Plan | None:
+    def plan_of(self, head: Head) -> Plan | None:
         """The stages that a run goes on with; ``None`` where it cannot."""
         try:
             return self.definitions.for_run(head).plan
@@ -171,7 +171,7 @@ class Advancer:
         if ours:
             self._observe_end(after)
         if after.status.is_terminal:
-            self.rest(after, (), Told(), invocation)
+            self.rest(after, Plan(), Told(), invocation)
         return after
 
     def note(
@@ -202,7 +202,7 @@ class Advancer:
         self._settle(head, told, invocation, drop=True)
         return max(told.through - head.told, 0)
 
-    def rest(self, head: Head, plan: transitions.Plan, told: Told, invocation: Invocation) -> Told:
+    def rest(self, head: Head, plan: Plan, told: Told, invocation: Invocation) -> Told:
         """A run is over: tell its last events, forget its timers, archive it where that is wanted,
         and leave the due index."""
         told = self.teller.tell(head, plan, told)
@@ -257,13 +257,13 @@ class Advancer:
         own: int,
     ) -> tuple[Head, Told]:
         """Tell what our commit made, join if it was the last of its group. *own* events are of our lease."""
-        if head.group == lease.group and agenda.all_done(head.active):
+        if head.group == lease.group and wakes.all_done(head.active):
             head = self._join(head, definition, told, invocation, goes_on=True)
         if head.status.is_terminal:
             return head, self.rest(head, definition.plan, told, invocation)
         if head.group != lease.group:
             if _chained(head, definition, invocation) is None:
-                jobs = agenda.sendable(head, invocation.clock.now())
+                jobs = wakes.sendable(head, invocation.clock.now())
                 return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
             return head, self._told_in_passing(head, told)
         return head, self._after_wait(head, lease, definition, told, invocation, own=own)
@@ -307,8 +307,8 @@ class Advancer:
             twice = len(head.active) > 1 and told.through - start > own
         if entry.state is EntryState.WAITING and entry.epoch == lease.entry.epoch:
             at = invocation.clock.now()
-            wake = agenda.wake_for(head, lease.ordinal, at)
-            later = [w for w in agenda.timers(head, at) if w.ordinal == lease.ordinal]
+            wake = wakes.wake_for(head, lease.ordinal, at)
+            later = [w for w in wakes.timers(head, at) if w.ordinal == lease.ordinal]
             for timer in later:
                 self.teller.send_later(head, definition.plan, timer, told, at)
             self.teller.send_jobs(head, definition.plan, [wake] if wake else [], told)
@@ -324,7 +324,7 @@ class Advancer:
         if head.status.is_terminal:
             self.rest(head, definition.plan, told, invocation)
             return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
-        jobs = agenda.sendable(head, invocation.clock.now())
+        jobs = wakes.sendable(head, invocation.clock.now())
         self.teller.tell(head, definition.plan, told, jobs=jobs)
         return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
 
@@ -342,7 +342,7 @@ class Advancer:
         group, outbox, seen = head.group, self.teller.outbox, head
 
         def decide(now: Head) -> Exclusive | None:
-            if now.status.is_terminal or now.group != group or not agenda.all_done(now.active):
+            if now.status.is_terminal or now.group != group or not wakes.all_done(now.active):
                 return None
             until = next_lease_end(now, definition, invocation) if goes_on else None
             nonlocal seen
@@ -406,4 +406,4 @@ def _chained(head: Head, definition: WorkflowDefinition, invocation: Invocation)
     entry = head.active[0]
     if entry.state is not EntryState.LEASED or not entry.by.startswith(invocation.id + "."):
         return None
-    return Lease(head.group, 0, StageId(definition.plan[head.group][0]), entry)
+    return Lease(head.group, 0, definition.plan.stage(head.group, 0), entry)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.agenda import Wake, free_signal
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.transitions import Lease, Moment
+from workflow_engine.kernel.transitions.wakes import Wake, free_signal
 from workflow_engine.model.commits import (
     Claim,
     ClaimDue,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from workflow_engine.errors import NewerDefinitionError, TransientError, WorkflowEngineError
-from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
-from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import job_for
+from workflow_engine.kernel.transitions import wakes
+from workflow_engine.kernel.transitions.wakes import Wake
 from workflow_engine.model.commands import Command, ExecuteJob
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import WAKE_MARGIN
@@ -129,7 +129,7 @@ class Sweeper:
     def _wish(self, head: Head, at: datetime) -> Rearm:
         horizon = self.settings.horizon
         latest = at + horizon
-        due = agenda.next_due(head, at, horizon) or latest
+        due = wakes.next_due(head, at, horizon) or latest
         # A deadline that is past stays the nearest time there is; the look itself ends the run.
         next_due = min(due, latest) if due > at else latest
         return Rearm(head.run_id, head.version, head.due_at or at, next_due)
@@ -137,7 +137,7 @@ class Sweeper:
     def _may_wait(self, heads: Sequence[Head], tick: "_Tick") -> set[RunId]:
         """Those of *heads* whose messages are most likely under way: as many messages wait for a worker
         as there are jobs to send. Sent again at every look, a backlog would breed messages without end."""
-        jobs = {head.run_id: agenda.sendable(head, tick.at) for head in heads}
+        jobs = {head.run_id: wakes.sendable(head, tick.at) for head in heads}
         total = sum(map(len, jobs.values()))
         if not total or self._waiting(tick) < max(total, CROWDED):
             return set()
@@ -156,8 +156,8 @@ class Sweeper:
     def _look(self, head: Head, tick: "_Tick", *, send_jobs: bool) -> list[Command]:
         tick.counts.looked_at += 1
         try:
-            wakes = agenda.sendable(head, tick.at) if send_jobs else []
-            _count(head, tick.counts, wakes)
+            due = wakes.sendable(head, tick.at) if send_jobs else []
+            _count(head, tick.counts, due)
             plan = self.advancer.plan_of(head)
             if not _only_jobs(head, tick.at) or plan is None:
                 after = self.advancer.wake(head, tick.invocation, send_jobs=False)
@@ -166,7 +166,7 @@ class Sweeper:
                 if after.action != "noop":
                     return []
             # Events are told by now, and the jobs of a page go together.
-            return [job_for(head, plan, wake) for wake in wakes] if plan is not None else []
+            return [job_for(head, plan, wake) for wake in due] if plan is not None else []
         except NewerDefinitionError:
             # A deploy: the ticks and jobs of the other code carry it on.
             pass
@@ -218,7 +218,7 @@ def _must_be_sent(head: Head, wakes: Sequence[Wake], at: datetime, horizon: time
 
 
 def _only_jobs(head: Head, at: datetime) -> bool:
-    return not head.status.is_terminal and not head.untold and not agenda.all_done(head.active) and head.deadline > at
+    return not head.status.is_terminal and not head.untold and not wakes.all_done(head.active) and head.deadline > at
 
 
 def _count(head: Head, counts: SweepCounts, wakes: Sequence[Wake]) -> None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from workflow_engine.errors import TransientError, WorkflowEngineError
-from workflow_engine.kernel import agenda
-from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.outbox import Outbox
-from workflow_engine.kernel.transitions import Plan, Told
+from workflow_engine.kernel.transitions import Told, wakes
+from workflow_engine.kernel.transitions.wakes import Wake
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.events import event_of
 from workflow_engine.model.ids import digest
@@ -23,6 +22,7 @@ from workflow_engine.model.limits import (
     MAX_SCHEDULE_NAME,
     SCHEDULE_PRECISION,
 )
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import DeadLetter, Entry, Head, PendingEvent
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
@@ -141,7 +141,7 @@ class Teller:
     def cancel_timers(self, head: Head, at: datetime) -> None:
         """Forget the schedules of a run that is over; its entries still say what they were."""
         # Also of a stage whose signal has come, and which nobody has claimed for it.
-        for wake in agenda.timers(replace(head, status=Status.RUNNING, signals=()), at):
+        for wake in wakes.timers(replace(head, status=Status.RUNNING, signals=()), at):
             if wake.at is not None:
                 self.scheduler.cancel(schedule_name(head, wake))
 
@@ -169,7 +169,7 @@ def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> Execut
     return ExecuteJob(
         run_id=head.run_id,
         workflow_id=head.workflow_id,
-        stage_id=plan[head.group][wake.ordinal],
+        stage_id=plan.stage(head.group, wake.ordinal),
         attempt=wake.attempt,
         group=head.group,
         ordinal=wake.ordinal,

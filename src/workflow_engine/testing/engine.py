@@ -24,8 +24,8 @@ from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost, outcome_of
 from workflow_engine.kernel import Kernel, KernelSettings
-from workflow_engine.kernel.agenda import awaited_signals
 from workflow_engine.kernel.patience import pause_for_real
+from workflow_engine.kernel.transitions.wakes import awaited_signals
 from workflow_engine.model.commands import CreateRun, SignalRun
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId

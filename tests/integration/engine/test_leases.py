@@ -21,9 +21,9 @@ from workflow_engine import (
     stage,
 )
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.agenda import wake_for
 from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.transitions import Lease
+from workflow_engine.kernel.transitions.wakes import wake_for
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.limits import CLOCK_SKEW, MAX_LOST_LEASES
 from workflow_engine.model.payloads import Payload
@@ -63,7 +63,7 @@ def die(engine: VirtualEngine, run: VirtualRun, ordinal: int = 0) -> Lease:
     wake = wake_for(head, ordinal, engine.clock.now())
     assert wake is not None
     definition = engine.kernel.definitions.for_run(head)
-    stage_id = definition.plan[head.group][ordinal]
+    stage_id = definition.plan.stage(head.group, ordinal)
     _, lease = take(engine.persistence, run.id, head.group, stage_id, wake, engine.kernel.invocation())
     assert lease is not None
     return lease

@@ -41,9 +41,10 @@ def be(role: Role, environment: Mapping[str, str], patience: Mapping[str, Any], 
 
 
 def _adopt(patience: Patience) -> None:
-    from workflow_engine.kernel import agenda, claim, settings
+    from workflow_engine.kernel import claim, settings
+    from workflow_engine.kernel.transitions import wakes
 
-    for module in (agenda, claim):
+    for module in (wakes, claim):
         setattr(module, "CLOCK_SKEW", timedelta(seconds=patience.clock_skew_seconds))  # noqa: B010
     setattr(settings, "WAKE_MARGIN", timedelta(seconds=patience.wake_margin_seconds))  # noqa: B010
 

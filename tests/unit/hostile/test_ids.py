@@ -11,10 +11,10 @@ from workflow_engine.adapters.aws.dynamodb import table
 from workflow_engine.adapters.aws.s3 import _name_of, _read
 from workflow_engine.adapters.memory import MemoryBlobStore
 from workflow_engine.errors import BlobNotFoundError, InvalidInputError, PayloadTooLargeError
-from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.execution.stage_storage import AttemptStorage
 from workflow_engine.kernel.payloads import attempt_prefix, blob_prefix
 from workflow_engine.kernel.teller import schedule_name
+from workflow_engine.kernel.transitions.wakes import Wake
 from workflow_engine.model.ids import RunId, StageId, digest, run_id_for
 from workflow_engine.model.runs import StageKey
 from workflow_engine.testing.builders import new_head

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_engine.kernel.agenda import all_done, awaited_signals, next_due, sendable, timers, wake_for
+from workflow_engine.kernel.transitions.wakes import all_done, awaited_signals, next_due, sendable, timers, wake_for
 from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status

@@ -25,13 +25,13 @@ from workflow_engine.errors import (
     TransientError,
     WaitExpiredError,
 )
-from workflow_engine.kernel.agenda import signal_for
 from workflow_engine.kernel.claim import reserve
 from workflow_engine.kernel.execution.failures import error_info
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.stage_storage import AttemptStorage
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease
+from workflow_engine.kernel.transitions.wakes import signal_for
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.limits import MAX_RUN_DURATION
 from workflow_engine.model.payloads import ErrorInfo

@@ -24,6 +24,7 @@ from workflow_engine.kernel.execution.attempt import (
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease, Moment, Told
+from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.instants import after, whole
 from workflow_engine.model.results import JobExecuted
@@ -35,10 +36,12 @@ POSTPONE = timedelta(seconds=60)
 
 def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
     """The end of a lease on the next group's only stage, if this invocation can go on with it."""
-    groups = definition.groups
-    if not invocation.may_chain or head.group + 1 >= len(groups) or len(groups[head.group + 1]) > 1:
+    if not invocation.may_chain or definition.plan.is_last(head.group):
         return None
-    needed = groups[head.group + 1][0].timeout + COMMIT_MARGIN
+    stages = definition.groups[plans.after(head.group)]
+    if len(stages) > 1:
+        return None
+    needed = stages[0].timeout + COMMIT_MARGIN
     if needed > invocation.remaining():
         return None
     return invocation.lease_end(invocation.clock.now())

@@ -14,6 +14,7 @@ from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import CorruptItemError
 from workflow_engine.kernel import payloads, winners
+from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
@@ -97,8 +98,8 @@ class RunData:
         return None if stage.input_model is None else stage.load_input(self._input_json(stage))
 
     def _input_json(self, stage: StageDefinition) -> bytes:
-        before = self.head.group - 1
-        if before < 0:
+        before = plans.before(self.head.group)
+        if before is None:
             return written_again(self.started_with()["input"])
         keys = [self.key(before, i) for i in range(len(self.definition.groups[before]))]
         outputs = self.outputs(keys)

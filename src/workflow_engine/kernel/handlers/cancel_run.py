@@ -10,6 +10,7 @@ from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import RunCancelled
 from workflow_engine.model.runs import Head
 from workflow_engine.ports.persistence import Persistence
@@ -38,7 +39,7 @@ def cancel_run(
     result, head = _commit(command, head, invocation, persistence, settings)
     if result.cancelled:
         advancer.observer.happened("RunsCancelled")
-        advancer.rest(head, (), Told(), invocation)
+        advancer.rest(head, Plan(), Told(), invocation)
     return result
 
 

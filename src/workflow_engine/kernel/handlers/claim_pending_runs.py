@@ -3,13 +3,13 @@
 from itertools import islice
 
 from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, WorkflowNotFoundError
-from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel import transitions
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Told
+from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.model.commands import ClaimPendingRuns
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.results import PendingRunsClaimed
@@ -38,7 +38,7 @@ def claim_pending_runs(
 
     def may_start(head: Head) -> bool:
         at = invocation.clock.now()
-        return head.status is Status.PENDING and bool(agenda.sendable(head, at))
+        return head.status is Status.PENDING and bool(wakes.sendable(head, at))
 
     pending = islice(sweeper.live_within_horizon(invocation, may_start), MAX_CANDIDATES)
     found = sorted(pending, key=lambda head: (-head.priority, head.created_at))
@@ -60,4 +60,4 @@ def _send(head: Head, definitions: Definitions, teller: Teller, invocation: Invo
         plan = definitions.for_run(head).plan
     except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
         return
-    teller.tell(head, plan, Told(), jobs=agenda.sendable(head, invocation.clock.now()))
+    teller.tell(head, plan, Told(), jobs=wakes.sendable(head, invocation.clock.now()))

@@ -6,14 +6,14 @@ from typing import Any
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
-from workflow_engine.kernel import agenda, payloads, transitions
+from workflow_engine.kernel import payloads, transitions
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import NewRun, Told
+from workflow_engine.kernel.transitions import NewRun, Told, wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
@@ -142,6 +142,6 @@ def _tell(head: Head, definition: WorkflowDefinition, teller: Teller, at: dateti
         head,
         definition.plan,
         Told(),
-        timers=agenda.timers(head, at),
-        jobs=agenda.sendable(head, at),
+        timers=wakes.timers(head, at),
+        jobs=wakes.sendable(head, at),
     )

@@ -10,15 +10,14 @@ from workflow_engine.errors import (
     RunNotFoundError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
-from workflow_engine.kernel.agenda import Wake
 from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.kernel.transitions import Lease, Told, wakes
+from workflow_engine.kernel.transitions.wakes import Wake
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_DELAY
@@ -115,7 +114,7 @@ def _claim(
         group, ordinal = _place(head, command, definitions)
         if group != head.group or ordinal >= len(head.active):
             return head, None, None
-        wake = agenda.wake_for(head, ordinal, invocation.clock.now())
+        wake = wakes.wake_for(head, ordinal, invocation.clock.now())
         if wake is None or wake == tried:
             return head, None, None
     return head, None, None
@@ -170,7 +169,7 @@ def _unclaimed(
                 wait = max(entry.until - at, at - at)
                 teller.job_transport.enqueue(command, delay=wait)
             return JobExecuted(outcome="suspended", next_poll_at=entry.until, ghost=True)
-        if entry.state is EntryState.LEASED and not agenda.has_expired(entry, at):
+        if entry.state is EntryState.LEASED and not wakes.has_expired(entry, at):
             return JobExecuted(outcome="completed", ghost=True)
     behind = command.group is not None and command.group < head.group
     advancer.wake(head, invocation, send_jobs=behind)

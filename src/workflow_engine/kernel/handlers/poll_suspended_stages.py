@@ -1,12 +1,11 @@
 """``stage.poll_suspended``: makes the checks that are due, here and now."""
 
 from workflow_engine.errors import DefinitionChangedError, NewerDefinitionError, RunExpiredError, WorkflowNotFoundError
-from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.claim import take
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
-from workflow_engine.kernel.transitions import Told
+from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.model.commands import PollSuspendedStages
 from workflow_engine.model.results import JobExecuted, SuspendedStagesPolled
 from workflow_engine.model.runs import Head, WaitKind
@@ -54,14 +53,14 @@ def poll_suspended_stages(
     return SuspendedStagesPolled(checked=checked, resumed=len(resumed), failed=failed, resumed_run_ids=resumed)
 
 
-def _due(head: Head, invocation: Invocation) -> list[agenda.Wake]:
-    wakes = agenda.sendable(head, invocation.clock.now())
-    return [wake for wake in wakes if wake.claim == "due" and head.active[wake.ordinal].wait in _WAITS]
+def _due(head: Head, invocation: Invocation) -> list[wakes.Wake]:
+    due = wakes.sendable(head, invocation.clock.now())
+    return [wake for wake in due if wake.claim == "due" and head.active[wake.ordinal].wait in _WAITS]
 
 
 def _check(
     head: Head,
-    wake: agenda.Wake,
+    wake: wakes.Wake,
     invocation: Invocation,
     persistence: Persistence,
     advancer: Advancer,
@@ -75,7 +74,7 @@ def _check(
         return JobExecuted(outcome="failed", error=str(error))
     if not invocation.may_begin(definition.groups[head.group][wake.ordinal].timeout):
         return None
-    stage_id = definition.plan[head.group][wake.ordinal]
+    stage_id = definition.plan.stage(head.group, wake.ordinal)
     now, lease = take(persistence, head.run_id, head.group, stage_id, wake, invocation)
     if now is None or lease is None:
         return None

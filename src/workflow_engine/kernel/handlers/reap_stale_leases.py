@@ -1,11 +1,10 @@
 """``lease.reap_stale``: sends again what was leased by somebody who did not finish."""
 
-from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Told
+from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.model.commands import ReapStaleLeases
 from workflow_engine.model.results import StaleLeasesReaped
 from workflow_engine.model.runs import Head
@@ -26,8 +25,8 @@ def reap_stale_leases(
     """
     at = invocation.clock.now() - command.threshold
 
-    def stale(head: Head) -> list[agenda.Wake]:
-        return [wake for wake in agenda.sendable(head, at) if wake.claim == "expired"]
+    def stale(head: Head) -> list[wakes.Wake]:
+        return [wake for wake in wakes.sendable(head, at) if wake.claim == "expired"]
 
     released = 0
 

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from workflow_engine.errors import NewerDefinitionError
-from workflow_engine.kernel import agenda
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import Sweeper
+from workflow_engine.kernel.transitions import wakes
 from workflow_engine.model.commands import ReapStuckRuns
 from workflow_engine.model.results import StuckRunsReaped
 from workflow_engine.model.runs import EntryState, Head
@@ -53,7 +53,7 @@ def reap_stuck_runs(
 def _pending_since(head: Head, before: datetime, armed: datetime) -> bool:
     """Whether something could have run since *before*. A stage that is READY does not say since
     when; the run was last armed at *armed*, or later."""
-    if agenda.all_done(head.active):
+    if wakes.all_done(head.active):
         return armed <= before
-    states = [head.active[wake.ordinal].state for wake in agenda.sendable(head, before)]
+    states = [head.active[wake.ordinal].state for wake in wakes.sendable(head, before)]
     return any(state is not EntryState.READY or armed <= before for state in states)

@@ -14,14 +14,15 @@ from workflow_engine.errors import (
     StaleRunError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda, idempotency, payloads, transitions, winners
+from workflow_engine.kernel import idempotency, payloads, transitions, winners
 from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Moment, Rerun, Told
+from workflow_engine.kernel.transitions import Moment, Rerun, Told, wakes
+from workflow_engine.model import plans
 from workflow_engine.model.commands import RerunFrom
 from workflow_engine.model.commits import Committed, newest_base
 from workflow_engine.model.ids import RunId, StageId
@@ -77,7 +78,7 @@ def rerun_from(
         outcome = commit_once(persistence, commit)
         if isinstance(outcome, Committed):
             rerun.remove_blobs(outcome.head)
-            jobs = agenda.sendable(outcome.head, moment.at)
+            jobs = wakes.sendable(outcome.head, moment.at)
             teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
             return result
         if outcome.replay is not None:
@@ -123,7 +124,7 @@ class _Rerunning:
             raise StageNotFoundError(
                 workflow_id=head.workflow_id,
                 stage_id=self.command.from_stage_id,
-                detail=f"the run has not come that far; it ended in group {head.group + 1}",
+                detail=f"the run has not come that far; it ended in group {plans.number(head.group)}",
             )
         if definition.fingerprint != head.fingerprint:
             self._check_kept(head, definition, group)
@@ -161,8 +162,8 @@ class _Rerunning:
         whole = winners.completed(head, self.persistence)
         keys = [
             StageKey(earlier, StageId(stage_id), whole.winner(earlier, ordinal))
-            for earlier in range(group)
-            for ordinal, stage_id in enumerate(definition.plan[earlier])
+            for earlier, stages in definition.plan.until(group)
+            for ordinal, stage_id in enumerate(stages)
         ]
         records = self.persistence.load_records(head.run_id, keys) if keys else {}
         for key in keys:
@@ -207,5 +208,4 @@ class _Rerunning:
 
 
 def _discarded(head: Head, definition: WorkflowDefinition, group: int) -> list[str]:
-    last = min(head.group, len(definition.plan) - 1)
-    return [stage for stages in definition.plan[group : last + 1] for stage in stages]
+    return definition.plan.between(group, head.group)

@@ -16,13 +16,13 @@ from workflow_engine.errors import (
     TooManySignalsError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import agenda, transitions
+from workflow_engine.kernel import transitions
 from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Told
+from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.model.commands import SignalRun
 from workflow_engine.model.commits import Committed, newest_base
 from workflow_engine.model.deliveries import DELIVERY_KEY
@@ -125,7 +125,7 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     """What is kept of the payload, which must fit the stage that waits for the signal, or else one
     that still may: the value that it stands for now, so that each attempt gets the same. As it was
     sent where it is open which of several models will read it."""
-    limit = agenda.signals_limit(head, command.name)
+    limit = wakes.signals_limit(head, command.name)
     if len(head.signals) >= limit:
         raise TooManySignalsError(run_id=head.run_id, name=command.name, kept=len(head.signals), limit=limit)
     definition = definitions.for_run(head)
@@ -200,11 +200,11 @@ def _wake(
     """Send the job of each stage that waits for this signal. Were we to die before, the due index
     would: the commit has brought ``due_at`` near."""
     at = invocation.clock.now()
-    wakes = [wake for wake in agenda.sendable(head, at) if wake.signal == kept.element]
-    if not wakes:
+    woken = [wake for wake in wakes.sendable(head, at) if wake.signal == kept.element]
+    if not woken:
         return
     try:
         plan = definitions.for_run(head).plan
     except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
         return
-    teller.send_jobs(head, plan, wakes, Told())
+    teller.send_jobs(head, plan, woken, Told())

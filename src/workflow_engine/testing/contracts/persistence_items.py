@@ -162,7 +162,9 @@ class RecordContract:
         assert persistence.load_input(RUN, "h1") == later
 
     def test_winners_outside_the_head_are_put_once(self, persistence: Persistence) -> None:
-        first = Winners(RUN, 0, 25, {(group, 0): group + 1 for group in range(26)}, START + LIFE)
+        first = Winners(
+            RUN, 0, 25, {(group, 0): epoch for group, epoch in zip(range(26), range(1, 27), strict=True)}, START + LIFE
+        )
         second = Winners(RUN, 0, 51, {(51, 7): 60}, START + LIFE)
         after_rerun = Winners(RUN, 31, 51, {(51, 7): 99}, START + LIFE)
         for page in (first, second, after_rerun, replace(first, epochs={(0, 0): 9})):

@@ -201,7 +201,7 @@ class Clients:
 
     def _first_stage(self, plot: Plot) -> str:
         deployment = self.deployment
-        return deployment.scenario.registry(deployment.deploys).get(plot.workflow_id).plan[0][0]
+        return deployment.scenario.registry(deployment.deploys).get(plot.workflow_id).plan.first[0]
 
     def _send(self, command: Command, then: Callable[[Any], None] | None = None) -> None:
         """A client's process sends *command* until it has an answer; one that dies comes back."""

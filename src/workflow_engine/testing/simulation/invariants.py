@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from workflow_engine.kernel import agenda
+from workflow_engine.kernel.transitions import wakes
+from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
@@ -77,7 +78,7 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
             for ordinal, entry in enumerate(head.active)
             if entry.state is not EntryState.DONE
         ]
-        if agenda.all_done(head.active):
+        if wakes.all_done(head.active):
             times.append(net)
     return min(times)
 
@@ -88,7 +89,7 @@ def _latest_of(head: Head, ordinal: int, at: datetime, net: datetime, bounds: Bo
         return net
     if entry.state is EntryState.LEASED:
         return max(net, entry.until + bounds.horizon + bounds.skew)
-    signalled = ordinal in agenda.awaited_signals(head)
+    signalled = ordinal in wakes.awaited_signals(head)
     return net if signalled or entry.until <= at + bounds.skew else entry.until
 
 
@@ -159,7 +160,7 @@ def check_signals(head: Head) -> Iterator[str]:
 
 
 def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
-    if after.status is not Status.COMPLETED and after.group != before.group + 1:
+    if after.status is not Status.COMPLETED and after.group != plans.after(before.group):
         yield f"I4: the run went from group {before.group} to {after.group}"
     alone = len(before.active) == 1
     for ordinal, entry in enumerate(before.active):
@@ -224,7 +225,7 @@ def _check_claim(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bound
 def _check_early(head: Head, old: Entry, at: datetime, bounds: Bounds) -> Iterator[str]:
     if old.until is None or old.state is EntryState.READY:
         return
-    signalled = old.wait is WaitKind.SIGNAL and agenda.free_signal(head, old) is not None
+    signalled = old.wait is WaitKind.SIGNAL and wakes.free_signal(head, old) is not None
     margin = CLOCK_SKEW if old.state is EntryState.LEASED else timedelta(0)
     # Twice the skew: the lease was granted by one clock and is taken over by another.
     if not signalled and old.until + margin > at + 2 * bounds.skew:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.adapters.memory.sizes import events_size
-from workflow_engine.kernel import agenda
+from workflow_engine.kernel.transitions import wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Extend, Shared
 from workflow_engine.model.events import RunEvent
@@ -149,7 +149,7 @@ class Measures:
                 self._hold(after, ordinal, entry, task, at)
             tally.waits += old is not None and old.state is EntryState.LEASED and entry.state is EntryState.WAITING
         self._note_signals(after, at)
-        if agenda.all_done(after.active):
+        if wakes.all_done(after.active):
             self._done_at.setdefault(after.run_id, at)
         if before is not None and _has_expired(before, after):
             yield Late("the run's deadline", after.deadline, at)
@@ -201,7 +201,7 @@ class Measures:
 
     def _note_signals(self, head: Head, at: datetime) -> None:
         known = self._signalled_at[head.run_id]
-        now = [(head.group, ordinal, head.active[ordinal].epoch) for ordinal in agenda.awaited_signals(head)]
+        now = [(head.group, ordinal, head.active[ordinal].epoch) for ordinal in wakes.awaited_signals(head)]
         # One that a sibling has taken is awaited no more.
         self._signalled_at[head.run_id] = {place: known.get(place, at) for place in now}
 

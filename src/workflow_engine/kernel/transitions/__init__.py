@@ -1,0 +1,50 @@
+"""Pure: (the head as read, what happened, the time) → a commit. No I/O, no clock, no ids.
+
+Everything that changes a run's state is decided here. A group of one is committed exclusively; in
+a larger group a sibling changes only its own entry (``Shared``), so that siblings that finish at
+the same moment refuse nobody, and whoever sees all done makes the exclusive join. Callers say
+``transitions.finish(…)``; which of the modules a decision is in is for its readers.
+"""
+
+from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Rerun, Told
+from workflow_engine.kernel.transitions.groups import join
+from workflow_engine.kernel.transitions.heads import failure_of
+from workflow_engine.kernel.transitions.runs import (
+    ANNOTATED,
+    await_archive,
+    cancel,
+    create,
+    fail_run,
+    note,
+    relieve,
+    rerun,
+    settle,
+    signal,
+    start,
+)
+from workflow_engine.kernel.transitions.stages import claim, fail, finish, hold
+
+__all__ = [
+    "ANNOTATED",
+    "Lease",
+    "Moment",
+    "NewRun",
+    "Rerun",
+    "Told",
+    "await_archive",
+    "cancel",
+    "claim",
+    "create",
+    "fail",
+    "fail_run",
+    "failure_of",
+    "finish",
+    "hold",
+    "join",
+    "note",
+    "relieve",
+    "rerun",
+    "settle",
+    "signal",
+    "start",
+]

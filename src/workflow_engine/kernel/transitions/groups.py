@@ -1,0 +1,90 @@
+"""Decisions about a group as a whole: all of its stages are done, and the run moves on or is complete."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from workflow_engine.kernel.transitions import heads
+from workflow_engine.kernel.transitions.facts import Moment, Told
+from workflow_engine.model import plans
+from workflow_engine.model.altering import altered
+from workflow_engine.model.commits import (
+    Exclusive,
+)
+from workflow_engine.model.plans import Plan
+from workflow_engine.model.runs import (
+    Entry,
+    EntryState,
+    Head,
+    PendingEvent,
+)
+from workflow_engine.model.status import Status
+
+
+def join(head: Head, plan: Plan, moment: Moment, *, told: Told, next_until: datetime | None) -> Exclusive:
+    """All stages of a group are done: move on."""
+    return moved_on(head, head.active, plan, moment, told, next_until, ())
+
+
+def moved_on(
+    head: Head,
+    active: tuple[Entry, ...],
+    plan: Plan,
+    moment: Moment,
+    told: Told,
+    next_until: datetime | None,
+    notes: Sequence[PendingEvent],
+) -> Exclusive:
+    """All stages of the group are done, as *active* says: the run enters the next one, or is complete."""
+    base = heads.after_telling(head, told)
+    used = {entry.signal for entry in active if entry.signal is not None}
+    after = altered(
+        base,
+        winners=_winners(head, active),
+        signals=tuple(s for s in base.signals if s not in used) if used else base.signals,
+        events=base.events + tuple(notes),
+    )
+    if plan.is_last(head.group):
+        return _completed(head, after, moment)
+    return _entered(head, after, plan, moment, next_until)
+
+
+def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:
+    seconds = round((moment.at - head.created_at).total_seconds(), 3)
+    done = PendingEvent("workflow:completed", moment.at, {"duration_seconds": seconds})
+    return heads.kept_early_due(
+        heads.exclusive(
+            head,
+            moment,
+            after=after,
+            status=Status.COMPLETED,
+            active=(),
+            events=after.events + moment.events(done),
+            ended_at=moment.at,
+        )
+    )
+
+
+def _entered(head: Head, after: Head, plan: Plan, moment: Moment, next_until: datetime | None) -> Exclusive:
+    group = plans.after(head.group)
+    stages, base = plan.stages(group), head.base_of(group)
+    events: tuple[PendingEvent, ...] = ()
+    first = Entry(EntryState.READY, base)
+    if next_until is not None and len(stages) == 1:
+        first = Entry(EntryState.LEASED, base, until=next_until, by=moment.by)
+        events = moment.events(PendingEvent("stage:started", moment.at, {"stage_id": stages[0], "attempt": 1}))
+    commit = heads.exclusive(
+        head,
+        moment,
+        after=after,
+        status=Status.RUNNING,
+        group=group,
+        active=(first,) * len(stages),
+        events=after.events + events,
+    )
+    return heads.kept_due(commit, moment, next_until)
+
+
+def _winners(head: Head, active: Sequence[Entry]) -> Mapping[tuple[int, int], int]:
+    base = head.base
+    found = {(head.group, ordinal): entry.epoch for ordinal, entry in enumerate(active) if entry.epoch != base}
+    return {**head.winners, **found} if found else head.winners

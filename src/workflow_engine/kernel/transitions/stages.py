@@ -1,0 +1,139 @@
+"""Decisions about one stage: it is claimed, done, waits, or failed for good."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from workflow_engine.kernel.transitions import groups, heads
+from workflow_engine.kernel.transitions.facts import Lease, Moment, Told
+from workflow_engine.model.altering import altered
+from workflow_engine.model.commits import (
+    Claim,
+    Exclusive,
+    Fail,
+    Finish,
+    Hold,
+    Shared,
+)
+from workflow_engine.model.ids import RunId
+from workflow_engine.model.limits import MAX_KEPT_SIGNALS
+from workflow_engine.model.plans import Plan
+from workflow_engine.model.runs import (
+    USED_UP,
+    Entry,
+    EntryState,
+    Head,
+    PendingEvent,
+    RunFailure,
+    WaitKind,
+)
+from workflow_engine.model.status import Status
+
+
+def claim(run_id: RunId, group: int, change: Claim, events: Sequence[PendingEvent]) -> Shared:
+    """Take a lease. It never moves ``due_at``: what made the stage claimable has set it so that it
+    is not later than now + horizon, and if it comes before the lease's end, a tick looks and
+    leaves (I2)."""
+    return Shared(run_id, group, change, tuple(events))
+
+
+def finish(
+    head: Head,
+    lease: Lease,
+    plan: Plan,
+    moment: Moment,
+    *,
+    told: Told,
+    next_until: datetime | None,
+    used_signal: str | None = None,
+    notes: Sequence[PendingEvent] = (),
+) -> Exclusive | Shared:
+    """A stage is done. In a group of one the run moves on in the same write, and with *next_until*
+    the next stage is claimed in it, too."""
+    done = Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt, signal=used_signal)
+    if len(head.active) == 1:
+        return groups.moved_on(head, (done,), plan, moment, told, next_until, notes)
+    return Shared(
+        head.run_id,
+        lease.group,
+        Finish(lease.ordinal, lease.entry.epoch, done),
+        tuple(notes),
+        due_at=moment.at + moment.horizon if notes else None,
+        due_seen=head.due_at,
+    )
+
+
+def hold(
+    head: Head,
+    lease: Lease,
+    entry: Entry,
+    moment: Moment,
+    *,
+    told: Told,
+    used_signal: str | None = None,
+    notes: Sequence[PendingEvent] = (),
+) -> Exclusive | Shared:
+    """A stage waits, as *entry* says. It and a signal that comes at that moment cannot miss each other:
+    both change one item and see what they left, so whichever comes second wakes the stage."""
+    alone = len(head.active) == 1
+    # Now and then one of them closes the gaps that used up signals leave: they must not add up.
+    if not alone and head.signals.count(USED_UP) < MAX_KEPT_SIGNALS:
+        wake = moment.at + moment.horizon
+        due = min(entry.until or wake, wake) if notes else entry.until
+        used = None if used_signal not in head.signals else (head.signals.index(used_signal), used_signal)
+        change = Hold(lease.ordinal, lease.entry.epoch, entry, used)
+        return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due, due_seen=head.due_at)
+    active = _with(head.active, lease.ordinal, entry)
+    base = heads.after_telling(head, told)
+    after = altered(
+        base,
+        active=active,
+        events=base.events + tuple(notes),
+        signals=_without(head.signals, used_signal),
+    )
+    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
+        first = lease.entry.suspended_epoch is None and lease.entry.signal is None
+        after = _suspended(after, lease.stage_id, first=first, moment=moment)
+    commit = heads.exclusive(head, moment, after=after)
+    # With events to tell ``due_at`` would come near, to move away again once they are told.
+    return heads.kept_due(commit, moment, None) if after.untold else commit
+
+
+def fail(
+    head: Head,
+    lease: Lease,
+    failure: RunFailure,
+    moment: Moment,
+    *,
+    told: Told,
+    notes: Sequence[PendingEvent] = (),
+) -> Exclusive | Shared:
+    """A stage failed for good, and the run with it, at once."""
+    events = (*notes, *moment.events(heads.failed_event(failure, moment.at)))
+    if len(head.active) > 1:
+        change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at)
+        return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
+    ended = altered(lease.entry, state=EntryState.FAILED, until=None)
+    return heads.ended(head, failure, moment, told=told, active=(ended,), events=events)
+
+
+def _suspended(head: Head, stage_id: str | None, *, first: bool, moment: Moment) -> Head:
+    waiting = [entry for entry in head.active if entry.state is EntryState.WAITING]
+    until = min((entry.until for entry in waiting if entry.until), default=None)
+    names = [entry.signal for entry in waiting if entry.wait is WaitKind.SIGNAL]
+    facts: Mapping[str, Any] = {
+        "stage_id": stage_id,
+        "resume_at": until.isoformat() if until else None,
+        "waiting_for": names[0] if names else None,
+    }
+    event = PendingEvent("workflow:suspended", moment.at, facts)
+    events = moment.events(event) if first else ()
+    return altered(head, status=Status.SUSPENDED, events=head.events + events)
+
+
+def _with(active: tuple[Entry, ...], ordinal: int, entry: Entry) -> tuple[Entry, ...]:
+    return (*active[:ordinal], entry, *active[ordinal + 1 :])
+
+
+def _without(signals: tuple[str, ...], used: str | None) -> tuple[str, ...]:
+    return tuple(element for element in signals if element != used) if used else signals
