@@ -87,12 +87,13 @@ def _differs(scenario: Scenario, seed: int, bug: str) -> Violation | None:
 
 
 def _publish_before_commit(original: Any) -> Any:
-    def keep(self: Any, attempt: Any, lease: Any, data: Any, told: Any, invocation: Any) -> Any:
+    def keep(self: Any, attempt: Any, lease: Any, turn: Any) -> Any:
+        data, told = turn.data, turn.told
         if claim.holds(data.head, lease):
-            commit = endings.decide_ending(attempt, lease, data, told, invocation)
+            commit = endings.decide_ending(attempt, lease, data, told, turn.invocation)
             if isinstance(commit, Exclusive):
                 self.teller.tell_events(commit.after, told)
-        return original(self, attempt, lease, data, told, invocation)
+        return original(self, attempt, lease, turn)
 
     return keep
 

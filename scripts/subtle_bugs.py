@@ -38,7 +38,7 @@ def _seen(module: str, name: str, old: str, new: str, scenario: Scenario = refer
 # Six that nothing saw before what they show was asked for.
 ONCE_UNSEEN: Mapping[str, Bug] = {
     "a chain goes on under a lease that another took": _seen(
-        "kernel.advance", "_chained", ' or not entry.by.startswith(invocation.id + ".")', "", varied.GHOSTS
+        "kernel.advance", "_chained", ' or not entry.by.startswith(turn.invocation.id + ".")', "", varied.GHOSTS
     ),
     "spilled events are never deleted": _seen(
         "kernel.outbox", "Outbox.tidy", "if keys:", "if keys and before is None:", varied.SPILLED
@@ -171,8 +171,8 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.handlers.replay_dead_letters", "_published", "if answer is None]", "]", reference.REFUSED
     ),
     "a failed run is not archived": _seen(
-        "kernel.advance",
-        "Advancer._archived",
+        "kernel.rest",
+        "Rest._archived",
         "after.status.is_terminal and",
         'after.status == "COMPLETED" and',
         varied.ARCHIVED,

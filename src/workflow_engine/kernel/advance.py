@@ -6,7 +6,6 @@ whose stage has moved on, and the tick, come in through ``wake``.
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -19,7 +18,6 @@ from workflow_engine.errors import (
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel import transitions, winners
-from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.claim import events_of_claim, holds
 from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.definitions import Definitions
@@ -31,31 +29,30 @@ from workflow_engine.kernel.execution.endings import (
     postponed,
     result_of,
 )
-from workflow_engine.kernel.execution.failures import message_of
 from workflow_engine.kernel.execution.held_leases import HeldLeases
 from workflow_engine.kernel.execution.keeper import Keeper
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.patience import A_MOMENT, Patience
+from workflow_engine.kernel.patience import A_MOMENT
 from workflow_engine.kernel.relief import Relief
+from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told, wakes
-from workflow_engine.model.commits import Exclusive, Shared, newest_base
-from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_LOST_LEASES
-from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.kernel.turn import Turn
+from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import JobExecuted, RunTransitioned
-from workflow_engine.model.runs import Annotation, EntryState, Head, IdempotencyRecord, WaitKind
+from workflow_engine.model.runs import EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 
 _log = logging.getLogger(__name__)
-_ENDS = {Status.COMPLETED: "RunsCompleted", Status.FAILED: "RunsFailed"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advancer:
     """Everything that moves a run, over the ports that it needs."""
 
@@ -67,55 +64,49 @@ class Advancer:
     observer: Observer
     keeper: Keeper
     relief: Relief
-    archiver: Archiver | None = None
+    rest: Rest
 
     def work(
-        self,
-        head: Head,
-        lease: Lease,
-        definition: WorkflowDefinition,
-        told: Told,
-        invocation: Invocation,
+        self, head: Head, lease: Lease, definition: WorkflowDefinition, told: Told, invocation: Invocation
     ) -> JobExecuted:
         """Perform *lease* and what can be chained after it; answers what came of the last stage."""
-        claimed = events_of_claim(head, lease)
-        head, told = self._relieved_in_passing(head, lease, told, invocation)
-        data = RunData(head, definition, self.persistence, self.blobs)
+        turn = self._turn(head, definition, invocation, told)
+        own = events_of_claim(head, lease)
+        self._relieved_in_passing(turn, own)
         while True:
-            with self.held.holding(head.run_id, lease):
-                attempt = self._perform(lease, data, invocation)
-                kept = self.keeper.keep(attempt, lease, data, told, invocation)
-            head = kept.head
-            result = result_of(kept.attempt, head, lease, ours=kept.ours)
+            with self.held.holding(turn.head.run_id, lease):
+                attempt = self._perform(turn, lease)
+                kept = self.keeper.keep(attempt, lease, turn)
+            turn.head = kept.head
+            result = result_of(kept.attempt, kept.head, lease, ours=kept.ours)
             if not kept.ours:
                 self.observer.happened("Ghosts")
                 return result
-            self._observe_end(head)
-            self.keeper.recorder.forget_state(kept.attempt, lease, head.run_id)
-            head, told = self._after(head, lease, definition, told, invocation, own=claimed + kept.added)
-            if head.group == lease.group:
-                head, told = self.relief.relieve(head, kept.added, told, invocation)
-            following = _chained(head, definition, invocation)
+            self.rest.observe_end(kept.head)
+            self.keeper.recorder.forget_state(kept.attempt, lease, kept.head.run_id)
+            following = self._after(turn, lease, own=own + kept.added)
+            if turn.head.group == lease.group:
+                turn.head, turn.told = self.relief.relieve(turn.head, kept.added, turn.told, invocation)
             if following is None:
                 return result
-            data.head, lease = head, following
+            lease = following
 
     def wake(self, head: Head, invocation: Invocation, *, send_jobs: bool) -> RunTransitioned:
         """Do what is due for a run that nobody may be looking after: tell, join, expire, and with
         *send_jobs* send what nobody holds."""
         if head.status.is_terminal:
-            self.rest(head, Plan(), Told(), invocation)
+            self.rest.end(head, Plan(), Told(), invocation)
             return RunTransitioned(action="noop")
         try:
             definition = self.definition_of(head, invocation)
         except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-            self.fail_run(head, error, invocation)
+            self.rest.fail_run(head, error, invocation)
             return RunTransitioned(action="failed")
         if wakes.all_done(head.active):
-            return self._joined(head, definition, invocation)
+            return self._joined(self._turn(head, definition, invocation, Told()))
         jobs = wakes.sendable(head, invocation.clock.now()) if send_jobs else []
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
-        self._settle(head, told, invocation, drop=True)
+        self.rest.settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
 
     def definition_of(self, head: Head, invocation: Invocation) -> WorkflowDefinition:
@@ -150,69 +141,12 @@ class Advancer:
 
         commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
 
-    def fail_run(
-        self, head: Head, error: WorkflowEngineError, invocation: Invocation, patience: Patience | None = None
-    ) -> Head:
-        """End a run that cannot go on, whatever its stages do, and tell it."""
-        failure = transitions.failure_of(None, ErrorInfo(error.code, message_of(error), error.retryable))
-        outbox, seen = self.teller.outbox, head
+    def _turn(self, head: Head, definition: WorkflowDefinition, invocation: Invocation, told: Told) -> Turn:
+        data = RunData(head, definition, self.persistence, self.blobs)
+        return Turn(data=data, invocation=invocation, told=told)
 
-        def decide(now: Head) -> Exclusive | None:
-            # What was wrong with the run before a rerun says nothing of the rerun.
-            if now.status.is_terminal or newest_base(now) != newest_base(head):
-                return None
-            nonlocal seen
-            seen = now
-            known = outbox.spill(now, Told())
-            return transitions.fail_run(now, failure, invocation.moment(), told=known)
-
-        after, ours = commit_decided(self.persistence, head, decide, patience)
-        outbox.tidy(seen if ours else None, after, invocation)
-        if ours:
-            self._observe_end(after)
-        if after.status.is_terminal:
-            self.rest(after, Plan(), Told(), invocation)
-        return after
-
-    def note(
-        self, head: Head, annotation: Annotation, invocation: Invocation, record: IdempotencyRecord | None = None
-    ) -> None:
-        """Tell that something was noted from outside, once for *record*'s key."""
-        facts = {
-            "key": annotation.name,
-            "value": annotation.value,
-            "scope": annotation.scope,
-            "actor": annotation.actor,
-        }
-        outbox, seen = self.teller.outbox, head
-
-        def decide(now: Head) -> Exclusive | Shared:
-            nonlocal seen
-            seen = now
-            commit = transitions.note(now, facts, invocation.moment(), record, told=outbox.spill(now, Told()))
-            return outbox.fit(commit, now, annotation.id)
-
-        head, ours = commit_decided(self.persistence, head, decide)
-        outbox.tidy(seen if ours else None, head, invocation)
-        self.flush(head, invocation)
-
-    def flush(self, head: Head, invocation: Invocation) -> int:
-        """Tell the events of a run and let them leave its head; answers how many were accepted."""
-        told = self.teller.tell_events(head, Told())
-        self._settle(head, told, invocation, drop=True)
-        return max(told.through - head.told, 0)
-
-    def rest(self, head: Head, plan: Plan, told: Told, invocation: Invocation) -> Told:
-        """A run is over: tell its last events, forget its timers, archive it where that is wanted,
-        and leave the due index."""
-        told = self.teller.tell(head, plan, told)
-        if head.status is not Status.COMPLETED and head.due_at is not None:
-            self.teller.cancel_timers(head, invocation.clock.now())
-        # Of thousands, one look tells some hundreds, and the next goes on behind them.
-        self._settle(head, told, invocation, drop=True)
-        return told
-
-    def _perform(self, lease: Lease, data: RunData, invocation: Invocation) -> Attempt:
+    def _perform(self, turn: Turn, lease: Lease) -> Attempt:
+        data, invocation = turn.data, turn.invocation
         stage = data.definition.groups[lease.group][lease.ordinal]
         at = invocation.clock.now()
         if lease.entry.lost > MAX_LOST_LEASES:
@@ -241,59 +175,41 @@ class Advancer:
         message = f"{last.message} (then {ending.error.message})"
         return Failed(replace(last, message=message, retryable=False), retryable=False)
 
-    def _observe_end(self, head: Head) -> None:
-        fact = _ENDS.get(head.status)
-        if fact is not None:
-            self.observer.happened(fact)
-
-    def _after(
-        self,
-        head: Head,
-        lease: Lease,
-        definition: WorkflowDefinition,
-        told: Told,
-        invocation: Invocation,
-        *,
-        own: int,
-    ) -> tuple[Head, Told]:
-        """Tell what our commit made, join if it was the last of its group. *own* events are of our lease."""
-        if head.group == lease.group and wakes.all_done(head.active):
-            head = self._join(head, definition, told, invocation, goes_on=True)
+    def _after(self, turn: Turn, lease: Lease, *, own: int) -> Lease | None:
+        """Tell what our commit made, join if it was the last of its group. *own* events are of our lease.
+        Answers the next lease, if our commit took one."""
+        if turn.head.group == lease.group and wakes.all_done(turn.head.active):
+            self._join(turn, goes_on=True)
+        head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
-            return head, self.rest(head, definition.plan, told, invocation)
-        if head.group != lease.group:
-            if _chained(head, definition, invocation) is None:
-                jobs = wakes.sendable(head, invocation.clock.now())
-                return head, self.teller.tell(head, definition.plan, told, jobs=jobs)
-            return head, self._told_in_passing(head, told)
-        return head, self._after_wait(head, lease, definition, told, invocation, own=own)
+            turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
+            return None
+        following = _chained(turn)
+        if head.group == lease.group:
+            turn.told = self._after_wait(turn, lease, own=own)
+        elif following is None:
+            jobs = wakes.sendable(head, invocation.clock.now())
+            turn.told = self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
+        else:
+            self._told_in_passing(turn)
+        return following
 
-    def _relieved_in_passing(self, head: Head, lease: Lease, told: Told, invocation: Invocation) -> tuple[Head, Told]:
+    def _relieved_in_passing(self, turn: Turn, added: int) -> None:
         """Take out what the claim made too many of: that must not cost the lease either."""
         try:
-            return self.relief.relieve(head, events_of_claim(head, lease), told, invocation)
+            turn.head, turn.told = self.relief.relieve(turn.head, added, turn.told, turn.invocation)
         except Exception as error:
-            _log.warning("events of run %s are taken out later: %r", head.run_id, error)
-            return head, told
+            _log.warning("events of run %s are taken out later: %r", turn.head.run_id, error)
 
-    def _told_in_passing(self, head: Head, told: Told) -> Told:
+    def _told_in_passing(self, turn: Turn) -> None:
         """Tell what can be told now, while the next lease is held: that must not be lost to it."""
         try:
-            return self.teller.tell_events(head, told)
+            turn.told = self.teller.tell_events(turn.head, turn.told)
         except Exception as error:
-            _log.warning("events of run %s are told later: %r", head.run_id, error)
-            return told
+            _log.warning("events of run %s are told later: %r", turn.head.run_id, error)
 
-    def _after_wait(
-        self,
-        head: Head,
-        lease: Lease,
-        definition: WorkflowDefinition,
-        told: Told,
-        invocation: Invocation,
-        *,
-        own: int,
-    ) -> Told:
+    def _after_wait(self, turn: Turn, lease: Lease, *, own: int) -> Told:
+        head, told, invocation = turn.head, turn.told, turn.invocation
         entry = head.active[lease.ordinal]
         busy = any(other.state in (EntryState.LEASED, EntryState.READY) for other in head.active)
         twice = False
@@ -310,36 +226,30 @@ class Advancer:
             wake = wakes.wake_for(head, lease.ordinal, at)
             later = [w for w in wakes.timers(head, at) if w.ordinal == lease.ordinal]
             for timer in later:
-                self.teller.send_later(head, definition.plan, timer, told, at)
-            self.teller.send_jobs(head, definition.plan, [wake] if wake else [], told)
+                self.teller.send_later(head, turn.plan, timer, told, at)
+            self.teller.send_jobs(head, turn.plan, [wake] if wake else [], told)
         if not busy:
             # A signal's job knows nothing of what was told before; that of any other wait does.
-            self._settle(head, told, invocation, drop=twice or entry.wait is WaitKind.SIGNAL)
+            self.rest.settle(head, told, invocation, drop=twice or entry.wait is WaitKind.SIGNAL)
         return told
 
-    def _joined(self, head: Head, definition: WorkflowDefinition, invocation: Invocation) -> RunTransitioned:
-        told = self.teller.tell_events(head, Told())
-        group = head.group
-        head = self._join(head, definition, told, invocation, goes_on=False)
+    def _joined(self, turn: Turn) -> RunTransitioned:
+        turn.told = self.teller.tell_events(turn.head, turn.told)
+        group, invocation = turn.head.group, turn.invocation
+        self._join(turn, goes_on=False)
+        head = turn.head
         if head.status.is_terminal:
-            self.rest(head, definition.plan, told, invocation)
+            self.rest.end(head, turn.plan, turn.told, invocation)
             return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
         jobs = wakes.sendable(head, invocation.clock.now())
-        self.teller.tell(head, definition.plan, told, jobs=jobs)
+        self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
         return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
 
-    def _join(
-        self,
-        head: Head,
-        definition: WorkflowDefinition,
-        told: Told,
-        invocation: Invocation,
-        *,
-        goes_on: bool,
-    ) -> Head:
+    def _join(self, turn: Turn, *, goes_on: bool) -> None:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
         taken by a wake-up, which performs nothing, it would hold the run up until it ends."""
-        group, outbox, seen = head.group, self.teller.outbox, head
+        definition, invocation = turn.definition, turn.invocation
+        group, outbox, seen = turn.head.group, self.teller.outbox, turn.head
 
         def decide(now: Head) -> Exclusive | None:
             if now.status.is_terminal or now.group != group or not wakes.all_done(now.active):
@@ -347,63 +257,25 @@ class Advancer:
             until = next_lease_end(now, definition, invocation) if goes_on else None
             nonlocal seen
             seen = now
-            known = outbox.spill(now, told)
+            known = outbox.spill(now, turn.told)
             moment = invocation.moment()
             joined = transitions.join(now, definition.plan, moment, told=known, next_until=until)
             return self.definitions.adopted(winners.fitted(joined, self.persistence), definition)
 
         # The lease that it takes would be lost for long with the answer.
         patience = invocation.patience() if goes_on else None
-        after, ours = commit_decided(self.persistence, head, decide, patience)
-        outbox.tidy(seen if ours else None, after, invocation)
+        turn.head, ours = commit_decided(self.persistence, seen, decide, patience)
+        outbox.tidy(seen if ours else None, turn.head, invocation)
         if ours:
-            self._observe_end(after)
-        return after
-
-    def _settle(self, head: Head, told: Told, invocation: Invocation, *, drop: bool = False) -> None:
-        """The write of its own of a run that rests, if it needs one. Where somebody wrote meanwhile,
-        it is left to them, but for what was told: siblings that commit all the time would keep that
-        in the head for ever, to be told again at each look."""
-        outbox, seen = self.teller.outbox, head
-
-        def decide(now: Head) -> Exclusive | Shared | None:
-            nonlocal seen
-            if now.version != head.version and (told.through <= now.told or now.status.is_terminal):
-                return None
-            seen = now
-            known = outbox.spill(now, told)
-            moment = invocation.moment()
-            commit = transitions.settle(now, moment, told=known, drop=drop)
-            if commit is None or isinstance(commit, Shared) or self._archived(commit, moment.at):
-                return commit
-            return transitions.await_archive(now, moment, told=known)
-
-        after, ours = commit_decided(self.persistence, head, decide)
-        outbox.tidy(seen if ours else None, after, invocation)
-
-    def _archived(self, commit: Exclusive, at: datetime) -> bool:
-        """Whether *commit* may happen: one with which a finished run leaves the due index is
-        preceded by its archive. Where that cannot be stored the run stays in there, whatever the
-        reason, and a tick tries again, for as long as what would be archived is kept."""
-        before, after = commit.before, commit.after
-        leaves = after.status.is_terminal and after.due_at is None and before is not None and before.due_at is not None
-        if self.archiver is None or not leaves:
-            return True
-        try:
-            self.archiver.store(after)
-        except Exception as error:
-            is_kept = at < after.expires_at - HEAD_OUTLIVES
-            self.observer.happened("ArchivesPostponed" if is_kept else "ArchivesGivenUp")
-            _log.warning("the archive of run %s could not be stored: %s", after.run_id, message_of(error))
-            return not is_kept
-        return True
+            self.rest.observe_end(turn.head)
 
 
-def _chained(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> Lease | None:
+def _chained(turn: Turn) -> Lease | None:
     """The lease on the next stage that our own commit took, if it did."""
+    head = turn.head
     if head.status.is_terminal or len(head.active) != 1:
         return None
     entry = head.active[0]
-    if entry.state is not EntryState.LEASED or not entry.by.startswith(invocation.id + "."):
+    if entry.state is not EntryState.LEASED or not entry.by.startswith(turn.invocation.id + "."):
         return None
-    return Lease(head.group, 0, definition.plan.stage(head.group, 0), entry)
+    return Lease(head.group, 0, turn.plan.stage(head.group, 0), entry)

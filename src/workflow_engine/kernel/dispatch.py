@@ -34,6 +34,7 @@ from workflow_engine.kernel.handlers.transition_run import transition_run
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invocation
 from workflow_engine.kernel.plugin_sink import PluginRunner
 from workflow_engine.kernel.relief import Relief
+from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import SweepCounts, Sweeper
@@ -118,8 +119,17 @@ class Kernel:
         relief = Relief(persistence, self.teller)
         keeper = Keeper(persistence, self.teller, recorder, self.definitions, relief)
         archiver = Archiver(persistence, blob_store, self.definitions) if self.settings.archive else None
+        self.rest = Rest(persistence=persistence, teller=self.teller, observer=self.observer, archiver=archiver)
         self.advancer = Advancer(
-            persistence, blob_store, self.teller, self.definitions, self.held, self.observer, keeper, relief, archiver
+            persistence=persistence,
+            blobs=blob_store,
+            teller=self.teller,
+            definitions=self.definitions,
+            held=self.held,
+            observer=self.observer,
+            keeper=keeper,
+            relief=relief,
+            rest=self.rest,
         )
         self.sweeper = Sweeper(persistence, job_transport, self.advancer, self.settings)
         self.schedules = Schedules(scheduler, registry, persistence)

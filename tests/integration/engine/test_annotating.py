@@ -85,13 +85,13 @@ def test_without_a_key_each_is_an_annotation(engine: VirtualEngine, run: Virtual
 def test_one_whose_sender_died_before_it_told_it_is_told_by_the_next(make_engine: Callable[..., VirtualEngine]) -> None:
     engine = make_engine(published=published_types(["annotation:created"]))
     run = engine.run(COPYING, Item())
-    advancer = engine.kernel.advancer
+    rest = engine.kernel.rest
 
     def die(*_: object) -> None:
         raise PowerCutError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(advancer), "note", die)
+        patch.setattr(type(rest), "note", die)
         with pytest.raises(PowerCutError):
             engine.kernel.dispatch(note(run))
     assert run.events == []

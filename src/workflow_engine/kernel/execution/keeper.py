@@ -24,6 +24,7 @@ from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.kernel.turn import Turn
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.runs import Head
 from workflow_engine.ports.persistence import Persistence
@@ -52,17 +53,17 @@ class Keeper:
     definitions: Definitions
     relief: Relief
 
-    def keep(self, attempt: Attempt, lease: Lease, data: RunData, told: Told, invocation: Invocation) -> Kept:
+    def keep(self, attempt: Attempt, lease: Lease, turn: Turn) -> Kept:
         """Store and commit what came of *lease*, as long as it is ours.
 
         Raises:
             TransientError, StaleRunError: not even giving the lease back got an answer.
             Exception: what the store says to each commit that would end the attempt.
         """
+        data, invocation, outbox = turn.data, turn.invocation, self.teller.outbox
         patience = invocation.patience()
         commits = Committing(self.persistence, patience)
-        outbox = self.teller.outbox
-        kept = _Keeping(self, lease, data, told, invocation, patience, commits, outbox).keep(attempt)
+        kept = _Keeping(self, lease, data, turn.told, invocation, patience, commits, outbox).keep(attempt)
         # The lease is over: none of the commits that were refused can happen any more.
         outbox.tidy(data.head if kept.ours else None, kept.head, invocation)
         return kept

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from workflow_engine.errors import IdempotencyConflictError, PayloadTooLargeError, RunNotFoundError
 from workflow_engine.kernel import idempotency, transitions
-from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.model.commands import AnnotateRun
 from workflow_engine.model.ids import RunId, content_hash, digest
@@ -22,7 +22,7 @@ def annotate_run(
     invocation: Invocation,
     *,
     persistence: Persistence,
-    advancer: Advancer,
+    rest: Rest,
     ids: IdSource,
     settings: KernelSettings,
 ) -> RunAnnotated:
@@ -49,7 +49,7 @@ def annotate_run(
         if standing is not None and idempotency.replayed(noted, RunAnnotated, persistence) is not None:
             return done
         record = idempotency.record_of(noted, done, annotation.at, settings.retention)
-        advancer.note(head, annotation, invocation, record)
+        rest.note(head, annotation, invocation, record)
     return done
 
 

@@ -2,9 +2,9 @@
 
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import idempotency, transitions
-from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commands import CancelRun
@@ -21,7 +21,7 @@ def cancel_run(
     invocation: Invocation,
     *,
     persistence: Persistence,
-    advancer: Advancer,
+    rest: Rest,
     settings: KernelSettings,
 ) -> RunCancelled:
     """End the run; ``cancelled`` is false where it was over before.
@@ -38,8 +38,8 @@ def cancel_run(
         raise RunNotFoundError(run_id=command.run_id)
     result, head = _commit(command, head, invocation, persistence, settings)
     if result.cancelled:
-        advancer.observer.happened("RunsCancelled")
-        advancer.rest(head, Plan(), Told(), invocation)
+        rest.observer.happened("RunsCancelled")
+        rest.end(head, Plan(), Told(), invocation)
     return result
 
 

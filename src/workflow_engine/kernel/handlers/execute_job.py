@@ -59,7 +59,7 @@ def execute_job(
     try:
         definition = advancer.definition_of(head, invocation)
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-        advancer.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
+        advancer.rest.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
         if isinstance(error, WorkflowNotFoundError):
             raise
         return JobExecuted(outcome="failed", error=str(error))

@@ -70,7 +70,7 @@ def _check(
     except NewerDefinitionError:
         return None
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-        advancer.fail_run(head, error, invocation)
+        advancer.rest.fail_run(head, error, invocation)
         return JobExecuted(outcome="failed", error=str(error))
     if not invocation.may_begin(definition.groups[head.group][wake.ordinal].timeout):
         return None
