@@ -29,15 +29,19 @@ def blob_prefix(run_id: str) -> str:
 def attempt_prefix(run_id: str, key: StageKey) -> str:
     """Where the blobs of one attempt lie: under the same triple as its record, so that a ghost's
     land where nobody looks."""
-    return f"{blob_prefix(run_id)}{key.group}/{key.stage_id}/{key.epoch}/"
+    part = f"+{key.part}" if key.part else ""
+    return f"{blob_prefix(run_id)}{key.group}/{key.stage_id}/{key.epoch}{part}/"
 
 
 def attempt_of(run_id: str, blob_key: str) -> StageKey | None:
     """Whose blob it is; ``None`` where it is no attempt's."""
     place = blob_key.removeprefix(blob_prefix(run_id)).split("/", 3)
-    if len(place) < 4 or not place[0].isdigit() or not place[2].isdigit():
+    if len(place) < 4:
         return None
-    return StageKey(int(place[0]), StageId(place[1]), int(place[2]))
+    epoch, _, part = place[2].partition("+")
+    if not place[0].isdigit() or not epoch.isdigit():
+        return None
+    return StageKey(int(place[0]), StageId(place[1]), int(epoch), part)
 
 
 def keep(data: bytes, *, what: str, blob_key: str, blobs: BlobStore) -> Payload:

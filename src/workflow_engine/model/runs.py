@@ -164,11 +164,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class StageKey:
-    """Names one attempt's record within a run. No two leases share a key."""
+    """Names one attempt's record within a run. No two leases share a key.
+
+    *part* says what of the stage the lease was on where it was not the stage's function itself: a name of
+    ``a-z0-9.-``, such as that of an item of a map. What is stored under such a key has the newer format, so
+    that code that knows the function's records only refuses it rather than takes it for one of them.
+    """
 
     group: int
     stage_id: StageId
     epoch: int
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,3 +197,11 @@ def test_a_stray_item_in_an_index_stops_nobody(
     assert [run.run_id for run in second.runs] == [HEAD.run_id]
     assert persistence.list_runs(HEAD.workflow_id).run_ids == (HEAD.run_id,)
     assert "X#1 is no head" in caplog.text
+
+
+def test_only_the_record_of_a_part_is_of_the_newer_format() -> None:
+    """Code that knows no parts refuses it: it would take it for the record of the stage."""
+    whole = new_record(HEAD)
+    part = replace(whole, key=replace(whole.key, part="undo"))
+
+    assert [encode_record(one)["f"] for one in (whole, part)] == [{"N": "1"}, {"N": "2"}]

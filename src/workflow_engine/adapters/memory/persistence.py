@@ -434,8 +434,8 @@ def _run_page(rows: Sequence[Row], more: bool) -> RunPage:
     return RunPage(tuple(run_id for _, run_id in rows), cursor_of(rows[-1]) if more else None)
 
 
-def _order(key: StageKey) -> tuple[int, str, int]:
-    return key.group, key.stage_id, key.epoch
+def _order(key: StageKey) -> tuple[int, str, int, str]:
+    return key.group, key.stage_id, key.epoch, key.part
 
 
 def _picked(found: Mapping[_Key, Any], keys: Iterable[_Key]) -> dict[_Key, Any]:

@@ -117,6 +117,20 @@ class RecordContract:
         found = persistence.load_records(RUN, [full.key, empty.key, absent.key])
         assert found == {full.key: full, empty.key: empty, absent.key: absent}
 
+    def test_a_part_of_a_stage_has_a_record_and_lines_of_its_own(self, persistence: Persistence) -> None:
+        whole = record(group=1, epoch=7)
+        parts = [replace(whole, key=replace(whole.key, part=part)) for part in ("item.000017", "undo")]
+        for item in (whole, *parts):
+            persistence.put_record(item)
+        lines = [log_line(0), log_line(1), replace(log_line(0), key=replace(log_line(0).key, part="undo"))]
+        persistence.put_logs(lines)
+        assert persistence.list_records(RUN) == [whole, *parts]
+        assert persistence.load_records(RUN, [parts[1].key]) == {parts[1].key: parts[1]}
+        persistence.delete_record(RUN, parts[0].key)
+        assert persistence.list_records(RUN) == [whole, parts[1]]
+        found = {(line.key, line.index): line for line in persistence.list_logs(RUN)}
+        assert found == {(line.key, line.index): line for line in lines}
+
     def test_records_are_read_many_at_once(self, persistence: Persistence) -> None:
         records = {item.key: item for item in (record(group=group) for group in range(120))}
         for item in records.values():

@@ -45,6 +45,11 @@ def _item(partition: str, sort_key: str, **values: Value | None) -> Item:
     return key | found
 
 
+def _of(key: StageKey, item: Item) -> Item:
+    """*item* in the format that says what *key* says: code that knows no parts must not take it for the whole."""
+    return {**item, "f": wire.number(wire.FORMAT)} if key.part else item
+
+
 def _name(item: Item) -> str:
     """What an error calls the item."""
     return f"{item.get('pk', {}).get('S', '?')}/{item.get('sk', {}).get('S', '?')}"
@@ -65,7 +70,7 @@ def _decode_payload(value: Value) -> Payload:
 
 def encode_record(record: StageRecord) -> Item:
     """One finished attempt."""
-    return _item(
+    item = _item(
         table.run_partition(record.run_id),
         table.record_key(record.key),
         st=wire.text(STATUS_CODES[record.status]),
@@ -79,11 +84,12 @@ def encode_record(record: StageRecord) -> Item:
         m=wire.json_text(dict(record.metrics)) if record.metrics else None,
         af=wire.json_text(dict(record.artifacts)) if record.artifacts else None,
     )
+    return _of(record.key, item)
 
 
 def decode_record(item: Item) -> StageRecord:
     """One finished attempt."""
-    with wire.reading(_name(item), item):
+    with wire.reading(_name(item), item, newest=wire.FORMAT):
         return StageRecord(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),
@@ -191,7 +197,7 @@ def decode_signal(item: Item) -> KeptSignal:
 
 def encode_log(line: LogLine) -> Item:
     """A line that a stage logged."""
-    return _item(
+    item = _item(
         table.run_partition(line.run_id),
         table.log_key(line.key, line.index),
         at=wire.instant(line.at),
@@ -201,11 +207,12 @@ def encode_log(line: LogLine) -> Item:
         n=wire.number(line.attempt),
         expires_at=wire.expiry(line.expires_at),
     )
+    return _of(line.key, item)
 
 
 def decode_log(item: Item) -> LogLine:
     """A line that a stage logged."""
-    with wire.reading(_name(item), item):
+    with wire.reading(_name(item), item, newest=wire.FORMAT):
         return LogLine(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),

@@ -282,8 +282,8 @@ def _keys(run_id: RunId, sort_keys: Iterable[str]) -> list[Item]:
     return [key_of(partition, sort_key) for sort_key in sort_keys]
 
 
-def _order(key: StageKey) -> tuple[int, str, int]:
-    return key.group, key.stage_id, key.epoch
+def _order(key: StageKey) -> tuple[int, str, int, str]:
+    return key.group, key.stage_id, key.epoch, key.part
 
 
 def _is_shorter(item: Item, wanted: wire.Value) -> bool:

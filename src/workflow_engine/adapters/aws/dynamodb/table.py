@@ -14,6 +14,8 @@ FAILURES: Final = "failures"
 
 HEAD: Final = "RUN"
 STAGES: Final = "STAGE#"
+# Between a lease's epoch and the part of its stage that it was on; no id or number has it.
+_PART: Final = "+"
 INPUTS: Final = "INPUT#"
 WINNERS: Final = "WINNERS#"
 EVENTS: Final = "EVENT#"
@@ -92,7 +94,8 @@ def log_key(key: StageKey, index: int) -> str:
 def stage_key_of(sort_key: str) -> StageKey:
     """What ``record_key`` made the sort key from."""
     _, group, stage_id, epoch = sort_key.split("#")[:4]
-    return StageKey(group=int(group), stage_id=StageId(stage_id), epoch=int(epoch))
+    number, _, part = epoch.partition(_PART)
+    return StageKey(int(group), StageId(stage_id), int(number), part)
 
 
 def winners_key(base: int, through: int) -> str:
@@ -152,4 +155,5 @@ def dead_shard_name(shard: int) -> str:
 
 
 def _lease(key: StageKey) -> str:
-    return f"{key.group:04d}#{key.stage_id}#{key.epoch:06d}"
+    part = _PART + key.part if key.part else ""
+    return f"{key.group:04d}#{key.stage_id}#{key.epoch:06d}{part}"
