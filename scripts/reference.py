@@ -6,6 +6,7 @@
 import ast
 import importlib
 import inspect
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -100,7 +101,8 @@ def _commands() -> str:
             _fields(command, leave_out=("type",)),
         ]
     answers = [
-        "\n\n".join([f"## {one.__name__}", markdown_of(one.__doc__), _fields(one)]) for one in get_args(results.Result)
+        "\n\n".join([f"## {one.__name__}", markdown_of(one.__doc__), _fields(one)])
+        for one in results.ResultModel.__subclasses__()
     ]
     intro = (
         "`kernel.dispatch(…)` takes them, and so does the job queue, as JSON: "
@@ -112,9 +114,8 @@ def _commands() -> str:
 
 
 def _handler_of(command: type[BaseModel]) -> Any:
-    from workflow_engine.kernel.dispatch import HANDLERS
-
-    return HANDLERS[command]
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", command.__name__).lower()
+    return getattr(importlib.import_module(f"workflow_engine.kernel.handlers.{name}"), name)
 
 
 def _fields(model: type[BaseModel], *, leave_out: Sequence[str] = ()) -> str:
@@ -196,7 +197,7 @@ def _facts(error: type[Exception]) -> str:
 
 
 def _hosts() -> str:
-    from workflow_engine.kernel import queries
+    from workflow_engine.kernel.queries import runs, views
     from workflow_engine.kernel.schedules import Schedules
 
     return _page(
@@ -206,7 +207,7 @@ def _hosts() -> str:
         "## kernel.schedules",
         described(Schedules, "Schedules", level=3),
         "## kernel.queries",
-        *(described(getattr(queries, name), name, level=3) for name in QUERIES),
+        *(described(getattr(runs, name, None) or getattr(views, name), name, level=3) for name in QUERIES),
     )
 
 

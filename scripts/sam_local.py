@@ -268,7 +268,7 @@ def expect_letters(story: Story, count: int) -> None:
 
 def status_of(run_id: str) -> Status | None:
     """How the run stands in the table."""
-    head = kernel_of_process().persistence.load_head(RunId(run_id))
+    head = kernel_of_process().parts.persistence.load_head(RunId(run_id))
     return None if head is None else head.status
 
 

@@ -178,7 +178,7 @@ THIRTY: Mapping[str, Bug] = {
         varied.ARCHIVED,
     ),
     "a stage that won at its second attempt is shown without it": _seen(
-        "kernel.queries", "_stage", "head.winner(group, ordinal)", "head.base_of(group)"
+        "kernel.queries.views", "_stage", "head.winner(group, ordinal)", "head.base_of(group)"
     ),
     "a re-arm looks at the time alone": _seen(
         "adapters.memory.persistence",

@@ -9,7 +9,6 @@ from workloads import PARCEL, Workload, main
 
 from workflow_engine.authoring import Registry, Stage, WorkflowDefinition, stage
 from workflow_engine.authoring import Workflow as Definition
-from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.wiring.memory import memory_engine
 
@@ -43,7 +42,7 @@ def prepare(workload: Workload) -> Callable[[], Sequence[int]]:
                 drain()
         drain()
         heads = [engine.persistence.load_head(run_id) for run_id in run_ids]
-        outputs = [outcome_of(engine.kernel, head).output for head in heads if head is not None]
+        outputs = [engine.kernel.queries.outcome(head).output for head in heads if head is not None]
         return [Parcel.model_validate_json(output).number for output in outputs if output is not None]
 
     return run

@@ -48,7 +48,7 @@ def test_neither_input_nor_output_nor_an_exceptions_message_is_logged(
     stack.send(type="run.signal", run_id=runs[1], name="go", payload=MARKER)
     stack.tick()
 
-    heads = build_kernel(Settings.from_environment()).persistence.load_heads(runs)
+    heads = build_kernel(Settings.from_environment()).parts.persistence.load_heads(runs)
     statuses = sorted(head.status for head in heads.values())
     assert statuses == [Status.COMPLETED, *[Status.FAILED] * 4]
     logged = entries(printed)

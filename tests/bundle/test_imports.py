@@ -32,7 +32,7 @@ ON_DEMAND = {
     "workflow_engine.adapters.aws.s3",
     "workflow_engine.adapters.aws.scheduler",
     "workflow_engine.adapters.memory",
-    "workflow_engine.kernel.queries",
+    "workflow_engine.kernel.queries.runs",
     "workflow_engine.model.cron",
     "workflow_engine.testing",
     "aws_lambda_powertools.utilities.batch",

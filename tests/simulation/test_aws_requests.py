@@ -39,7 +39,7 @@ from workflow_engine.authoring import (
     stage,
 )
 from workflow_engine.errors import TransientError
-from workflow_engine.hosts import ServerlessHost, outcome_of
+from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel, KernelSettings, published_types
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.ids import RunId
@@ -273,7 +273,7 @@ def survives_every_failure(stack: Stack, plot: str, failing: Failing) -> int:
 def _check(stack: Stack, run_id: RunId, value: int, failed: str) -> None:
     head = stack.load_head(run_id)
     assert (head.status, head.due_at, head.untold) == (Status.COMPLETED, None, 0), failed
-    outcome = outcome_of(stack.kernel, head)
+    outcome = stack.kernel.queries.outcome(head)
     assert f'"value":{value}'.encode() in (outcome.output or b""), failed
     through = 0
     for event in stack.events.accepted:

@@ -99,3 +99,15 @@ def banned(code: str, *, filename: str) -> bool:
     result = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True, check=False)
     assert result.returncode in (0, 1), result.stderr
     return "TID251" in result.stdout
+
+
+def test_the_command_line_and_the_hosts_touch_no_port_of_a_kernel() -> None:
+    """They dispatch, and ask ``queries`` and ``schedules``. A stack says once which queue its jobs are in."""
+    touching = {
+        str(path.relative_to(ROOT / "src" / "workflow_engine"))
+        for room in ("cli", "hosts")
+        for path in (ROOT / "src" / "workflow_engine" / room).rglob("*.py")
+        if "kernel.parts" in path.read_text()
+    }
+
+    assert touching == {"cli/stacks.py"}

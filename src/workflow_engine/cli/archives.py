@@ -12,10 +12,9 @@ from workflow_engine.adapters.memory import (
     MemoryPersistence,
     MemoryScheduler,
 )
-from workflow_engine.errors import RunNotFoundError
-from workflow_engine.kernel import Kernel, archive, payloads
-from workflow_engine.kernel.archive import ArchivedRun
-from workflow_engine.kernel.archiving import Archiver
+from workflow_engine.kernel import Kernel, payloads
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.archive_format import ArchivedRun
 from workflow_engine.local.errors import InvalidOptionError, reason_of
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.ids import RunId
@@ -31,11 +30,11 @@ def export_run(kernel: Kernel, run_id: str, *, output: Path | None, with_logs: b
     Raises:
         RunNotFoundError: there is no such run, and no archive of it.
     """
-    head = kernel.persistence.load_head(RunId(run_id))
+    head = kernel.queries.find([run_id]).get(RunId(run_id))
     if head is None:
         data = archived(kernel, run_id, archived_on)
     else:
-        data = Archiver(kernel.persistence, kernel.blob_store, kernel.definitions).lines(head, with_logs=with_logs)
+        data = kernel.queries.archive_lines(head, with_logs=with_logs)
     write_to(output, data)
 
 
@@ -61,9 +60,9 @@ def kernel_with(kernel: Kernel, run_id: str, archived_on: str | None) -> Kernel:
     Raises:
         RunNotFoundError: there is no such run, and no archive of it.
     """
-    if archived_on is None and kernel.persistence.load_head(RunId(run_id)) is not None:
+    if archived_on is None and kernel.queries.find([run_id]):
         return kernel
-    return _restored(kernel, archive.read(archived(kernel, run_id, archived_on)))
+    return _restored(kernel, archive_format.read(archived(kernel, run_id, archived_on)))
 
 
 def archived(kernel: Kernel, run_id: str, archived_on: str | None) -> bytes:
@@ -75,12 +74,7 @@ def archived(kernel: Kernel, run_id: str, archived_on: str | None) -> bytes:
     """
     if archived_on is not None and not _DAY.fullmatch(archived_on):
         raise InvalidOptionError(option="--archived-on", problem=f"must be YYYY-MM-DD, not {archived_on!r}")
-    # Names are read a thousand a request: a million archives take minutes, those of a day seconds.
-    prefix = archive.PREFIX if archived_on is None else f"{archive.PREFIX}{archived_on}/"
-    key = archive.find_key(kernel.blob_store.list(prefix), run_id)
-    if key is None:
-        raise RunNotFoundError(run_id=run_id)
-    return kernel.blob_store.get(key)
+    return kernel.queries.archived(run_id, ended_on=archived_on)
 
 
 def _restored(kernel: Kernel, run: ArchivedRun) -> Kernel:

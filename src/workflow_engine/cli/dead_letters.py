@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workflow_engine.cli.documents import moment
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
 from workflow_engine.cli.stacks import Stack
+from workflow_engine.kernel.queries.documents import moment
 from workflow_engine.local.errors import one_line
 from workflow_engine.model.commands import ReplayDeadLetters
 from workflow_engine.model.deliveries import Delivery
@@ -20,7 +20,7 @@ NO_REASON = "not told: see the function's log"
 
 def show_letters(stack: Stack, limit: int, *, as_json: bool) -> None:
     """Print up to *limit* dead letters of each kind, with the reason of each."""
-    events = stack.kernel.persistence.list_dead_letters(limit=limit)
+    events = stack.kernel.queries.dead_letters(limit=limit)
     found = {kind: queue.list_dead(limit=limit) for kind, queue in _queues(stack).items()}
     if as_json:
         documents = {kind: [_message(one) for one in letters] for kind, letters in found.items()}
@@ -64,7 +64,7 @@ def forget_letters(stack: Stack, message_ids: Sequence[str], limit: int, *, as_j
 
 
 def _queues(stack: Stack) -> Mapping[str, JobTransport]:
-    return {"messages": stack.kernel.job_transport, **stack.letters}
+    return {"messages": stack.jobs, **stack.letters}
 
 
 def _print_messages(kind: str, letters: Sequence[Delivery]) -> None:

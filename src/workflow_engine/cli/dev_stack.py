@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 from workflow_engine.adapters.system import SystemClock
 from workflow_engine.authoring import Registry
 from workflow_engine.cli.output import print_json, say
-from workflow_engine.cli.project_check import live_runs
-from workflow_engine.cli.stacks import DEV_FILE, running_dev
+from workflow_engine.cli.stacks import DEV_FILE, Stack, running_dev
 from workflow_engine.cli.state_keeping import StateKeeper
 from workflow_engine.local.dev_stack import CodeWatch, FunctionProcess
 from workflow_engine.local.embedded_aws import EmbeddedAws
@@ -115,8 +114,8 @@ def _keep(functions: FunctionProcess, keeper: StateKeeper, code: CodeWatch, stop
 def _wake_runs() -> None:
     """Have every live run looked at: their messages and timers were not saved."""
     kernel = build_kernel(Settings.from_environment(), Registry([]))
-    commands = [TransitionRun(run_id=head.run_id) for head in live_runs(kernel)]
-    kernel.job_transport.enqueue_parallel(commands)
+    commands = [TransitionRun(run_id=head.run_id) for head in kernel.queries.live()]
+    Stack("dev", kernel).jobs.enqueue_parallel(commands)
 
 
 @contextmanager

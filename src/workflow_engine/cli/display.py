@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from workflow_engine.cli.documents import Shown, refusal_document, run_document
 from workflow_engine.cli.inputs import RefusedInput
 from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import Json, complain, console, is_cut, print_json, show
 from workflow_engine.cli.run_watch import Watch
 from workflow_engine.cli.stacks import Stack
 from workflow_engine.cli.timeline import status_text, timeline
+from workflow_engine.kernel.queries.documents import Shown, refusal_document, run_document
 from workflow_engine.local.errors import one_line
 from workflow_engine.local.functions import FunctionRunner
 from workflow_engine.model.ids import RunId

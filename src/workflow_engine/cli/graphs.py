@@ -9,7 +9,7 @@ from rich.text import Text
 
 from workflow_engine.authoring import WorkflowDefinition
 from workflow_engine.cli.timeline import MARKS, STYLES
-from workflow_engine.kernel.queries import RunView
+from workflow_engine.kernel.queries.views import RunView
 from workflow_engine.model.status import Status
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 176, 44, 56, 16, 16

@@ -1,9 +1,9 @@
 """Compares the workflows of a project with the runs that are in flight."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from rich.text import Text
@@ -20,10 +20,6 @@ from workflow_engine.kernel.lifetimes import lifetime_problem
 from workflow_engine.local.project import Project
 from workflow_engine.model import plans
 from workflow_engine.model.runs import Head
-
-# Later than any run lives (a workflow's max_duration and retention are bounded by the table's TTL).
-FAR = datetime(9999, 1, 1, tzinfo=UTC)
-PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +79,8 @@ def lifetimes_in(variables: Mapping[str, str]) -> KernelSettings:
 def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Stranded]]:
     """How many runs are in flight, and which of them could not go on with *registry*."""
     counts, looked = Counter[tuple[str, str, int, tuple[str, ...]]](), 0
-    definitions = Definitions(registry, kernel.persistence, kernel.blob_store, kernel.clock)
-    for head in live_runs(kernel):
+    definitions = kernel.queries.definitions_of(registry)
+    for head in kernel.queries.live():
         looked += 1
         differences = _differences(definitions, head)
         if differences:
@@ -104,19 +100,6 @@ def _room_for_the_tick(stack_name: str) -> Concurrency | WorkflowEngineError | N
     except (AwsRequestError, TransientError) as error:
         # The runs in flight were what was asked for, and whoever may see those need not see the account's limits.
         return error
-
-
-def live_runs(kernel: Kernel) -> Iterator[Head]:
-    """Every run that is not over: none of them is missing in the due index (I2)."""
-    for shard in range(kernel.settings.due_shards):
-        cursor: str | None = None
-        while True:
-            page = kernel.persistence.list_due(shard, until=FAR, limit=PAGE, cursor=cursor)
-            heads = kernel.persistence.load_heads([run.run_id for run in page.runs])
-            yield from (head for head in heads.values() if not head.status.is_terminal)
-            cursor = page.cursor
-            if cursor is None:
-                break
 
 
 def _differences(definitions: Definitions, head: Head) -> tuple[str, ...]:

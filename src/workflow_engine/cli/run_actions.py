@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from workflow_engine.adapters.system import RandomIds
 from workflow_engine.cli import option_values
-from workflow_engine.cli.documents import refusal_document, summary_document
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED
 from workflow_engine.cli.output import complain, print_json, say
 from workflow_engine.cli.run_filters import RunFilter, runs
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries.documents import refusal_document, summary_document
 from workflow_engine.local.errors import InvalidOptionError, listed, one_line
 from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
 from workflow_engine.model.results import RunRerun, RunSignalled, dump_result
@@ -90,7 +91,7 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
     """
     if bulk.wanted.status in LIVE:
         raise InvalidOptionError(option="--status", problem="only finished runs can go again")
-    key = bulk.key or f"rerun-{kernel.ids.new_id()}"
+    key = bulk.key or f"rerun-{RandomIds().new_id()}"
     # Read before the first is sent: a run that goes again is not FAILED any more.
     heads = list(islice(runs(kernel, bulk.wanted), bulk.limit))
     if bulk.dry_run:

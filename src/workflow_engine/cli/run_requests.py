@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from workflow_engine.adapters.system import RandomIds
 from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.inputs import ReadInput, RefusedInput, read_inputs
 from workflow_engine.cli.option_values import valid
@@ -104,11 +105,11 @@ def start_by_schedules(ready: Sequence[Ready], expression: str, stack: Stack) ->
     candidates: dict[RunId, Ready] = {}
     with ExitStack() as cleanup:
         for one in ready:
-            name = f"run-{kernel.ids.new_id()}"
+            name = f"run-{RandomIds().new_id()}"
             command = one.command.model_copy(update={"idempotency_key": f"{name}-{{time}}"})
             earliest = kernel.clock.now()
-            kernel.scheduler.put_recurrence(Recurrence(name, expression, command))
-            cleanup.callback(kernel.scheduler.delete_recurrence, name)
+            kernel.schedules.put_for_now(Recurrence(name, expression, command))
+            cleanup.callback(kernel.schedules.delete, name)
             for at in _first_firings(expression, earliest, kernel.clock.now()):
                 candidates[run_id_for(command.workflow_id, f"{name}-{scheduled_time(at)}")] = one
         return _started(candidates, len(ready), expression, stack)
@@ -119,7 +120,7 @@ def _started(candidates: Mapping[RunId, Ready], wanted: int, expression: str, st
     give_up_at = kernel.clock.now() + FIRST_FIRING_WITHIN
 
     def have_fired() -> bool:
-        heads = kernel.persistence.load_heads([run_id for run_id in candidates if run_id not in found])
+        heads = kernel.queries.find([run_id for run_id in candidates if run_id not in found])
         found.update({run_id: candidates[run_id].source for run_id in heads})
         return len(found) == wanted or kernel.clock.now() > give_up_at
 

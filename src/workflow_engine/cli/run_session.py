@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
 from workflow_engine.cli.display import Display
-from workflow_engine.cli.documents import Shown
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, RUN_FAILED, UnreadableInputError
 from workflow_engine.cli.inputs import RefusedInput
 from workflow_engine.cli.interrupts import saying
@@ -14,6 +13,7 @@ from workflow_engine.cli.run_requests import Ready, RunRequest, prepare, start, 
 from workflow_engine.cli.run_watch import Watch
 from workflow_engine.cli.stacks import Stack, Wanted, open_stack
 from workflow_engine.cli.streams import for_whoever_listens
+from workflow_engine.kernel.queries.documents import Shown
 from workflow_engine.local.functions import FunctionLog
 from workflow_engine.local.project import Project
 from workflow_engine.model.ids import RunId

@@ -12,14 +12,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from workflow_engine.cli.display import failure_text, result_title
-from workflow_engine.cli.documents import (
-    Shown,
-    input_document,
-    moment,
-    run_document,
-    summary_document,
-    waiting_since,
-)
 from workflow_engine.cli.graphs import text_graph
 from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import (
@@ -37,7 +29,15 @@ from workflow_engine.cli.output import (
 from workflow_engine.cli.run_filters import RunFilter, runs
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel import Kernel
-from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.kernel.queries.documents import (
+    Shown,
+    input_document,
+    moment,
+    run_document,
+    summary_document,
+    waiting_since,
+)
+from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.local.errors import one_line
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.runs import EntryState, Head, LogLine, WaitKind

@@ -40,7 +40,7 @@ class Watch:
     def look(self) -> None:
         """Read how the live runs stand."""
         if self.live:
-            self.heads.update(self.stack.kernel.persistence.load_heads(self.live))
+            self.heads.update(self.stack.kernel.queries.find(self.live))
 
     def done(self) -> bool:
         """Look, send what is waited for, and say whether all runs are over."""

@@ -8,15 +8,15 @@ from typing import Any
 from rich.text import Text
 
 from workflow_engine.authoring import Registry
-from workflow_engine.cli.documents import moment
 from workflow_engine.cli.inputs import read_inputs
 from workflow_engine.cli.option_values import valid
 from workflow_engine.cli.output import clock_time, print_json, print_table, say
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries.documents import moment
+from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.recurrence import next_firing
 from workflow_engine.model.schedules import Schedule
-from workflow_engine.ports.persistence import Persistence
 from workflow_engine.wiring.aws import build_kernel
 from workflow_engine.wiring.settings import Settings
 
@@ -102,7 +102,7 @@ def sync_schedules(kernel: Kernel, from_table: str | None, *, as_json: bool) -> 
     Raises:
         AwsRequestError: there is no such table, or it may not be read.
     """
-    left_behind = _persistence_on(from_table) if from_table else None
+    left_behind = _schedules_on(from_table) if from_table else None
     synced = kernel.schedules.sync(left_behind)
     if as_json:
         print_json(asdict(synced))
@@ -110,9 +110,9 @@ def sync_schedules(kernel: Kernel, from_table: str | None, *, as_json: bool) -> 
         say(f"made again: {listed(synced.made)}; kept from now on: {listed(synced.kept)}")
 
 
-def _persistence_on(table_name: str) -> Persistence:
+def _schedules_on(table_name: str) -> Schedules:
     settings = replace(Settings.from_environment(), table_name=table_name)
-    return build_kernel(settings, Registry([])).persistence
+    return build_kernel(settings, Registry([])).schedules
 
 
 def _next(schedule: Schedule, now: datetime) -> datetime | None:

@@ -40,6 +40,11 @@ class Stack:
     driver: Driver | None = None
     letters: Mapping[str, JobTransport] = field(default_factory=dict)
 
+    @property
+    def jobs(self) -> JobTransport:
+        """Its job queue."""
+        return self.kernel.parts.job_transport
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from rich.table import Table
 from rich.text import Text
 
-from workflow_engine.cli.documents import waiting_since
 from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import PIPE_WIDTH
-from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.kernel.queries.documents import waiting_since
+from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.model.runs import EntryState, StageRecord
 from workflow_engine.model.status import LIVE, Status
 

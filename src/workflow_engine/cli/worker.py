@@ -18,7 +18,7 @@ def work(stack: Stack, name: str | None, concurrency: int, tick_seconds: int, *,
 
     host = WorkerHost(
         stack.kernel,
-        stack.kernel.job_transport,
+        stack.jobs,
         name or f"{socket.gethostname()}-{os.getpid()}",
         concurrency=concurrency,
         tick_every=timedelta(seconds=tick_seconds),

@@ -55,5 +55,5 @@ def _measured(
     # What is done once a process, or every half an hour, such as keeping the workflow's structure, is
     # not a run's cost.
     engine.run(definition, input, signals)
-    engine.kernel.definitions.keep(definition)
+    engine.kernel.parts.definitions.keep(definition)
     return engine.run(definition, input, signals)

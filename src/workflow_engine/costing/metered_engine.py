@@ -138,7 +138,7 @@ class MeteredEngine:
     def tick(self) -> Usage:
         """One maintenance tick, with whatever is due."""
         self._reset()
-        host = ServerlessHost(self.kernel, self.kernel.job_transport, "tick")
+        host = ServerlessHost(self.kernel, self.kernel.parts.job_transport, "tick")
         begun = perf_counter()
         host.run_maintenance_tick()
         self.usage.seconds += perf_counter() - begun
@@ -153,7 +153,7 @@ class MeteredEngine:
             raise RunDoesNotEndError(run_id=run_id, problem=f"it took {MAX_INVOCATIONS} invocations")
         self._bill_message(message)
         delivery = Delivery(message_id=f"message-{number}", body=message.body, receipt=f"receipt-{number}")
-        host = ServerlessHost(self.kernel, self.kernel.job_transport, f"invocation-{number}")
+        host = ServerlessHost(self.kernel, self.kernel.parts.job_transport, f"invocation-{number}")
         begun = perf_counter()
         result = host.handle_job(delivery, deadline=self.clock.now() + self.kernel.settings.invocation)
         self.usage.seconds += perf_counter() - begun
@@ -189,7 +189,7 @@ class MeteredEngine:
     def _look(self, run_id: RunId) -> Head | None:
         """The head, past the bill."""
         before = self._taken()
-        head = self.kernel.persistence.load_head(run_id)
+        head = self.kernel.parts.persistence.load_head(run_id)
         self._set(before)
         return head
 

@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     except Exception:
         logger.exception("no message can be handled: the workflows cannot be loaded, or the environment is wrong")
         return _answer(all_given_back(event["Records"], job_transport_of_process))
-    host = ServerlessHost(kernel, kernel.job_transport, context.aws_request_id)
+    host = ServerlessHost(kernel, kernel.parts.job_transport, context.aws_request_id)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     return _answer(failures_of(event["Records"], host, kernel.clock.now() + left - ANSWER_MARGIN))
 

@@ -25,7 +25,7 @@ _observer = PowertoolsObserver()
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Run one maintenance tick; answers what it did, for the log and for ``sam local invoke``."""
     kernel = kernel_of_process(_observer)
-    host = ServerlessHost(kernel, kernel.job_transport, context.aws_request_id)
+    host = ServerlessHost(kernel, kernel.parts.job_transport, context.aws_request_id)
     started_at = kernel.clock.now()
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     tick = host.run_maintenance_tick(deadline=started_at + left - ANSWER_MARGIN)

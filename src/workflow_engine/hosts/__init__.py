@@ -6,8 +6,9 @@ from workflow_engine.hosts.serverless import (
     ProcessedJobs,
     ServerlessHost,
 )
-from workflow_engine.hosts.waiting import RunOutcome, outcome_of, run_and_wait
+from workflow_engine.hosts.waiting import run_and_wait
 from workflow_engine.hosts.worker import WorkerHost, WorkerStats
+from workflow_engine.kernel.queries.outcomes import RunOutcome, outcome_of
 
 __all__ = [
     "JobResult",

@@ -2,49 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 
-from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts.serverless import ServerlessHost
-from workflow_engine.kernel import Kernel, payloads
+from workflow_engine.kernel.queries.outcomes import RunOutcome
 from workflow_engine.model.commands import CreateRun
-from workflow_engine.model.ids import RunId, StageId
-from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.runs import Head, StageKey
-from workflow_engine.model.status import Status
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """How a run stands: *output* is the JSON of its last group's output, once COMPLETED (of a
-    parallel group: an object with a field for each stage)."""
-
-    run_id: str
-    status: Status
-    output: bytes | None = None
-    error: ErrorInfo | None = None
-
-
-def outcome_of(kernel: Kernel, head: Head) -> RunOutcome:
-    """The outcome that *head* and its records show."""
-    error = head.failure.error if head.failure else None
-    if head.status is not Status.COMPLETED:
-        return RunOutcome(head.run_id, head.status, error=error)
-    definition = kernel.definitions.for_run(head)
-    last = len(definition.groups) - 1
-    keys = {
-        stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
-        for ordinal, stage in enumerate(definition.groups[last])
-    }
-    records = kernel.persistence.load_records(head.run_id, list(keys.values()))
-    outputs = {
-        stage_id: payloads.fetch(record.output, kernel.blob_store)
-        for stage_id, key in keys.items()
-        if (record := records.get(key)) is not None and record.output is not None
-    }
-    output = definition.join_outputs(last, outputs) if outputs else None
-    return RunOutcome(head.run_id, head.status, output)
+from workflow_engine.model.ids import RunId
 
 
 def run_and_wait(
@@ -64,11 +27,9 @@ def run_and_wait(
     end = kernel.clock.now() + timeout
     wait = pause or (lambda span: threading.Event().wait(span.total_seconds()))
     while True:
-        head = kernel.persistence.load_head(run_id)
-        if head is None:
-            raise RunNotFoundError(run_id=run_id)
+        head = kernel.queries.head(run_id)
         if head.status.is_terminal or kernel.clock.now() >= end:
-            return outcome_of(kernel, head)
+            return kernel.queries.outcome(head)
         if not host.process_available_jobs().processed:
             host.run_maintenance_tick()
             wait(timedelta(milliseconds=50))

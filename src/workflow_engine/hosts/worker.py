@@ -80,7 +80,7 @@ class WorkerHost:
         if self._threads:
             return
         self._stopping.clear()
-        self.kernel.hurried.clear()
+        self.kernel.hurry(on=False)
         self._asked = False
         self._started_at = self.kernel.clock.now()
         if threading.current_thread() is threading.main_thread():
@@ -99,7 +99,7 @@ class WorkerHost:
         What is in hand and gets no answer from AWS is not tried again.
         """
         self._stopping.set()
-        self.kernel.hurried.set()
+        self.kernel.hurry(on=True)
         for thread in self._threads:
             thread.join()
         self._threads.clear()

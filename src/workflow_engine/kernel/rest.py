@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.archiving import Archiver
 from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.execution.failures import message_of
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import Patience
+from workflow_engine.kernel.queries.archiver import Archiver
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Told
 from workflow_engine.model.commits import Exclusive, Shared, newest_base

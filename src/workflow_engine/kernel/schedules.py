@@ -68,18 +68,22 @@ class Schedules:
         kept = self.persistence.delete_recurrence(name)
         return self.scheduler.delete_recurrence(name) or kept
 
-    def sync(self, left_behind: Persistence | None = None) -> Synced:
+    def put_for_now(self, recurrence: Recurrence) -> None:
+        """Let *recurrence* fire until ``delete``: it is not kept, and ends with the service that fires it."""
+        self.scheduler.put_recurrence(recurrence)
+
+    def sync(self, left_behind: "Schedules | None" = None) -> Synced:
         """Make again what is kept and does not fire as it was put, and keep what fires and is not
         kept. Whatever is in order is left alone; nothing is removed.
 
-        *left_behind* is where another deployment kept its own, such as the table of a deleted
+        *left_behind* are those of another deployment, such as of the table of a deleted
         stack: what is there is made here, too. A name that is known here stands as it is here. A
         ``rate(…)`` that is made again fires at once.
         """
         firing = _by_name(self.scheduler)
         kept = _by_name(self.persistence)
         # The later of two counts.
-        wanted = {**(_by_name(left_behind) if left_behind else {}), **firing, **kept}
+        wanted = {**(_by_name(left_behind.persistence) if left_behind else {}), **firing, **kept}
         made = tuple(sorted(name for name, one in wanted.items() if firing.get(name) != one))
         new = tuple(sorted(wanted.keys() - kept.keys()))
         for name in made:

@@ -6,7 +6,7 @@ The TypeScript original's camelCase names are accepted: ``run.claimPending``, ``
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, get_args
 
 from pydantic import (
     AliasChoices,
@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from workflow_engine.errors import InvalidCommandError
+from workflow_engine.model import results
 from workflow_engine.model.ids import KeyText, Name, RunIdText, SignalName
 from workflow_engine.model.json_values import AnyJson, JsonObject
 from workflow_engine.model.problems import plain, problems_of
@@ -42,6 +43,10 @@ Positive = Annotated[timedelta, Field(ge=timedelta(0))]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
+class Answered(Generic[results.ResultT]):
+    """A command that is answered with a ``ResultT``: what the type checker knows ``dispatch`` by."""
+
+
 class CommandModel(BaseModel):
     """What all commands share: frozen, and no field that nobody knows."""
 
@@ -49,7 +54,7 @@ class CommandModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
-class CreateRun(CommandModel):
+class CreateRun(CommandModel, Answered[results.RunCreated]):
     """Start a run of *workflow_id*. With the same key and content: the run that it started before.
 
     *priority* 0 to 10 orders what ``run.claim_pending`` starts, higher first; the queue knows no
@@ -67,7 +72,7 @@ class CreateRun(CommandModel):
     attributes: JsonObject = Field(default_factory=dict, validation_alias=AliasChoices("attributes", "metadata"))
 
 
-class ClaimPendingRuns(CommandModel):
+class ClaimPendingRuns(CommandModel, Answered[results.PendingRunsClaimed]):
     """Start runs that are PENDING and may start now, by priority, then age."""
 
     type: Literal["run.claim_pending"] = "run.claim_pending"
@@ -75,14 +80,14 @@ class ClaimPendingRuns(CommandModel):
     max_claims: Count = _field("max_claims", default=10)
 
 
-class TransitionRun(CommandModel):
+class TransitionRun(CommandModel, Answered[results.RunTransitioned]):
     """Look at a run and do what is due: tell, send, join, complete, expire."""
 
     type: Literal["run.transition"] = "run.transition"
     run_id: RunIdText = _run_id()
 
 
-class CancelRun(CommandModel):
+class CancelRun(CommandModel, Answered[results.RunCancelled]):
     """End a run. A stage in flight finishes as a ghost: its outcome is not seen."""
 
     type: Literal["run.cancel"] = "run.cancel"
@@ -91,7 +96,7 @@ class CancelRun(CommandModel):
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
 
 
-class RerunFrom(CommandModel):
+class RerunFrom(CommandModel, Answered[results.RunRerun]):
     """Run a finished run again from *from_stage_id*, optionally with another input."""
 
     type: Literal["run.rerun_from"] = "run.rerun_from"
@@ -101,7 +106,7 @@ class RerunFrom(CommandModel):
     input: JsonObject | None = None
 
 
-class SignalRun(CommandModel):
+class SignalRun(CommandModel, Answered[results.RunSignalled]):
     """Send a run what one of its stages waits for, or will wait for."""
 
     type: Literal["run.signal"] = "run.signal"
@@ -111,7 +116,7 @@ class SignalRun(CommandModel):
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
 
 
-class AnnotateRun(CommandModel):
+class AnnotateRun(CommandModel, Answered[results.RunAnnotated]):
     """Note a fact about a run from outside: *key* up to 256 characters, *value* up to 16 KB of
     JSON, *actor* whoever says so."""
 
@@ -123,14 +128,14 @@ class AnnotateRun(CommandModel):
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
 
 
-class ReapStuckRuns(CommandModel):
+class ReapStuckRuns(CommandModel, Answered[results.StuckRunsReaped]):
     """Send again what runs without progress for *threshold* wait for; fail what cannot go on."""
 
     type: Literal["run.reap_stuck"] = "run.reap_stuck"
     threshold: Positive = timedelta(0)
 
 
-class ExecuteJob(CommandModel):
+class ExecuteJob(CommandModel, Answered[results.JobExecuted]):
     """Advance a run: execute one stage, and those that follow it while time allows.
 
     *ordinal* and *epoch* say which lease the message is meant for, *claim* how to take it, *signal*
@@ -158,28 +163,28 @@ class ExecuteJob(CommandModel):
     told_through: int = _field("told_through", default=0, ge=0)
 
 
-class PollSuspendedStages(CommandModel):
+class PollSuspendedStages(CommandModel, Answered[results.SuspendedStagesPolled]):
     """Check suspended stages whose next check is due, oldest first."""
 
     type: Literal["stage.poll_suspended"] = "stage.poll_suspended"
     max_checks: Count = _field("max_checks", default=50)
 
 
-class ReapStaleLeases(CommandModel):
+class ReapStaleLeases(CommandModel, Answered[results.StaleLeasesReaped]):
     """Send again the jobs of leases that ended more than *threshold* ago."""
 
     type: Literal["lease.reap_stale"] = "lease.reap_stale"
     threshold: Positive = timedelta(0)
 
 
-class FlushOutbox(CommandModel):
+class FlushOutbox(CommandModel, Answered[results.OutboxFlushed]):
     """Tell events that are committed and not told, oldest runs first."""
 
     type: Literal["outbox.flush"] = "outbox.flush"
     max_events: Count = _field("max_events", default=100)
 
 
-class ReplayDeadLetters(CommandModel):
+class ReplayDeadLetters(CommandModel, Answered[results.DeadLettersReplayed]):
     """Publish dead letters again, in order per run."""
 
     type: Literal["plugin.replay_dlq"] = "plugin.replay_dlq"

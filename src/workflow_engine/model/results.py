@@ -1,6 +1,6 @@
 """What each command answers."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -9,6 +9,9 @@ class ResultModel(BaseModel):
     """What all results share."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
+
+
+ResultT = TypeVar("ResultT", bound=ResultModel, covariant=True)
 
 
 class RunCreated(ResultModel):
@@ -111,21 +114,7 @@ class DeadLettersReplayed(ResultModel):
     replayed: int
 
 
-Result: TypeAlias = (
-    RunCreated
-    | PendingRunsClaimed
-    | RunTransitioned
-    | RunCancelled
-    | RunRerun
-    | RunSignalled
-    | RunAnnotated
-    | StuckRunsReaped
-    | JobExecuted
-    | SuspendedStagesPolled
-    | StaleLeasesReaped
-    | OutboxFlushed
-    | DeadLettersReplayed
-)
+Result: TypeAlias = ResultModel
 
 
 def dump_result(result: Result) -> dict[str, Any]:

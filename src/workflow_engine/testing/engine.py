@@ -22,7 +22,7 @@ from workflow_engine.adapters.memory import (
 )
 from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError
-from workflow_engine.hosts import RunOutcome, ServerlessHost, outcome_of
+from workflow_engine.hosts import RunOutcome, ServerlessHost
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.patience import pause_for_real
 from workflow_engine.kernel.transitions.wakes import awaited_signals
@@ -248,7 +248,7 @@ class VirtualRun:
     @property
     def outcome(self) -> RunOutcome:
         """Status, output and error together."""
-        return outcome_of(self.engine.kernel, self.head)
+        return self.engine.kernel.queries.outcome(self.head)
 
     @property
     def output(self) -> Any:

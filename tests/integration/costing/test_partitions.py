@@ -166,7 +166,7 @@ def test_shards_are_raised_on_a_live_table_and_nothing_is_lost(dynamodb_local_ur
     before, after = kernel(2), kernel(8)
     run_ids = [create(before) for _ in range(12)] + [create(after) for _ in range(12)]
 
-    assert list(after.persistence.list_runs(workload.definition.id).run_ids) == run_ids[::-1]
+    assert list(after.parts.persistence.list_runs(workload.definition.id).run_ids) == run_ids[::-1]
     while transport.dequeue() is not None:
         pass
     clock.advance(timedelta(hours=1))

@@ -85,7 +85,7 @@ def test_without_a_key_each_is_an_annotation(engine: VirtualEngine, run: Virtual
 def test_one_whose_sender_died_before_it_told_it_is_told_by_the_next(make_engine: Callable[..., VirtualEngine]) -> None:
     engine = make_engine(published=published_types(["annotation:created"]))
     run = engine.run(COPYING, Item())
-    rest = engine.kernel.rest
+    rest = engine.kernel.parts.rest
 
     def die(*_: object) -> None:
         raise PowerCutError

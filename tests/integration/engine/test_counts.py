@@ -54,7 +54,7 @@ def chain(length: int, ran: Callable[[int], object] = lambda _: None) -> Workflo
 def run_to_the_end(kernel: Kernel, *, text: str = "") -> RunId:
     """One run, by the messages of its queue alone."""
     created = kernel.dispatch(CreateRun(workflow_id="chain", input={"text": text}))
-    host = ServerlessHost(kernel, kernel.job_transport, "worker")
+    host = ServerlessHost(kernel, kernel.parts.job_transport, "worker")
     assert host.process_available_jobs(max_jobs=100).failed == 0
     return RunId(created.run_id)
 
@@ -112,8 +112,8 @@ def test_the_head_of_a_usual_run_stays_below_a_kilobyte(
     kernel = make_kernel(chain(10, measure))
     text = "a small input of about a hundred characters, which is what an order or a document's name would take"
     runs = [kernel.dispatch(CreateRun(workflow_id="chain", input={"text": text})).run_id]
-    ServerlessHost(kernel, kernel.job_transport, "worker").process_available_jobs()
-    head = kernel.persistence.load_head(RunId(runs[0]))
+    ServerlessHost(kernel, kernel.parts.job_transport, "worker").process_available_jobs()
+    head = kernel.parts.persistence.load_head(RunId(runs[0]))
     assert head is not None
     assert len(sizes) == 10
     assert max(*sizes, item_size(encode_head(head))) < 1024
@@ -161,7 +161,7 @@ def test_a_run_at_work_takes_a_command_in_one_transaction(
     sent: list[str] = []
     kernel = make_kernel(Workflow("chain", input=Number).pipe(work).pipe(ask).build())
     kernel.dispatch(CreateRun(workflow_id="chain", input={}))
-    ServerlessHost(kernel, kernel.job_transport, "worker").process_available_jobs()
+    ServerlessHost(kernel, kernel.parts.job_transport, "worker").process_available_jobs()
     assert sent.count("TransactWriteItems") == 1
 
 
@@ -173,8 +173,8 @@ def test_a_group_whose_events_are_all_published_is_claimed_and_finished_once_a_s
     kernel = make_kernel(group, published=published_types(["*"]))
     run_id = RunId(kernel.dispatch(CreateRun(workflow_id=group.id, input={})).run_id)
     requests.clear()
-    ServerlessHost(kernel, kernel.job_transport, "worker").process_available_jobs(max_jobs=100)
-    head = kernel.persistence.load_head(run_id)
+    ServerlessHost(kernel, kernel.parts.job_transport, "worker").process_available_jobs(max_jobs=100)
+    head = kernel.parts.persistence.load_head(run_id)
     assert head is not None
     assert head.status.is_terminal
     updates = [request for request in requests if request[0] == "UpdateItem"]
@@ -213,11 +213,11 @@ def test_a_stage_that_needs_more_time_costs_one_more_message(make_kernel: MakeKe
     kernel = make_kernel(chain(2))
     warm(kernel, requests)
     kernel.dispatch(CreateRun(workflow_id="chain", input={}))
-    host = ServerlessHost(kernel, kernel.job_transport, "worker")
-    delivery = kernel.job_transport.dequeue()
+    host = ServerlessHost(kernel, kernel.parts.job_transport, "worker")
+    delivery = kernel.parts.job_transport.dequeue()
     assert delivery is not None
     host.handle_job(delivery, deadline=kernel.clock.now() + MINUTE)
-    kernel.job_transport.complete(delivery)
+    kernel.parts.job_transport.complete(delivery)
     assert host.process_available_jobs(max_jobs=10).succeeded == 1
     assert [operation for operation, _ in requests].count("SendMessage") == 2
 

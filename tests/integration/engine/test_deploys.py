@@ -263,14 +263,14 @@ class TestAnOptionalFieldMore:
     def test_what_is_stored_is_asked_once_a_group_and_process(self, engine: VirtualEngine) -> None:
         run = engine.run(self.shop(Item), Item())
         engine.deploy(self.shop(More))
-        definitions = engine.kernel.definitions
+        definitions = engine.kernel.parts.definitions
         reads = counted(engine.persistence, "load_records")
         for _ in range(3):
             definitions.for_run(run.head)
         assert reads == [[("first", 0)], [("first", 0)]]
         reads.clear()
         engine.deploy(self.shop(Item))
-        engine.kernel.definitions.for_run(run.head)
+        engine.kernel.parts.definitions.for_run(run.head)
         assert reads == []
 
 

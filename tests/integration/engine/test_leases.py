@@ -62,7 +62,7 @@ def die(engine: VirtualEngine, run: VirtualRun, ordinal: int = 0) -> Lease:
     head = run.head
     wake = wake_for(head, ordinal, engine.clock.now())
     assert wake is not None
-    definition = engine.kernel.definitions.for_run(head)
+    definition = engine.kernel.parts.definitions.for_run(head)
     stage_id = definition.plan.stage(head.group, ordinal)
     _, lease = take(engine.persistence, run.id, head.group, stage_id, wake, engine.kernel.invocation())
     assert lease is not None
@@ -301,7 +301,7 @@ def crash_after_last_sibling() -> Callable[[VirtualEngine, VirtualRun], None]:
                     output=Payload.of(b'{"name":"y"}'),
                 )
             )
-            plan = engine.kernel.definitions.for_run(head).plan
+            plan = engine.kernel.parts.definitions.for_run(head).plan
             moment = engine.kernel.invocation().moment()
             commit = transitions.finish(head, lease, plan, moment, told=transitions.Told(), next_until=None)
             assert isinstance(engine.persistence.commit(commit), Committed)

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from tests.integration.engine.large_groups import CountingPersistence
 from workflow_engine import RerunFrom, RetryPolicy, StageContext, Status, Workflow, WorkflowDefinition, stage
-from workflow_engine.kernel import archive
-from workflow_engine.kernel.archiving import Archiver
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.archiver import Archiver
 from workflow_engine.model.limits import MAX_HEAD_WINNERS
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
@@ -76,8 +76,8 @@ def test_a_long_chain_is_shown_and_archived_with_the_attempts_that_count() -> No
     assert len(run.head.winners) <= MAX_HEAD_WINNERS + 1
     view = engine.kernel.queries.run(run.id)
     assert [shown.counted is not None and shown.counted.attempt for shown in view.stages] == [2] * 60
-    data = Archiver(engine.persistence, engine.blob_store, engine.kernel.definitions).lines(run.head)
-    stored = archive.read(data)
+    data = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions).lines(run.head)
+    stored = archive_format.read(data)
     assert len(stored.head.winners) == 60
     again = stored.view(engine.kernel.registry.get("stubborn"))
     assert [shown.counted is not None and shown.counted.attempt for shown in again.stages] == [2] * 60

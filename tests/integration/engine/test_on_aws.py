@@ -25,7 +25,7 @@ from workflow_engine import (
     sleep,
     stage,
 )
-from workflow_engine.hosts import ServerlessHost, outcome_of
+from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_INLINE_BYTES
@@ -96,7 +96,7 @@ def kernel(make_kernel: MakeKernel) -> Kernel:
 
 def work_off(kernel: Kernel) -> None:
     """Execute what is in the queue now."""
-    host = ServerlessHost(kernel, kernel.job_transport, "worker")
+    host = ServerlessHost(kernel, kernel.parts.job_transport, "worker")
     while host.process_available_jobs(max_jobs=10).processed:
         pass
 
@@ -106,13 +106,13 @@ def create(kernel: Kernel, workflow_id: str, name: str = "x") -> RunId:
 
 
 def head_of(kernel: Kernel, run_id: RunId) -> Head:
-    head = kernel.persistence.load_head(run_id)
+    head = kernel.parts.persistence.load_head(run_id)
     assert head is not None
     return head
 
 
 def output(kernel: Kernel, run_id: RunId) -> Any:
-    found = outcome_of(kernel, head_of(kernel, run_id))
+    found = kernel.queries.outcome(head_of(kernel, run_id))
     return found.output and json.loads(found.output)
 
 
@@ -126,7 +126,7 @@ def test_a_run_goes_from_its_creation_to_its_end(kernel: Kernel, name: str) -> N
 def test_a_run_of_small_payloads_puts_nothing_into_the_bucket(kernel: Kernel) -> None:
     create(kernel, "diamond")
     work_off(kernel)
-    assert list(kernel.blob_store.list("")) == []
+    assert list(kernel.parts.blob_store.list("")) == []
 
 
 def test_a_retry_is_a_message_with_a_delay(kernel: Kernel, requests: list[Request]) -> None:

@@ -192,7 +192,7 @@ class TestSuspended:
     def test_nothing_is_held_while_it_waits(self, engine: VirtualEngine, world: World) -> None:
         run = engine.start(batch_of(world, engine).build(), Item())
         engine.work()
-        assert engine.kernel.held.all() == []
+        assert engine.kernel.parts.held.all() == []
         assert run.head.active[0].until == engine.clock.now() + 10 * MINUTE
 
     def test_it_is_given_up_when_its_time_is_over(self, engine: VirtualEngine, world: World) -> None:
@@ -373,7 +373,7 @@ class TestSleep:
         assert woken_after == []
 
     def lose_timers(self, engine: VirtualEngine, run: VirtualRun) -> None:
-        engine.kernel.teller.cancel_timers(run.head, engine.clock.now())
+        engine.kernel.parts.teller.cancel_timers(run.head, engine.clock.now())
 
     def sleeper(self, engine: VirtualEngine, duration: timedelta) -> tuple[VirtualRun, list[timedelta]]:
         woken_after: list[timedelta] = []

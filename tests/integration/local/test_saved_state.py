@@ -21,7 +21,7 @@ def kernel() -> Kernel:
 def test_a_schedule_survives_that_its_group_has_another_name_now(tmp_path: Path) -> None:
     saved = tmp_path / "state.json"
     with EmbeddedAws(ROOT / "template.yaml") as aws:
-        kernel().scheduler.put_recurrence(NIGHTLY.as_recurrence())
+        kernel().parts.scheduler.put_recurrence(NIGHTLY.as_recurrence())
         StackState(aws.template, saved).save()
     written = json.loads(saved.read_text())
     written["schedules"][0]["GroupName"] = "as-it-was-called-before"
@@ -29,4 +29,4 @@ def test_a_schedule_survives_that_its_group_has_another_name_now(tmp_path: Path)
 
     with EmbeddedAws(ROOT / "template.yaml") as aws:
         assert StackState(aws.template, saved).load()
-        assert kernel().scheduler.list_recurrences() == [NIGHTLY.as_recurrence()]
+        assert kernel().parts.scheduler.list_recurrences() == [NIGHTLY.as_recurrence()]

@@ -14,7 +14,6 @@ from tests.integration.processes.fleet import Fleet
 from tests.integration.processes.stack import Stack
 from tests.integration.processes.workflows import BIG, GO
 from workflow_engine.errors import TransientError
-from workflow_engine.hosts import outcome_of
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CancelRun, Command, CreateRun, SignalRun
 from workflow_engine.model.ids import RunId, digest
@@ -149,7 +148,7 @@ class Experiment:
     def look(self) -> None:
         """Read where the runs stand that are not over."""
         wanted = [run.id for run in self.runs if not _is_at_rest(self.heads.get(run.id))]
-        self.heads |= self.kernel.persistence.load_heads(wanted)
+        self.heads |= self.kernel.parts.persistence.load_heads(wanted)
 
     def _is_over(self) -> bool:
         self.look()
@@ -208,7 +207,7 @@ class Experiment:
 
     def _check_end(self, run: Run) -> None:
         head = self.heads[run.id]
-        outcome = outcome_of(self.kernel, head)
+        outcome = self.kernel.queries.outcome(head)
         assert outcome.status is EXPECTED_STATUS.get(run.kind, Status.COMPLETED), (run, head)
         if outcome.status is Status.COMPLETED:
             assert outcome.output is not None
@@ -243,12 +242,12 @@ class Experiment:
 
     def _check_nothing_left(self) -> None:
         for shard in range(2):
-            due = self.kernel.persistence.list_due(shard, until=max_instant(self.heads), limit=10)
+            due = self.kernel.parts.persistence.list_due(shard, until=max_instant(self.heads), limit=10)
             assert due.runs == ()
         dead = self.stack.queue_url(f"{self.stack.name}-dead")
         attributes = self.stack.client("sqs").get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attributes"]
         assert attributes["ApproximateNumberOfMessages"] == "0"
-        assert self.kernel.persistence.list_dead_letters(limit=10) == []
+        assert self.kernel.parts.persistence.list_dead_letters(limit=10) == []
 
     def figures(self, fleet: Fleet, seconds: float) -> Figures:
         marks = self.marks()

@@ -25,13 +25,13 @@ def be(role: Role, environment: Mapping[str, str], patience: Mapping[str, Any], 
 
     kernel = build_kernel(Settings.from_environment())
     if role == "ticker":
-        host = ServerlessHost(kernel, kernel.job_transport, name)
+        host = ServerlessHost(kernel, kernel.parts.job_transport, name)
         while True:
             host.run_maintenance_tick()
             threading.Event().wait(1.0)
     WorkerHost(
         kernel,
-        kernel.job_transport,
+        kernel.parts.job_transport,
         name,
         tick_every=timedelta(days=1),
         poll_wait=timedelta(seconds=1),

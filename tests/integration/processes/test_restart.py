@@ -44,10 +44,12 @@ def test_a_message_is_not_hidden_for_as_long_as_a_function_would_need(polled_mot
         with Fleet(made, workers=1, tickers=0):
             while slow not in {mark["run"] for mark in experiment.marks()}:
                 threading.Event().wait(0.01)
-        assert kernel.persistence.load_heads([slow])[slow].status is Status.RUNNING
+        assert kernel.parts.persistence.load_heads([slow])[slow].status is Status.RUNNING
 
         with Fleet(made, workers=1, tickers=0):
             end = monotonic() + 60
-            while not all(head.status.is_terminal for head in kernel.persistence.load_heads([run_id, slow]).values()):
+            while not all(
+                head.status.is_terminal for head in kernel.parts.persistence.load_heads([run_id, slow]).values()
+            ):
                 assert monotonic() < end
                 threading.Event().wait(0.1)

@@ -40,7 +40,7 @@ def test_a_first_lease_has_one_winner(on_dynamodb_local: Stack, kernel: Kernel) 
     marks = Experiment(on_dynamodb_local, kernel).marks()
     # Not even the effect happened twice: the loser never called the stage.
     assert Counter(mark["run"] for mark in marks) == Counter(run_ids)
-    assert all(head.status is Status.COMPLETED for head in kernel.persistence.load_heads(run_ids).values())
+    assert all(head.status is Status.COMPLETED for head in kernel.parts.persistence.load_heads(run_ids).values())
 
 
 def test_an_expired_lease_has_one_thief(on_dynamodb_local: Stack, kernel: Kernel) -> None:
@@ -48,12 +48,12 @@ def test_an_expired_lease_has_one_thief(on_dynamodb_local: Stack, kernel: Kernel
     long_ago = kernel.clock.now() - timedelta(minutes=5)
     for run_id in run_ids:
         dead = ClaimFirst(0, 0, until=long_ago, by="dead.1", required_status=Status.PENDING)
-        assert isinstance(kernel.persistence.commit(Shared(run_id, 0, dead, ())), Committed)
+        assert isinstance(kernel.parts.persistence.commit(Shared(run_id, 0, dead, ())), Committed)
 
     won = contest(on_dynamodb_local, "expired lease", run_ids)
 
     assert Counter(won[0] + won[1]) == Counter(run_ids)
-    heads = kernel.persistence.load_heads(run_ids).values()
+    heads = kernel.parts.persistence.load_heads(run_ids).values()
     assert {(head.status, *head.winners.values()) for head in heads} == {(Status.COMPLETED, 1)}
 
 

@@ -12,7 +12,7 @@ from workflow_engine.cli.archives import export_run, kernel_with
 from workflow_engine.cli.run_views import show_run
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import KernelSettings
-from workflow_engine.kernel.archive import read
+from workflow_engine.kernel.queries.archive_format import read
 from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
 

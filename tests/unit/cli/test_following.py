@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,8 +46,10 @@ def nothing() -> None:
 
 @pytest.fixture
 def counted(engine: MemoryEngine) -> Counting:
-    persistence = Counting(engine.kernel.persistence)
-    engine.kernel.persistence = persistence
+    persistence = Counting(engine.kernel.parts.persistence)
+    # The queries are made when they are asked for first, and they are what a follower reads with.
+    kernel = engine.kernel
+    kernel.__dict__["queries"] = replace(kernel.queries, persistence=persistence)
     return persistence
 
 

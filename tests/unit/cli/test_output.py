@@ -15,13 +15,13 @@ from typing_extensions import override
 
 from tests.unit.cli.conftest import create, work
 from workflow_engine.cli.display import JsonDisplay, TerminalDisplay
-from workflow_engine.cli.documents import Shown
 from workflow_engine.cli.inputs import RefusedInput
 from workflow_engine.cli.output import Json, console, json_text, print_json, print_table, show
 from workflow_engine.cli.run_filters import RunFilter as Wanted
 from workflow_engine.cli.run_views import show_list, show_run
 from workflow_engine.cli.streams import take_anything
 from workflow_engine.errors import InvalidInputError
+from workflow_engine.kernel.queries.documents import Shown
 from workflow_engine.local.functions import FunctionLog
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.memory import MemoryEngine

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tests.unit.cli.conftest import ASKING, Number, create, double, right, work
 from workflow_engine import Registry, Workflow
-from workflow_engine.cli.project_check import lifetimes_in, live_runs, outlived, stranded_runs
+from workflow_engine.cli.project_check import lifetimes_in, outlived, stranded_runs
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.wiring.memory import MemoryEngine
 
@@ -17,7 +17,7 @@ def test_all_live_runs_are_looked_at_and_no_other(engine: MemoryEngine) -> None:
     engine.kernel.dispatch(CancelRun(run_id=over))
     work(engine)
 
-    assert {head.run_id for head in live_runs(engine.kernel)} == live
+    assert {head.run_id for head in engine.kernel.queries.live()} == live
 
 
 def test_the_same_workflows_strand_nobody(engine: MemoryEngine) -> None:
@@ -52,7 +52,7 @@ def test_a_run_that_waits_for_long_is_not_forgotten(engine: MemoryEngine) -> Non
 
     assert due_at is not None
     assert due_at > engine.clock.now() + timedelta(hours=1)
-    assert [head.run_id for head in live_runs(engine.kernel)] == [run_id]
+    assert [head.run_id for head in engine.kernel.queries.live()] == [run_id]
 
 
 def test_a_workflow_that_outlives_its_payloads_is_named() -> None:

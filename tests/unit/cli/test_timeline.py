@@ -6,7 +6,7 @@ from datetime import timedelta
 from rich.console import Console
 
 from workflow_engine.cli.timeline import Span, bar, timeline
-from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import Head, StageKey, StageRecord

@@ -1,5 +1,6 @@
 """Recurring starts are kept in the table, which outlives the schedule group and with it every schedule."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -114,9 +115,10 @@ def test_a_schedule_that_somebody_changed_by_hand_is_as_it_was_put(engine: Virtu
 
 
 def test_what_the_table_of_a_stack_that_is_gone_kept_is_made_in_this_one(engine: VirtualEngine) -> None:
-    left_behind = MemoryPersistence(engine.clock)
+    persistence = MemoryPersistence(engine.clock)
     for old in (NIGHTLY, HOURLY.model_copy(update={"input": {"number": 3}})):
-        left_behind.put_recurrence(old.as_recurrence())
+        persistence.put_recurrence(old.as_recurrence())
+    left_behind = replace(engine.kernel.schedules, persistence=persistence)
     engine.kernel.schedules.put(HOURLY)
 
     synced = engine.kernel.schedules.sync(left_behind)

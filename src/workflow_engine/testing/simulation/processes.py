@@ -66,12 +66,12 @@ class Process:
     @property
     def host(self) -> ServerlessHost:
         """The host that Lambda's handlers and a worker's threads use."""
-        return ServerlessHost(self.kernel, self.kernel.job_transport, f"process-{self.number}", self.lease)
+        return ServerlessHost(self.kernel, self.kernel.parts.job_transport, f"process-{self.number}", self.lease)
 
     @property
     def transport(self) -> JobTransport:
         """The queue as this process sees it."""
-        return self.kernel.job_transport
+        return self.kernel.parts.job_transport
 
 
 @dataclass(slots=True)

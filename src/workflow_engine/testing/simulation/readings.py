@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflow_engine.kernel import Kernel, archive
-from workflow_engine.kernel.queries import RunView
+from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.views import RunView
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import EntryState, Head, StageRecord
 from workflow_engine.model.status import Status
@@ -75,11 +76,11 @@ def _check_view(view: RunView, *, complete: bool) -> Iterator[str]:
 def _check_archive(world: World, view: RunView) -> Iterator[str]:
     """The newest archive of a run tells its story."""
     head = view.head
-    key = archive.find_key(world.blobs.list(archive.PREFIX), head.run_id)
+    key = archive_format.find_key(world.blobs.list(archive_format.PREFIX), head.run_id)
     if key is None:
         yield f"archive: run {head.run_id} is over, and has none"
         return
-    archived = archive.read(world.blobs.get(key))
+    archived = archive_format.read(world.blobs.get(key))
     if _story(archived.head) != _story(head):
         yield f"archive: run {head.run_id} is archived as another one"
     counted = {_said(one) for one in archived.records if one.status is not Status.SUSPENDED}

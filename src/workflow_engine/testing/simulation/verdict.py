@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
-from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
@@ -124,7 +123,7 @@ def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: St
 
 def _check_lived(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
     """A run has had the time and the attempts that its definition promises, and no more of them."""
-    definition = kernel.definitions.registry.resolve(head.workflow_id, head.fingerprint)
+    definition = kernel.parts.definitions.registry.resolve(head.workflow_id, head.fingerprint)
     if definition.fingerprint != head.fingerprint:
         return
     begun_at = world.ledger.chronicle.begun_at[head.run_id]
@@ -139,7 +138,7 @@ def _check_lived(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
 
 def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
     """Each stage of a completed run was counted once in the generation that its output is of."""
-    definition = kernel.definitions.closest(head)
+    definition = kernel.parts.definitions.closest(head)
     if definition.fingerprint != head.fingerprint:
         return
     for group, stages in enumerate(definition.plan):
@@ -154,7 +153,7 @@ def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
 
 
 def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, head: Head) -> Ended:
-    outcome = outcome_of(kernel, head) if head.status is Status.COMPLETED else None
+    outcome = kernel.queries.outcome(head) if head.status is Status.COMPLETED else None
     observer = world.observer
     suspended = [event.at for event in observer.events[head.run_id] if event.type == "stage:suspended"]
     return Ended(

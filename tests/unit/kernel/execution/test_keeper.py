@@ -486,7 +486,7 @@ def test_a_host_that_ends_waits_for_no_answer(lab: Lab) -> None:
     def noted(span: timedelta) -> None:
         pauses.append(span)
         lab.clock.advance(span)
-        engine.kernel.hurried.set()
+        engine.kernel.parts.hurried.set()
 
     lab.settings = replace(lab.settings, pause=noted)
     engine = lab.engine(commit=always(silent, lambda commit: ends_a_stage(commit) and not gives_back(commit)))

@@ -8,9 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from workflow_engine.errors import BlobNotFoundError, CorruptItemError, WorkflowEngineError, facts_of
-from workflow_engine.hosts.waiting import outcome_of
 from workflow_engine.kernel import Kernel
-from workflow_engine.kernel.queries import RunView, StageView
+from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.model import plans
 from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord, WaitKind
 from workflow_engine.model.status import Status
@@ -35,7 +34,7 @@ class Shown:
         if view.head.status is not Status.COMPLETED or view.definition is None:
             return cls(view)
         try:
-            output = outcome_of(kernel, view.head).output
+            output = kernel.queries.outcome(view.head).output
         except BlobNotFoundError:
             # The bucket's lifecycle may delete a payload before the table's TTL deletes the run.
             return cls(view)

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import CorruptItemError, UnsupportedFormatError
-from workflow_engine.kernel.queries import RunView, view_of
+from workflow_engine.kernel.queries.views import RunView, view_of
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Annotation, Head, LogLine, StageRecord

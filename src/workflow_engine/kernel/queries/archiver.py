@@ -16,7 +16,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
 if TYPE_CHECKING:
-    from workflow_engine.kernel.archive import ArchivedRun
+    from workflow_engine.kernel.queries.archive_format import ArchivedRun
 
 # Two of the largest outputs. An archive is put together in memory, where it is twice, beside the
 # input (16 MiB): with this it is so in the smallest function there is, too.
@@ -38,24 +38,24 @@ class Archiver:
         Raises:
             TransientError: a store did not answer; nothing was stored, or all of it.
         """
-        from workflow_engine.kernel import archive
+        from workflow_engine.kernel.queries import archive_format
 
-        key = archive.key_of(head)
+        key = archive_format.key_of(head)
         self.blobs.put(key, self.lines(head))
         return key
 
     def lines(self, head: Head, *, with_logs: bool = False) -> bytes:
         """What ``store`` stores; *with_logs* with what the stages logged, of all attempts."""
-        from workflow_engine.kernel import archive
-        from workflow_engine.kernel.queries import Queries
+        from workflow_engine.kernel.queries import archive_format
+        from workflow_engine.kernel.queries.runs import Queries
 
         definition = Queries(self.persistence, self.blobs, self.definitions).definition_of(head)
-        return archive.write(self.gathered(head, with_logs=with_logs), definition)
+        return archive_format.write(self.gathered(head, with_logs=with_logs), definition)
 
     def gathered(self, head: Head, *, with_logs: bool = False) -> "ArchivedRun":
         """The run with everything that is kept of it. Outputs are read in the order of the records,
         up to the limit; those beyond stay blobs."""
-        from workflow_engine.kernel.archive import ArchivedRun
+        from workflow_engine.kernel.queries.archive_format import ArchivedRun
 
         return ArchivedRun(
             winners.completed(head, self.persistence),

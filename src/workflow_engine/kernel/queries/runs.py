@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError, WorkflowNotFoundError
 from workflow_engine.kernel import payloads, winners
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.outbox import Outbox
-from workflow_engine.model.ids import RunId, StageId
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.archiver import Archiver
+from workflow_engine.kernel.queries.live_runs import live_runs
+from workflow_engine.kernel.queries.outcomes import RunOutcome, outcome_of
+from workflow_engine.kernel.queries.views import HistoryEvent, RunView, SeenLines, history_of, view_of
+from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
-    Entry,
-    EntryState,
+    DeadLetter,
     Head,
     LogLine,
-    StageKey,
     StageRecord,
 )
 from workflow_engine.model.status import Status
@@ -38,40 +42,6 @@ class RunList:
 
     heads: tuple[Head, ...]
     cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StageView:
-    """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
-    output is seen, *entry* its place in the head while its group runs."""
-
-    group: int
-    ordinal: int
-    stage_id: str
-    status: Status
-    attempts: tuple[StageRecord, ...]
-    counted: StageRecord | None = None
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run with its stages in order; *definition* is ``None`` where its workflow is gone."""
-
-    head: Head
-    stages: tuple[StageView, ...]
-    definition: WorkflowDefinition | None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    """Something that happened to a run. *sequence* is set while the event is not known to be told;
-    told ones leave the head, and are read back from the records."""
-
-    at: datetime
-    type: str
-    facts: Mapping[str, Any]
-    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +77,50 @@ class Queries:
     persistence: Persistence
     blobs: BlobStore
     definitions: Definitions
+    due_shards: int = 1
+
+    def find(self, run_ids: Sequence[str]) -> Mapping[RunId, Head]:
+        """The heads of those of the runs that there are, read in one go."""
+        return self.persistence.load_heads([RunId(run_id) for run_id in run_ids])
+
+    def live(self) -> Iterator[Head]:
+        """Every run that is not over, of all workflows, in no order; read as they are asked for."""
+        return live_runs(self.persistence, self.due_shards)
+
+    def outcome(self, head: Head) -> RunOutcome:
+        """How the run stands that *head* was read of; of a COMPLETED one with its output.
+
+        Raises:
+            BlobNotFoundError: the bucket has deleted the output.
+            WorkflowNotFoundError, DefinitionChangedError: nobody here knows what it was made by.
+        """
+        return outcome_of(head, self.definitions, self.persistence, self.blobs)
+
+    def archive_lines(self, head: Head, *, with_logs: bool = True) -> bytes:
+        """The run as JSON lines, as its archive has them (``archive_format``)."""
+        return Archiver(self.persistence, self.blobs, self.definitions).lines(head, with_logs=with_logs)
+
+    def archived(self, run_id: str, *, ended_on: str | None = None) -> bytes:
+        """The newest archive of a run; *ended_on* is the day (YYYY-MM-DD) on which it ended, if that is known.
+
+        Names are read a thousand a request: a million archives take minutes, those of a day seconds.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        prefix = archive_format.PREFIX if ended_on is None else f"{archive_format.PREFIX}{ended_on}/"
+        key = archive_format.find_key(self.blobs.list(prefix), run_id)
+        if key is None:
+            raise RunNotFoundError(run_id=run_id)
+        return self.blobs.get(key)
+
+    def definitions_of(self, registry: Registry) -> Definitions:
+        """What runs would go on with if *registry* were deployed: to be asked for differences."""
+        return Definitions(registry, self.persistence, self.blobs, self.definitions.clock)
+
+    def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
+        """Up to *limit* events that the bus refused for good."""
+        return self.persistence.list_dead_letters(limit=limit)
 
     def runs(
         self,
@@ -214,7 +228,7 @@ class Queries:
         pending = Outbox(self.persistence).all_pending(head)
         untold = [HistoryEvent(e.at, e.type, e.data, number) for number, e in enumerate(pending, head.told + 1)]
         known = {(event.at, event.type) for event in untold}
-        seen = [event for event in _history(view) if (event.at, event.type) not in known]
+        seen = [event for event in history_of(view) if (event.at, event.type) not in known]
         return sorted([*seen, *untold], key=lambda event: (event.at, event.sequence or 0))
 
     def logs(self, run_id: str, *, stage_id: str | None = None, all_attempts: bool = False) -> Sequence[LogLine]:
@@ -224,7 +238,7 @@ class Queries:
         Raises:
             RunNotFoundError: there is no such run.
         """
-        seen = None if all_attempts else _Seen(self.run(run_id))
+        seen = None if all_attempts else SeenLines(self.run(run_id))
         lines = [
             line
             for line in self.persistence.list_logs(RunId(run_id))
@@ -245,19 +259,13 @@ class Queries:
             RunNotFoundError: there is no such run.
         """
         wanted = wanted or AnnotationFilter()
-        seen = None if all_attempts else _Seen(self.run(run_id))
+        seen = None if all_attempts else SeenLines(self.run(run_id))
         found = [
             one
             for one in self.persistence.list_annotations(RunId(run_id))
             if wanted.matches(one) and (seen is None or one.stage is None or seen(one.stage, one.attempt or 1))
         ]
         return found[: wanted.limit]
-
-
-def view_of(head: Head, records: Sequence[StageRecord], definition: WorkflowDefinition | None) -> RunView:
-    """A run with its stages, as *head* and *records* show them."""
-    stages = _stages(head, definition, records) if definition else _orphans(records)
-    return RunView(head, tuple(stages), definition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,96 +289,3 @@ class _Wanted:
         return (self.since is None or head.created_at >= self.since) and (
             self.until is None or head.created_at < self.until
         )
-
-
-class _Seen:
-    """Whether an attempt's notes are shown: it won, or it is one of those that its unfinished stage
-    has made. A ghost's, whose lease another took, are not."""
-
-    def __init__(self, view: RunView) -> None:
-        self._stages = {(stage.group, stage.stage_id): stage for stage in view.stages}
-
-    def __call__(self, key: StageKey, attempt: int) -> bool:
-        stage = self._stages.get((key.group, key.stage_id))
-        if stage is None:
-            return True
-        if stage.counted is not None:
-            return key.epoch == stage.counted.key.epoch
-        return stage.entry is None or _is_seen(stage, stage.entry, key.epoch, attempt)
-
-
-def _is_seen(stage: StageView, entry: Entry, epoch: int, attempt: int) -> bool:
-    """Whether an unfinished stage's lease was its own. Whoever takes a lease over draws a later epoch
-    for the same attempt, and so does each look of a stage that waits."""
-    if attempt < entry.attempt:
-        return epoch == max((one.key.epoch for one in stage.attempts if one.attempt == attempt), default=epoch)
-    waits = entry.suspended_epoch is not None or entry.signal is not None
-    return epoch <= entry.epoch if waits else epoch == entry.epoch
-
-
-def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageRecord]) -> Iterator[StageView]:
-    by_stage: dict[tuple[int, str], list[StageRecord]] = {}
-    for record in records:
-        by_stage.setdefault((record.key.group, record.key.stage_id), []).append(record)
-    for group, stages in enumerate(definition.plan):
-        for ordinal, stage_id in enumerate(stages):
-            attempts = tuple(by_stage.get((group, stage_id), ()))
-            yield _stage(head, group, ordinal, stage_id, attempts)
-
-
-def _stage(head: Head, group: int, ordinal: int, stage_id: str, attempts: tuple[StageRecord, ...]) -> StageView:
-    current = head.group == group and ordinal < len(head.active)
-    entry = head.active[ordinal] if current else None
-    status = _status(head, group, entry)
-    epoch = entry.epoch if entry is not None else head.winner(group, ordinal)
-    key = StageKey(group, StageId(stage_id), epoch)
-    ended = status in (Status.COMPLETED, Status.FAILED)
-    counted = next((one for one in attempts if ended and one.key == key), None)
-    return StageView(group, ordinal, stage_id, status, attempts, counted, entry)
-
-
-def _status(head: Head, group: int, entry: Entry | None) -> Status:
-    if entry is None:
-        done = group < head.group or head.status is Status.COMPLETED
-        return Status.COMPLETED if done else Status.PENDING
-    if entry.state is EntryState.DONE:
-        return Status.COMPLETED
-    if entry.state is EntryState.FAILED:
-        return Status.FAILED
-    if head.status.is_terminal:
-        return Status.CANCELLED
-    waiting = {EntryState.WAITING: Status.SUSPENDED, EntryState.LEASED: Status.RUNNING}
-    return waiting.get(entry.state, Status.PENDING)
-
-
-def _orphans(records: Sequence[StageRecord]) -> Iterator[StageView]:
-    """Stages as their records show them, where nobody knows the workflow any more."""
-    last = {(record.key.group, record.key.stage_id): record for record in records}
-    for ordinal, ((group, stage_id), record) in enumerate(last.items()):
-        attempts = tuple(r for r in records if r.key.stage_id == stage_id)
-        yield StageView(group, ordinal, stage_id, record.status, attempts, record)
-
-
-def _history(view: RunView) -> Iterator[HistoryEvent]:
-    head = view.head
-    yield HistoryEvent(head.created_at, "workflow:created", {"priority": head.priority})
-    for stage in view.stages:
-        for record in stage.attempts:
-            yield from _record_events(record)
-    if head.ended_at is None:
-        return
-    facts: dict[str, Any] = {}
-    if head.failure is not None:
-        error = head.failure.error
-        facts = {"error": f"{error.type}: {error.message}", "stage_id": head.failure.stage_id}
-    elif head.reason is not None:
-        facts = {"reason": head.reason}
-    yield HistoryEvent(head.ended_at, f"workflow:{head.status.lower()}", facts)
-
-
-def _record_events(record: StageRecord) -> Iterator[HistoryEvent]:
-    facts: dict[str, Any] = {"stage_id": record.key.stage_id, "attempt": record.attempt}
-    yield HistoryEvent(record.started_at, "stage:started", facts)
-    if record.error is not None:
-        facts = {**facts, "error": f"{record.error.type}: {record.error.message}"}
-    yield HistoryEvent(record.finished_at, f"stage:{record.status.lower()}", facts)

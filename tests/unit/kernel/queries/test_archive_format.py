@@ -18,9 +18,10 @@ from workflow_engine.errors import (
     TransientError,
     UnsupportedFormatError,
 )
-from workflow_engine.kernel import KernelSettings, archive
-from workflow_engine.kernel.archive import ArchivedRun
-from workflow_engine.kernel.archiving import Archiver
+from workflow_engine.kernel import KernelSettings
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.archive_format import ArchivedRun
+from workflow_engine.kernel.queries.archiver import Archiver
 from workflow_engine.model.commands import AnnotateRun, CancelRun, CreateRun, FlushOutbox, RerunFrom
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.status import Status
@@ -65,7 +66,7 @@ class Blobs(MemoryBlobStore):
 
     @override
     def put(self, key: str, data: bytes) -> None:
-        if key.startswith(archive.PREFIX):
+        if key.startswith(archive_format.PREFIX):
             self.puts += 1
             if self.puts <= self.silent:
                 raise TransientError(service="s3", operation="put", code="SlowDown")
@@ -100,12 +101,12 @@ def engine_with(blobs: Blobs, *, published: frozenset[str] | None = None) -> Vir
 
 
 def archives(engine: VirtualEngine) -> list[str]:
-    return list(engine.blob_store.list(archive.PREFIX))
+    return list(engine.blob_store.list(archive_format.PREFIX))
 
 
 def archive_of(engine: VirtualEngine) -> ArchivedRun:
     (key,) = archives(engine)
-    return archive.read(engine.blob_store.get(key))
+    return archive_format.read(engine.blob_store.get(key))
 
 
 @pytest.mark.parametrize("published", [None, QUIET])
@@ -163,9 +164,9 @@ def test_an_output_in_the_blob_store_is_copied_into_the_archive() -> None:
 def test_outputs_beyond_what_memory_has_room_for_stay_blobs() -> None:
     engine = engine_with(Blobs())
     run = engine.run(WRITING, Size(letters=50_000))
-    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.definitions, max_output_bytes=100)
+    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions, max_output_bytes=100)
 
-    found = archive.read(archiver.lines(run.head))
+    found = archive_format.read(archiver.lines(run.head))
 
     assert found.records == sorted(run.records, key=lambda record: record.key.group)
     assert found.records[0].output is not None
@@ -273,11 +274,11 @@ def test_a_rerun_that_finishes_on_another_day_is_what_a_reader_finds() -> None:
     engine.drive(run)
     keys = archives(engine)
 
-    newest = archive.find_key(keys, run.id)
+    newest = archive_format.find_key(keys, run.id)
 
     assert len(keys) == 2
-    assert newest == archive.key_of(run.head)
-    assert archive.find_key(keys, "another") is None
+    assert newest == archive_format.key_of(run.head)
+    assert archive_format.find_key(keys, "another") is None
 
 
 @pytest.mark.parametrize("published", [None, QUIET])
@@ -308,7 +309,7 @@ class Locked(MemoryBlobStore):
 
     @override
     def put(self, key: str, data: bytes) -> None:
-        if key.startswith(archive.PREFIX) and not self.open:
+        if key.startswith(archive_format.PREFIX) and not self.open:
             self.tries += 1
             raise AwsRequestError(service="s3", operation="PutObject", code="AccessDenied", detail="no")
         super().put(key, data)
@@ -365,9 +366,9 @@ def test_what_can_never_be_archived_is_given_up_once_it_is_not_kept_any_more() -
 def test_logs_are_in_an_export_that_asks_for_them() -> None:
     engine = engine_with(Blobs())
     run = engine.run(WRITING, Size(letters=2))
-    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.definitions)
+    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions)
 
-    found = archive.read(archiver.lines(run.head, with_logs=True))
+    found = archive_format.read(archiver.lines(run.head, with_logs=True))
 
     assert list(found.logs) == list(engine.persistence.list_logs(run.id))
     assert found.logs[0].fields == {"letters": 2}
@@ -377,12 +378,12 @@ def test_logs_are_in_an_export_that_asks_for_them() -> None:
 @pytest.mark.parametrize("data", [b"", b"{}\n", b"no json\n", b'{"kind":"attempt"}\n', b'{"kind":"run","format":1}\n'])
 def test_what_is_no_archive_is_refused(data: bytes) -> None:
     with pytest.raises(CorruptItemError, match="archive cannot be read"):
-        archive.read(data)
+        archive_format.read(data)
 
 
 def test_an_archive_of_a_newer_version_is_refused() -> None:
     with pytest.raises(UnsupportedFormatError):
-        archive.read(b'{"kind":"run","format":2}\n')
+        archive_format.read(b'{"kind":"run","format":2}\n')
 
 
 def test_a_run_that_is_not_over_has_no_place_in_the_archive() -> None:
@@ -390,7 +391,7 @@ def test_a_run_that_is_not_over_has_no_place_in_the_archive() -> None:
     run = engine.start(WRITING, Size(letters=1))
 
     with pytest.raises(ValueError, match="not over"):
-        archive.key_of(run.head)
+        archive_format.key_of(run.head)
 
 
 def test_a_command_creates_what_an_archive_can_name() -> None:

@@ -1,0 +1,105 @@
+"""What a kernel is made of: the ports it was given, and what works over them."""
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from workflow_engine.authoring.registry import Registry
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.execution.held_leases import HeldLeases
+from workflow_engine.kernel.execution.keeper import Keeper
+from workflow_engine.kernel.execution.recorder import Recorder
+from workflow_engine.kernel.plugin_sink import PluginRunner
+from workflow_engine.kernel.queries.archiver import Archiver
+from workflow_engine.kernel.relief import Relief
+from workflow_engine.kernel.rest import Rest
+from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.sweep import Sweeper
+from workflow_engine.kernel.teller import Teller
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.clock import Clock, IdSource
+from workflow_engine.ports.events import EventSink
+from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.observer import Observer
+from workflow_engine.ports.persistence import Persistence
+from workflow_engine.ports.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a kernel needs from outside."""
+
+    persistence: Persistence
+    blob_store: BlobStore
+    job_transport: JobTransport
+    event_sink: EventSink
+    scheduler: Scheduler
+    clock: Clock
+    ids: IdSource
+    observer: Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Ports):
+    """The ports, and what works over them. Of use to hosts and to tests of the engine; whoever has a
+    kernel dispatches commands and asks ``queries``. *hurried* is set by a host that is to end: nothing
+    waits for an answer any longer."""
+
+    registry: Registry
+    settings: KernelSettings
+    held: HeldLeases
+    teller: Teller
+    definitions: Definitions
+    rest: Rest
+    advancer: Advancer
+    sweeper: Sweeper
+    hurried: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of(cls, ports: Ports, registry: Registry, settings: KernelSettings) -> "Parts":
+        """What works over *ports* for the workflows and plugins of *registry*."""
+        persistence, blobs, observer = ports.persistence, ports.blob_store, ports.observer
+        sink = ports.event_sink
+        if registry.plugins:
+            sink = PluginRunner(registry.plugins, sink, settings.run_stage)
+        settings, held = _heard(settings, registry), HeldLeases()
+        teller = Teller(persistence, sink, ports.scheduler, ports.job_transport, ports.clock, observer)
+        definitions = Definitions(registry, persistence, blobs, ports.clock)
+        archiver = Archiver(persistence, blobs, definitions) if settings.archive else None
+        rest = Rest(persistence=persistence, teller=teller, observer=observer, archiver=archiver)
+        relief = Relief(persistence, teller)
+        advancer = Advancer(
+            persistence=persistence,
+            blobs=blobs,
+            teller=teller,
+            definitions=definitions,
+            held=held,
+            observer=observer,
+            keeper=Keeper(persistence, teller, Recorder(persistence, blobs, settings.retention), definitions, relief),
+            relief=relief,
+            rest=rest,
+        )
+        return cls(
+            persistence=persistence,
+            blob_store=blobs,
+            job_transport=ports.job_transport,
+            event_sink=sink,
+            scheduler=ports.scheduler,
+            clock=ports.clock,
+            ids=ports.ids,
+            observer=observer,
+            registry=registry,
+            settings=settings,
+            held=held,
+            teller=teller,
+            definitions=definitions,
+            rest=rest,
+            advancer=advancer,
+            sweeper=Sweeper(persistence, ports.job_transport, advancer, settings),
+        )
+
+
+def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:
+    """The settings, with the events that plugins hear of published: one sequence serves all."""
+    heard = {type_ for plugin in registry.plugins for type_ in plugin.event_types}
+    return replace(settings, published=settings.published | heard) if heard else settings

@@ -1,0 +1,44 @@
+"""How a run stands: what it has come to, with its output."""
+
+from dataclasses import dataclass
+
+from workflow_engine.kernel import payloads
+from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.model.ids import StageId
+from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.runs import Head, StageKey
+from workflow_engine.model.status import Status
+from workflow_engine.ports.blobs import BlobStore
+from workflow_engine.ports.persistence import Persistence
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run stands: *output* is the JSON of its last group's output, once COMPLETED (of a
+    parallel group: an object with a field for each stage)."""
+
+    run_id: str
+    status: Status
+    output: bytes | None = None
+    error: ErrorInfo | None = None
+
+
+def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, blobs: BlobStore) -> RunOutcome:
+    """The outcome that *head* and its records show."""
+    error = head.failure.error if head.failure else None
+    if head.status is not Status.COMPLETED:
+        return RunOutcome(head.run_id, head.status, error=error)
+    definition = definitions.for_run(head)
+    last = len(definition.groups) - 1
+    keys = {
+        stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
+        for ordinal, stage in enumerate(definition.groups[last])
+    }
+    records = persistence.load_records(head.run_id, list(keys.values()))
+    outputs = {
+        stage_id: payloads.fetch(record.output, blobs)
+        for stage_id, key in keys.items()
+        if (record := records.get(key)) is not None and record.output is not None
+    }
+    output = definition.join_outputs(last, outputs) if outputs else None
+    return RunOutcome(head.run_id, head.status, output)

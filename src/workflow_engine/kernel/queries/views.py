@@ -1,0 +1,152 @@
+"""Pure: how a run, its stages and its history look, from its head and its records."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.model.ids import StageId
+from workflow_engine.model.runs import (
+    Entry,
+    EntryState,
+    Head,
+    StageKey,
+    StageRecord,
+)
+from workflow_engine.model.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
+    output is seen, *entry* its place in the head while its group runs."""
+
+    group: int
+    ordinal: int
+    stage_id: str
+    status: Status
+    attempts: tuple[StageRecord, ...]
+    counted: StageRecord | None = None
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its stages in order; *definition* is ``None`` where its workflow is gone."""
+
+    head: Head
+    stages: tuple[StageView, ...]
+    definition: WorkflowDefinition | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """Something that happened to a run. *sequence* is set while the event is not known to be told;
+    told ones leave the head, and are read back from the records."""
+
+    at: datetime
+    type: str
+    facts: Mapping[str, Any]
+    sequence: int | None = None
+
+
+def view_of(head: Head, records: Sequence[StageRecord], definition: WorkflowDefinition | None) -> RunView:
+    """A run with its stages, as *head* and *records* show them."""
+    stages = _stages(head, definition, records) if definition else _orphans(records)
+    return RunView(head, tuple(stages), definition)
+
+
+class SeenLines:
+    """Whether an attempt's notes are shown: it won, or it is one of those that its unfinished stage
+    has made. A ghost's, whose lease another took, are not."""
+
+    def __init__(self, view: RunView) -> None:
+        self._stages = {(stage.group, stage.stage_id): stage for stage in view.stages}
+
+    def __call__(self, key: StageKey, attempt: int) -> bool:
+        """Whether those of the lease *key* are, which was of that *attempt*."""
+        stage = self._stages.get((key.group, key.stage_id))
+        if stage is None:
+            return True
+        if stage.counted is not None:
+            return key.epoch == stage.counted.key.epoch
+        return stage.entry is None or _is_seen(stage, stage.entry, key.epoch, attempt)
+
+
+def _is_seen(stage: StageView, entry: Entry, epoch: int, attempt: int) -> bool:
+    """Whether an unfinished stage's lease was its own. Whoever takes a lease over draws a later epoch
+    for the same attempt, and so does each look of a stage that waits."""
+    if attempt < entry.attempt:
+        return epoch == max((one.key.epoch for one in stage.attempts if one.attempt == attempt), default=epoch)
+    waits = entry.suspended_epoch is not None or entry.signal is not None
+    return epoch <= entry.epoch if waits else epoch == entry.epoch
+
+
+def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageRecord]) -> Iterator[StageView]:
+    by_stage: dict[tuple[int, str], list[StageRecord]] = {}
+    for record in records:
+        by_stage.setdefault((record.key.group, record.key.stage_id), []).append(record)
+    for group, stages in enumerate(definition.plan):
+        for ordinal, stage_id in enumerate(stages):
+            attempts = tuple(by_stage.get((group, stage_id), ()))
+            yield _stage(head, group, ordinal, stage_id, attempts)
+
+
+def _stage(head: Head, group: int, ordinal: int, stage_id: str, attempts: tuple[StageRecord, ...]) -> StageView:
+    current = head.group == group and ordinal < len(head.active)
+    entry = head.active[ordinal] if current else None
+    status = _status(head, group, entry)
+    epoch = entry.epoch if entry is not None else head.winner(group, ordinal)
+    key = StageKey(group, StageId(stage_id), epoch)
+    ended = status in (Status.COMPLETED, Status.FAILED)
+    counted = next((one for one in attempts if ended and one.key == key), None)
+    return StageView(group, ordinal, stage_id, status, attempts, counted, entry)
+
+
+def _status(head: Head, group: int, entry: Entry | None) -> Status:
+    if entry is None:
+        done = group < head.group or head.status is Status.COMPLETED
+        return Status.COMPLETED if done else Status.PENDING
+    if entry.state is EntryState.DONE:
+        return Status.COMPLETED
+    if entry.state is EntryState.FAILED:
+        return Status.FAILED
+    if head.status.is_terminal:
+        return Status.CANCELLED
+    waiting = {EntryState.WAITING: Status.SUSPENDED, EntryState.LEASED: Status.RUNNING}
+    return waiting.get(entry.state, Status.PENDING)
+
+
+def _orphans(records: Sequence[StageRecord]) -> Iterator[StageView]:
+    """Stages as their records show them, where nobody knows the workflow any more."""
+    last = {(record.key.group, record.key.stage_id): record for record in records}
+    for ordinal, ((group, stage_id), record) in enumerate(last.items()):
+        attempts = tuple(r for r in records if r.key.stage_id == stage_id)
+        yield StageView(group, ordinal, stage_id, record.status, attempts, record)
+
+
+def history_of(view: RunView) -> Iterator[HistoryEvent]:
+    """What has happened to the run, in no order."""
+    head = view.head
+    yield HistoryEvent(head.created_at, "workflow:created", {"priority": head.priority})
+    for stage in view.stages:
+        for record in stage.attempts:
+            yield from _record_events(record)
+    if head.ended_at is None:
+        return
+    facts: dict[str, Any] = {}
+    if head.failure is not None:
+        error = head.failure.error
+        facts = {"error": f"{error.type}: {error.message}", "stage_id": head.failure.stage_id}
+    elif head.reason is not None:
+        facts = {"reason": head.reason}
+    yield HistoryEvent(head.ended_at, f"workflow:{head.status.lower()}", facts)
+
+
+def _record_events(record: StageRecord) -> Iterator[HistoryEvent]:
+    facts: dict[str, Any] = {"stage_id": record.key.stage_id, "attempt": record.attempt}
+    yield HistoryEvent(record.started_at, "stage:started", facts)
+    if record.error is not None:
+        facts = {**facts, "error": f"{record.error.type}: {record.error.message}"}
+    yield HistoryEvent(record.finished_at, f"stage:{record.status.lower()}", facts)
