@@ -90,7 +90,7 @@ def _publish_before_commit(original: Any) -> Any:
     def keep(self: Any, attempt: Any, lease: Any, turn: Any) -> Any:
         data, told = turn.data, turn.told
         if claim.holds(data.head, lease):
-            commit = endings.decide_ending(attempt, lease, data, told, turn.invocation)
+            commit = endings.decide_ending(attempt, lease, data, told, invocation=turn.invocation)
             if isinstance(commit, Exclusive):
                 self.teller.tell_events(commit.after, told)
         return original(self, attempt, lease, turn)

@@ -33,7 +33,7 @@ def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool
         say(f"{run_id} was over already: {head.status.value}")
 
 
-def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, key: str | None, *, as_json: bool) -> None:
+def signal_run(kernel: Kernel, run_id: str, name: str, payload: str, *, key: str | None, as_json: bool) -> None:
     """Send a signal."""
     value = option_values.json_value("PAYLOAD", payload)
     command = option_values.valid(SignalRun, run_id=run_id, name=name, payload=value, idempotency_key=key)
@@ -59,12 +59,12 @@ def rerun_one(
     run_id: str,
     from_stage: str | None,
     new_input: Mapping[str, Any] | None,
-    key: str | None,
     *,
+    key: str | None,
     as_json: bool,
 ) -> None:
     """Let one run go again."""
-    result = _rerun(kernel, kernel.queries.head(run_id), from_stage, new_input, key)
+    result = _rerun(kernel, kernel.queries.head(run_id), from_stage, new_input, key=key)
     if as_json:
         print_json(dump_result(result))
         return
@@ -103,7 +103,7 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
     refused: list[dict[str, Any]] = []
     for head in _at_rate(heads, bulk.rate):
         try:
-            result = _rerun(kernel, head, bulk.from_stage, bulk.new_input, f"{key}:{head.run_id}")
+            result = _rerun(kernel, head, bulk.from_stage, bulk.new_input, key=f"{key}:{head.run_id}")
             rerun.append(dump_result(result))
         except WorkflowEngineError as error:
             if error.retryable:
@@ -141,7 +141,7 @@ def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any
 
 
 def _rerun(
-    kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, key: str | None
+    kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, *, key: str | None
 ) -> RunRerun:
     command = option_values.valid(
         RerunFrom,

@@ -63,6 +63,7 @@ def read_run_filter(
     status: str | None,
     attributes: Sequence[str] | None,
     since: str | None,
+    *,
     until: str | None,
     now: datetime,
 ) -> RunFilter:

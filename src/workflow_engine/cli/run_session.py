@@ -39,7 +39,7 @@ def run_workflows(request: RunRequest, wanted: Wanted, display: Display, *, verb
             entered.enter_context(saying(lambda: _what_becomes_of(sources, stack, wanted), sources))
             unstarted = _start(request, ready, stack, sources)
         display.refused(unstarted)
-        return _stay(request, stack, sources, [*refused, *unstarted], display)
+        return _stay(request, stack, sources, [*refused, *unstarted], display=display)
 
 
 def _nothing_to_run(refused: Sequence[RefusedInput], display: Display) -> int:
@@ -78,6 +78,7 @@ def _stay(
     stack: Stack,
     sources: Mapping[RunId, str],
     refused: Sequence[RefusedInput],
+    *,
     display: Display,
 ) -> int:
     watch = Watch(stack, list(sources), request.signals)

@@ -67,7 +67,7 @@ class Advancer:
     rest: Rest
 
     def work(
-        self, head: Head, lease: Lease, definition: WorkflowDefinition, told: Told, invocation: Invocation
+        self, head: Head, lease: Lease, definition: WorkflowDefinition, told: Told, *, invocation: Invocation
     ) -> JobExecuted:
         """Perform *lease* and what can be chained after it; answers what came of the last stage."""
         turn = self._turn(head, definition, invocation, told)
@@ -226,7 +226,7 @@ class Advancer:
             wake = wakes.wake_for(head, lease.ordinal, at)
             later = [w for w in wakes.timers(head, at) if w.ordinal == lease.ordinal]
             for timer in later:
-                self.teller.send_later(head, turn.plan, timer, told, at)
+                self.teller.send_later(head, turn.plan, timer, told, at=at)
             self.teller.send_jobs(head, turn.plan, [wake] if wake else [], told)
         if not busy:
             # A signal's job knows nothing of what was told before; that of any other wait does.

@@ -33,6 +33,7 @@ def take(
     run_id: RunId,
     group: int,
     stage_id: str,
+    *,
     wake: Wake,
     invocation: Invocation,
 ) -> tuple[Head | None, Lease | None]:
@@ -40,13 +41,13 @@ def take(
     moment = invocation.moment()
     # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
     patience = invocation.patience(CLAIM_PATIENCE)
-    for change, events in _tries(group, stage_id, wake, moment, invocation):
+    for change, events in _tries(group, stage_id, wake, moment, invocation=invocation):
         outcome = commit_once(persistence, transitions.claim(run_id, group, change, events), patience)
         head, taken = outcome.head, isinstance(outcome, Committed)
         required = None if isinstance(change, ClaimExpired) else change.required_status
         if taken or head is None or required in (None, head.status):
             break
-    return head, _lease(head, group, stage_id, wake, taken)
+    return head, _lease(head, group, stage_id, wake, taken=taken)
 
 
 def reserve(persistence: Persistence, head: Head, lease: Lease) -> str | None:
@@ -73,7 +74,7 @@ def holds(head: Head, lease: Lease) -> bool:
 
 
 def _tries(
-    group: int, stage_id: str, wake: Wake, moment: Moment, invocation: Invocation
+    group: int, stage_id: str, wake: Wake, moment: Moment, *, invocation: Invocation
 ) -> Iterator[tuple[Claim, tuple[PendingEvent, ...]]]:
     """The claims to be tried, one after the other, until one is not refused for the run's status."""
     change, events = _change(wake, moment, invocation), _events(stage_id, wake, moment)
@@ -115,7 +116,7 @@ def _starts_the_run(wake: Wake, group: int, moment: Moment) -> bool:
     return first and "workflow:started" in moment.published
 
 
-def _lease(head: Head | None, group: int, stage_id: str, wake: Wake, taken: bool) -> Lease | None:
+def _lease(head: Head | None, group: int, stage_id: str, wake: Wake, *, taken: bool) -> Lease | None:
     if not taken or head is None:
         return None
     return Lease(group, wake.ordinal, StageId(stage_id), head.active[wake.ordinal])

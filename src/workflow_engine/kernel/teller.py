@@ -70,7 +70,7 @@ class Teller:
         told = self.tell_events(head, told)
         at = self.clock.now()
         for wake in timers:
-            self.send_later(head, plan, wake, told, at)
+            self.send_later(head, plan, wake, told, at=at)
         self.send_jobs(head, plan, jobs, told)
         return told
 
@@ -122,7 +122,7 @@ class Teller:
         elif self.job_transport.enqueue_parallel(jobs):
             raise TransientError(service="jobs", operation="enqueue_parallel", code="partial")
 
-    def send_later(self, head: Head, plan: Plan, wake: Wake, told: Told, at: datetime) -> None:
+    def send_later(self, head: Head, plan: Plan, wake: Wake, told: Told, *, at: datetime) -> None:
         """Have *wake* sent at its time: by a delayed message up to 900 s ahead (SQS,
         DelaySeconds), beyond that by a schedule that fires early; the message then waits out the
         rest."""

@@ -49,7 +49,7 @@ class Cron:
             minutes=_values("minutes", minute, 0, 59),
             hours=_values("hours", hour, 0, 23),
             days=_days(day_of_month, day_of_week),
-            months=_values("month", month, 1, 12, MONTHS),
+            months=_values("month", month, 1, 12, names=MONTHS),
             years=_values("year", year, FIRST_YEAR, LAST_YEAR),
         )
 
@@ -92,14 +92,14 @@ def _days_of_week(field: str) -> Days:
     if field == "L":
         field = str(SATURDAY)
     if match := _LAST_WEEKDAY.fullmatch(field):
-        last = _number("day-of-week", match[1], 1, 7, WEEKDAYS)
+        last = _number("day-of-week", match[1], 1, 7, names=WEEKDAYS)
         return lambda year, month: _on_weekdays(year, month, [last])[-1:]
     if match := _NTH_WEEKDAY.fullmatch(field):
-        weekday, nth = _number("day-of-week", match[1], 1, 7, WEEKDAYS), _number("#", match[2], 1, 5)
+        weekday, nth = _number("day-of-week", match[1], 1, 7, names=WEEKDAYS), _number("#", match[2], 1, 5)
         return lambda year, month: _on_weekdays(year, month, [weekday])[nth - 1 : nth]
     if "/" in field:
         raise ValueError("day-of-week takes no '/'")
-    values = _values("day-of-week", field, 1, 7, WEEKDAYS)
+    values = _values("day-of-week", field, 1, 7, names=WEEKDAYS)
     return lambda year, month: _on_weekdays(year, month, values)
 
 
@@ -127,14 +127,16 @@ def _nearest_weekday(year: int, month: int, wanted: int) -> list[int]:
     return [next(day for day in near if 2 <= _weekday(year, month, day) <= 6)]
 
 
-def _values(what: str, field: str, lowest: int, highest: int, names: Mapping[str, int] | None = None) -> Sequence[int]:
+def _values(
+    what: str, field: str, lowest: int, highest: int, *, names: Mapping[str, int] | None = None
+) -> Sequence[int]:
     found: set[int] = set()
     for term in field.split(","):
-        found.update(_term(what, term, lowest, highest, names or {}))
+        found.update(_term(what, term, lowest, highest, names=names or {}))
     return sorted(found)
 
 
-def _term(what: str, term: str, lowest: int, highest: int, names: Mapping[str, int]) -> range:
+def _term(what: str, term: str, lowest: int, highest: int, *, names: Mapping[str, int]) -> range:
     step = 1
     if stepped := _STEPPED.fullmatch(term):
         term, step = stepped["range"], int(stepped["step"])
@@ -143,14 +145,14 @@ def _term(what: str, term: str, lowest: int, highest: int, names: Mapping[str, i
     if term == "*":
         return range(lowest, highest + 1, step)
     first, dash, last = term.partition("-")
-    start = _number(what, first, lowest, highest, names)
-    end = _number(what, last, lowest, highest, names) if dash else highest if stepped else start
+    start = _number(what, first, lowest, highest, names=names)
+    end = _number(what, last, lowest, highest, names=names) if dash else highest if stepped else start
     if end < start:
         raise ValueError(f"{what}: {term} runs backwards")
     return range(start, end + 1, step)
 
 
-def _number(what: str, text: str, lowest: int, highest: int, names: Mapping[str, int] | None = None) -> int:
+def _number(what: str, text: str, lowest: int, highest: int, *, names: Mapping[str, int] | None = None) -> int:
     number = (names or {}).get(text)
     if number is None and text.isascii() and text.isdigit() and len(text) <= 4:
         number = int(text)

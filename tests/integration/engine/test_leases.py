@@ -64,7 +64,7 @@ def die(engine: VirtualEngine, run: VirtualRun, ordinal: int = 0) -> Lease:
     assert wake is not None
     definition = engine.kernel.parts.definitions.for_run(head)
     stage_id = definition.plan.stage(head.group, ordinal)
-    _, lease = take(engine.persistence, run.id, head.group, stage_id, wake, engine.kernel.invocation())
+    _, lease = take(engine.persistence, run.id, head.group, stage_id, wake=wake, invocation=engine.kernel.invocation())
     assert lease is not None
     return lease
 

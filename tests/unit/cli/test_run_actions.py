@@ -36,19 +36,19 @@ def test_a_signal_that_nobody_waits_for_is_said_to_be_one(
 ) -> None:
     run_id = create(engine, 1)
     work(engine)
-    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=False)
+    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', key=None, as_json=False)
     assert "is kept for" in (said := " ".join(capsys.readouterr().out.split()))
     assert said.endswith("but nobody waits for it yet; it waits for answer")
-    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', None, as_json=True)
+    signal_run(engine.kernel, run_id, "anwser", '{"add": 1}', key=None, as_json=True)
     assert printed(capsys)["waits_for"] == ["answer"]
-    signal_run(engine.kernel, run_id, "answer", '{"add": 1}', None, as_json=True)
+    signal_run(engine.kernel, run_id, "answer", '{"add": 1}', key=None, as_json=True)
     assert printed(capsys) == {"run_id": run_id, "name": "answer", "delivered": True}
 
 
 def test_a_run_goes_again_from_the_stage_that_failed(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = create(engine, -1)
     work(engine)
-    rerun_one(engine.kernel, run_id, None, None, None, as_json=True)
+    rerun_one(engine.kernel, run_id, None, None, key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "left"
 
@@ -59,7 +59,7 @@ def test_a_cancelled_run_goes_again_from_the_group_it_was_in(
     run_id = create(engine, 1)
     work(engine)
     engine.kernel.dispatch(CancelRun(run_id=run_id))
-    rerun_one(engine.kernel, run_id, None, None, None, as_json=True)
+    rerun_one(engine.kernel, run_id, None, None, key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "ask"
 
@@ -67,7 +67,7 @@ def test_a_cancelled_run_goes_again_from_the_group_it_was_in(
 def test_another_input_begins_with_the_first_stage(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = create(engine, -1)
     work(engine)
-    rerun_one(engine.kernel, run_id, None, {"value": 3}, None, as_json=True)
+    rerun_one(engine.kernel, run_id, None, {"value": 3}, key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "double"
 

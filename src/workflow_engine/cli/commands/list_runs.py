@@ -31,5 +31,5 @@ def list_runs(
     from workflow_engine.cli.stacks import Wanted, open_stack
 
     with open_stack(Wanted(stack, profile, region, template)) as opened:
-        wanted = read_run_filter(workflow, status, attribute, since, until, opened.kernel.clock.now())
+        wanted = read_run_filter(workflow, status, attribute, since, until=until, now=opened.kernel.clock.now())
         show_list(opened.kernel, wanted, limit, as_json=as_json)

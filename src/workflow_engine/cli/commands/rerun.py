@@ -62,8 +62,10 @@ def rerun(
     unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
     with saying(lambda: unknown, named), open_stack(Wanted(stack, profile, region, template)) as opened:
         if run is not None:
-            rerun_one(opened.kernel, run, from_stage, changed, key, as_json=as_json)
+            rerun_one(opened.kernel, run, from_stage, changed, key=key, as_json=as_json)
             return
-        wanted = read_run_filter(workflow, status or "FAILED", attribute, since, until, opened.kernel.clock.now())
+        wanted = read_run_filter(
+            workflow, status or "FAILED", attribute, since, until=until, now=opened.kernel.clock.now()
+        )
         bulk = BulkRerun(wanted, from_stage, changed, limit, rate, key, dry_run)
         raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))

@@ -30,4 +30,4 @@ def signal(
 
     unknown = f"whether {run} has the signal is not known: workflow-engine show {run}"
     with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:
-        signal_run(opened.kernel, run, name, payload, key, as_json=as_json)
+        signal_run(opened.kernel, run, name, payload, key=key, as_json=as_json)

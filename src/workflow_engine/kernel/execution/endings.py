@@ -73,7 +73,7 @@ def concluded(attempt: Attempt, lease: Lease, stage: StageDefinition, at: dateti
 
 
 def decide_ending(
-    attempt: Attempt, lease: Lease, data: RunData, told: Told, invocation: Invocation
+    attempt: Attempt, lease: Lease, data: RunData, told: Told, *, invocation: Invocation
 ) -> Exclusive | Shared:
     """The commit that says what came of *lease*, decided from the head as read."""
     moment, head, ending = invocation.moment(), data.head, attempt.ending
@@ -95,7 +95,7 @@ def decide_ending(
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         notes = (*notes, *_failed(moment, lease, ending, None))
         return transitions.fail(head, lease, failure, moment, told=told, notes=notes)
-    entry = _in_milliseconds(_waiting(attempt, lease, stage, head, moment.at))
+    entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at))
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
@@ -142,7 +142,7 @@ def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition) -> bool:
     return ending.retryable and lease.entry.attempt < stage.retry.max_attempts
 
 
-def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, at: datetime) -> Entry:
+def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, *, at: datetime) -> Entry:
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
     epoch, limit = before.epoch, head.deadline
@@ -159,11 +159,11 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
         return _for_signal(epoch, before.signal or "", before.give_up_at or limit)
     if isinstance(ending, Suspends):
         give_up = None if ending.give_up_after is None else after(at, ending.give_up_after, limit)
-        return _for_check(epoch, epoch, after(at, ending.poll_every, limit), give_up, limit)
+        return _for_check(epoch, epoch, after(at, ending.poll_every, limit), give_up, limit=limit)
     every = attempt.kept.poll_every if attempt.kept else POSTPONE
     if isinstance(ending, StillWaits) and ending.next_check_in is not None:
         every = ending.next_check_in
-    return _for_check(epoch, before.suspended_epoch, after(at, every, limit), before.give_up_at, limit)
+    return _for_check(epoch, before.suspended_epoch, after(at, every, limit), before.give_up_at, limit=limit)
 
 
 def postponed(lease: Lease, head: Head, at: datetime, taken: str | None) -> Entry:
@@ -209,6 +209,7 @@ def _for_check(
     suspended_epoch: int | None,
     next_check: datetime,
     give_up_at: datetime | None,
+    *,
     limit: datetime,
 ) -> Entry:
     return Entry(

@@ -162,7 +162,7 @@ class _Keeping:
             data.head = head
             # A sibling's commit takes nothing out of the head: what it spilled would stay there.
             known = outbox.spill(head, self.told) if len(head.active) == 1 else self.told
-            commit = decide_ending(attempt, self.lease, data, known, self.invocation)
+            commit = decide_ending(attempt, self.lease, data, known, invocation=self.invocation)
             commit = outbox.fit(commit, head, self.lease)
             if isinstance(commit, Shared):
                 return commit

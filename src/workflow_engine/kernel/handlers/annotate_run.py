@@ -37,7 +37,7 @@ def annotate_run(
     head = persistence.load_head(RunId(command.run_id))
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
-    annotation = _annotation(command, head, invocation.clock.now(), ids, settings)
+    annotation = _annotation(command, head, invocation.clock.now(), ids, settings=settings)
     done = RunAnnotated(annotation_id=annotation.id)
     standing = persistence.put_annotation(annotation)
     if standing is not None and not _is_same(standing, annotation):
@@ -61,7 +61,9 @@ def _check_size(command: AnnotateRun) -> None:
         )
 
 
-def _annotation(command: AnnotateRun, head: Head, at: datetime, ids: IdSource, settings: KernelSettings) -> Annotation:
+def _annotation(
+    command: AnnotateRun, head: Head, at: datetime, ids: IdSource, *, settings: KernelSettings
+) -> Annotation:
     key = command.idempotency_key or ids.new_id()
     return Annotation(
         run_id=head.run_id,

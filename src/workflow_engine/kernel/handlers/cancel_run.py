@@ -36,7 +36,7 @@ def cancel_run(
     head = persistence.load_head(RunId(command.run_id))
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
-    result, head = _commit(command, head, invocation, persistence, settings)
+    result, head = _commit(command, head, invocation, persistence, settings=settings)
     if result.cancelled:
         rest.observer.happened("RunsCancelled")
         rest.end(head, Plan(), Told(), invocation)
@@ -48,6 +48,7 @@ def _commit(
     head: Head,
     invocation: Invocation,
     persistence: Persistence,
+    *,
     settings: KernelSettings,
 ) -> tuple[RunCancelled, Head]:
     done = RunCancelled(cancelled=True)

@@ -94,7 +94,7 @@ def create_run(
         observer.happened("RunsStarted")
         _tell(outcome.head, definition, teller, moment.at)
     elif outcome.head is not None:
-        _again(outcome.head, command, definition, teller, moment.at)
+        _again(outcome.head, command, definition, teller, at=moment.at)
     return RunCreated(run_id=run_id)
 
 
@@ -127,7 +127,7 @@ def _content(command: CreateRun) -> str:
     return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
 
 
-def _again(head: Head, command: CreateRun, definition: WorkflowDefinition, teller: Teller, at: datetime) -> None:
+def _again(head: Head, command: CreateRun, definition: WorkflowDefinition, teller: Teller, *, at: datetime) -> None:
     """The run is there already. If it was never claimed, its creator may have died before it sent
     the jobs."""
     if head.content_hash != _content(command):

@@ -55,7 +55,7 @@ def execute_job(
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
     if lease is None or wake is None:
-        return _unclaimed(head, command, invocation, advancer, definitions, teller)
+        return _unclaimed(head, command, invocation, advancer, definitions=definitions, teller=teller)
     try:
         definition = advancer.definition_of(head, invocation)
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
@@ -72,7 +72,7 @@ def execute_job(
     if wake.claim == "expired":
         advancer.observer.happened("LeasesLost")
     told = Told(min(command.told_through, head.told + head.untold))
-    return advancer.work(head, lease, definition, told, invocation)
+    return advancer.work(head, lease, definition, told, invocation=invocation)
 
 
 def _refuse_late(command: ExecuteJob, invocation: Invocation, definitions: Definitions) -> None:
@@ -104,7 +104,7 @@ def _claim(
     for _ in range(MAX_CLAIMS):
         if wake is not None and group is not None:
             tried = wake
-            head, lease = take(persistence, run_id, group, command.stage_id, wake, invocation)
+            head, lease = take(persistence, run_id, group, command.stage_id, wake=wake, invocation=invocation)
             if lease is not None:
                 return head, lease, wake
         else:
@@ -155,6 +155,7 @@ def _unclaimed(
     command: ExecuteJob,
     invocation: Invocation,
     advancer: Advancer,
+    *,
     definitions: Definitions,
     teller: Teller,
 ) -> JobExecuted:

@@ -40,7 +40,7 @@ def poll_suspended_stages(
         for wake in _due(head, invocation):
             if checked == command.max_checks:
                 return True
-            result = _check(head, wake, invocation, persistence, advancer)
+            result = _check(head, wake, invocation, persistence, advancer=advancer)
             if result is None:
                 continue
             checked += 1
@@ -63,6 +63,7 @@ def _check(
     wake: wakes.Wake,
     invocation: Invocation,
     persistence: Persistence,
+    *,
     advancer: Advancer,
 ) -> JobExecuted | None:
     try:
@@ -75,8 +76,8 @@ def _check(
     if not invocation.may_begin(definition.groups[head.group][wake.ordinal].timeout):
         return None
     stage_id = definition.plan.stage(head.group, wake.ordinal)
-    now, lease = take(persistence, head.run_id, head.group, stage_id, wake, invocation)
+    now, lease = take(persistence, head.run_id, head.group, stage_id, wake=wake, invocation=invocation)
     if now is None or lease is None:
         return None
     advancer.teller.forget_timeout(now, lease.entry, wake)
-    return advancer.work(now, lease, definition, Told(), invocation)
+    return advancer.work(now, lease, definition, Told(), invocation=invocation)

@@ -74,7 +74,7 @@ def rerun_from(
         if invocation.clock.now() - moment.at > AT_ONCE:
             # Its process stood still, and what was there then may have expired before its life was prolonged.
             rerun.keep_alive(head, definition, group)
-        commit = transitions.rerun(head, facts, definition.plan, moment, record)
+        commit = transitions.rerun(head, facts, definition.plan, moment, record=record)
         outcome = commit_once(persistence, commit)
         if isinstance(outcome, Committed):
             rerun.remove_blobs(outcome.head)

@@ -72,15 +72,15 @@ def signal_run(
     # happened, and the signal may have been used up since.
     may_be_kept = command.idempotency_key is not None
     for _ in range(MAX_TRIES):
-        kept = _kept(command, payload, head, key, invocation, settings)
+        kept = _kept(command, payload, head, key, invocation=invocation, settings=settings)
         seen = _seen_before(kept, command, persistence) if may_be_kept else None
         if seen is not None or head.status.is_terminal:
-            _wake(head, kept, definitions, teller, invocation)
+            _wake(head, kept, definitions, teller, invocation=invocation)
             return RunSignalled(delivered=False) if seen is None else _delivered(seen)
         kept = replace(kept, payload=_fixed(head, command, payload, definitions))
         outcome = commit_once(persistence, transitions.signal(head, kept, invocation.moment()))
         if isinstance(outcome, Committed):
-            _wake(outcome.head, kept, definitions, teller, invocation)
+            _wake(outcome.head, kept, definitions, teller, invocation=invocation)
             return _delivered(kept)
         head, may_be_kept = outcome.head or head, True
     raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
@@ -91,6 +91,7 @@ def _kept(
     payload: bytes,
     head: Head,
     key: str,
+    *,
     invocation: Invocation,
     settings: KernelSettings,
 ) -> KeptSignal:
@@ -195,6 +196,7 @@ def _wake(
     kept: KeptSignal,
     definitions: Definitions,
     teller: Teller,
+    *,
     invocation: Invocation,
 ) -> None:
     """Send the job of each stage that waits for this signal. Were we to die before, the due index

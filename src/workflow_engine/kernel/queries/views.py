@@ -90,10 +90,10 @@ def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageR
     for group, stages in enumerate(definition.plan):
         for ordinal, stage_id in enumerate(stages):
             attempts = tuple(by_stage.get((group, stage_id), ()))
-            yield _stage(head, group, ordinal, stage_id, attempts)
+            yield _stage(head, group, ordinal, stage_id, attempts=attempts)
 
 
-def _stage(head: Head, group: int, ordinal: int, stage_id: str, attempts: tuple[StageRecord, ...]) -> StageView:
+def _stage(head: Head, group: int, ordinal: int, stage_id: str, *, attempts: tuple[StageRecord, ...]) -> StageView:
     current = head.group == group and ordinal < len(head.active)
     entry = head.active[ordinal] if current else None
     status = _status(head, group, entry)

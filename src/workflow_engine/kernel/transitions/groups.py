@@ -22,7 +22,7 @@ from workflow_engine.model.status import Status
 
 def join(head: Head, plan: Plan, moment: Moment, *, told: Told, next_until: datetime | None) -> Exclusive:
     """All stages of a group are done: move on."""
-    return moved_on(head, head.active, plan, moment, told, next_until, ())
+    return moved_on(head, head.active, plan, moment, told=told, next_until=next_until, notes=())
 
 
 def moved_on(
@@ -30,6 +30,7 @@ def moved_on(
     active: tuple[Entry, ...],
     plan: Plan,
     moment: Moment,
+    *,
     told: Told,
     next_until: datetime | None,
     notes: Sequence[PendingEvent],
@@ -45,7 +46,7 @@ def moved_on(
     )
     if plan.is_last(head.group):
         return _completed(head, after, moment)
-    return _entered(head, after, plan, moment, next_until)
+    return _entered(head, after, plan, moment, next_until=next_until)
 
 
 def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:
@@ -64,7 +65,7 @@ def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:
     )
 
 
-def _entered(head: Head, after: Head, plan: Plan, moment: Moment, next_until: datetime | None) -> Exclusive:
+def _entered(head: Head, after: Head, plan: Plan, moment: Moment, *, next_until: datetime | None) -> Exclusive:
     group = plans.after(head.group)
     stages, base = plan.stages(group), head.base_of(group)
     events: tuple[PendingEvent, ...] = ()

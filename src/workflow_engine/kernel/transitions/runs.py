@@ -88,7 +88,9 @@ def signal(head: Head, kept: KeptSignal, moment: Moment) -> Shared:
     return Shared(head.run_id, None, change, due_at=moment.at + moment.horizon, due_seen=head.due_at)
 
 
-def rerun(head: Head, facts: Rerun, plan: Plan, moment: Moment, record: IdempotencyRecord | None = None) -> Exclusive:
+def rerun(
+    head: Head, facts: Rerun, plan: Plan, moment: Moment, *, record: IdempotencyRecord | None = None
+) -> Exclusive:
     """A finished run goes again from a group. One epoch is drawn for all first leases after it, so
     that nothing an older attempt still writes lands where anybody looks."""
     kept_bases = tuple(base for base in head.bases if base[0] < facts.group)

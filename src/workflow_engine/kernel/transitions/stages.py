@@ -52,7 +52,7 @@ def finish(
     the next stage is claimed in it, too."""
     done = Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt, signal=used_signal)
     if len(head.active) == 1:
-        return groups.moved_on(head, (done,), plan, moment, told, next_until, notes)
+        return groups.moved_on(head, (done,), plan, moment, told=told, next_until=next_until, notes=notes)
     return Shared(
         head.run_id,
         lease.group,

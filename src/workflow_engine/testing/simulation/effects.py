@@ -54,14 +54,14 @@ class Effects:
         self._persistence, self._observer, self._choices = world.persistence, world.observer, world.choices
 
     def apply(
-        self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
+        self, port: str, name: str, method: Callable[..., Any], args: Any, *, kwargs: Any, partial: str | None
     ) -> Any:
         """Do what *method* does.
 
         Raises:
             Violation: an invariant does not hold any more.
         """
-        self._ledger.asked(port, name, args, self._world.current, self._world.now)
+        self._ledger.asked(port, name, args, self._world.current, at=self._world.now)
         effect = _EFFECTS.get(name)
         return method(*args, **kwargs) if effect is None else effect(self, method, args, kwargs, partial)
 

@@ -41,7 +41,7 @@ class Interposed:
         world, port, method = self._world, self._port, getattr(self._target, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return world.call(port, name, method, args, kwargs)
+            return world.call(port, name, method, args, kwargs=kwargs)
 
         setattr(self, name, call)
         return call

@@ -74,7 +74,7 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
     if not head.status.is_terminal:
         times.append(head.deadline if head.deadline > at + bounds.skew else net)
         times += [
-            _latest_of(head, ordinal, at, net, bounds)
+            _latest_of(head, ordinal, at, net, bounds=bounds)
             for ordinal, entry in enumerate(head.active)
             if entry.state is not EntryState.DONE
         ]
@@ -83,7 +83,7 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
     return min(times)
 
 
-def _latest_of(head: Head, ordinal: int, at: datetime, net: datetime, bounds: Bounds) -> datetime:
+def _latest_of(head: Head, ordinal: int, at: datetime, net: datetime, *, bounds: Bounds) -> datetime:
     entry = head.active[ordinal]
     if entry.until is None:
         return net
@@ -146,7 +146,9 @@ def check_entries(before: Head, after: Head, *, at: datetime, bounds: Bounds) ->
         if old != new:
             drawn += new.state is EntryState.LEASED and old.epoch != new.epoch
             where = f"{ordinal} went from {_told(old)} to {_told(new)}"
-            yield from (f"I4: stage {where}: {problem}" for problem in _check_entry(before, old, new, at, bounds))
+            yield from (
+                f"I4: stage {where}: {problem}" for problem in _check_entry(before, old, new, at, bounds=bounds)
+            )
     if after.epochs != before.epochs + drawn:
         yield f"I4: {drawn} leases were drawn, the counter went from {before.epochs} to {after.epochs}"
 
@@ -176,11 +178,11 @@ def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
             yield f"I4: a group begins with {_told(entry)}, its base is {base}"
 
 
-def _check_entry(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bounds) -> Iterator[str]:
+def _check_entry(head: Head, old: Entry, new: Entry, at: datetime, *, bounds: Bounds) -> Iterator[str]:
     if old.state is EntryState.DONE or old.state is EntryState.FAILED or new.state is EntryState.READY:
         yield "what has ended does not begin again"
     elif new.state is EntryState.LEASED:
-        yield from _check_claim(head, old, new, at, bounds)
+        yield from _check_claim(head, old, new, at, bounds=bounds)
     elif old.state is not EntryState.LEASED or old.epoch != new.epoch:
         yield "an outcome without the lease"
     elif new.state is EntryState.WAITING:
@@ -205,7 +207,7 @@ def _check_wait(old: Entry, new: Entry) -> Iterator[str]:
         yield "a retry is of what was tried: the check, the handler or the stage itself"
 
 
-def _check_claim(head: Head, old: Entry, new: Entry, at: datetime, bounds: Bounds) -> Iterator[str]:
+def _check_claim(head: Head, old: Entry, new: Entry, at: datetime, *, bounds: Bounds) -> Iterator[str]:
     if old.state is EntryState.LEASED and old.epoch == new.epoch:
         if old.by != new.by:
             yield "two leases under one epoch"

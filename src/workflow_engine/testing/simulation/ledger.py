@@ -50,7 +50,7 @@ class Ledger:
         elif goes_on and not starves:
             self._starved[-1] = (self._starved[-1][0], at)
 
-    def asked(self, port: str, name: str, args: Sequence[Any], task: Task | None, at: datetime) -> None:
+    def asked(self, port: str, name: str, args: Sequence[Any], task: Task | None, *, at: datetime) -> None:
         """A port call of *task* takes effect."""
         self.measures.asked(port, name, args)
         self.deposits.asked(name, args, task, at)

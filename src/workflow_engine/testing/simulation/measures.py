@@ -146,7 +146,7 @@ class Measures:
             if _is_claimed(old, entry):
                 if before is not None and old is not None:
                     yield self._taken(before, ordinal, old, at)
-                self._hold(after, ordinal, entry, task, at)
+                self._hold(after, ordinal, entry, task, at=at)
             tally.waits += old is not None and old.state is EntryState.LEASED and entry.state is EntryState.WAITING
         self._note_signals(after, at)
         if wakes.all_done(after.active):
@@ -192,7 +192,7 @@ class Measures:
         )
         return Late(what, min(came or old.until, old.until), at)
 
-    def _hold(self, head: Head, ordinal: int, entry: Entry, task: "Task | None", at: datetime) -> None:
+    def _hold(self, head: Head, ordinal: int, entry: Entry, task: "Task | None", *, at: datetime) -> None:
         held = Held(head.run_id, head.group, ordinal, entry.epoch, head.base, at, task)
         self.leases[(head.run_id, head.group, ordinal, entry.epoch)] = held
         self.tallies[head.run_id].claims += 1

@@ -115,7 +115,7 @@ def _check_story(world: World, deployment: Deployment, kernel: Kernel, story: St
     # A key is kept as long as what it is for.
     if world.observer.reruns[story.run_id] > 1 and world.settings.retention > LONGER_THAN_A_HISTORY:
         yield f"I6: run {story.run_id} was started again {world.observer.reruns[story.run_id]} times under one key"
-    ended = _ended(world, deployment, kernel, story, head)
+    ended = _ended(world, deployment, kernel, story, head=head)
     verdict = story.plot.judge(ended)
     if verdict is not None:
         yield f"outcome: run {head.run_id} of {head.workflow_id}: {verdict}"
@@ -152,7 +152,7 @@ def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
                 yield f"counted: stage {stage_id} of run {head.run_id} has no outcome, and the run is COMPLETED"
 
 
-def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, head: Head) -> Ended:
+def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, *, head: Head) -> Ended:
     outcome = kernel.queries.outcome(head) if head.status is Status.COMPLETED else None
     observer = world.observer
     suspended = [event.at for event in observer.events[head.run_id] if event.type == "stage:suspended"]

@@ -277,7 +277,7 @@ class World:
 
     # What a port call meets
 
-    def call(self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def call(self, port: str, name: str, method: Callable[..., Any], args: Any, *, kwargs: Any) -> Any:
         """A port call of the current task: others may go first, and something may go wrong."""
         task = self.current
         if task is None or self._ended:
@@ -290,17 +290,19 @@ class World:
         if fault is Fault.STALL_BEFORE:
             self._stall(label)
         if fault in (Fault.CRASH_BEFORE, Fault.REFUSED):
-            self._told(task, port, name, args, None, fault)
+            self._told(task, port, name, args, answer=None, fault=fault)
             raise Crash if fault is Fault.CRASH_BEFORE else self._refusal(label, port, name)
         fault = self._met_outage(port, fault)
         if fault is Fault.FAIL_BEFORE:
-            return self._told(task, port, name, args, unanswered(port, name, args), fault)
-        answer = self._effect(port, name, method, args, kwargs, label if fault is Fault.PARTIAL else None)
+            return self._told(task, port, name, args, answer=unanswered(port, name, args), fault=fault)
+        answer = self._effect(
+            port, name, method, args, kwargs=kwargs, partial=label if fault is Fault.PARTIAL else None
+        )
         if fault is Fault.TWICE:
-            self._told(task, port, name, args, answer, fault)
+            self._told(task, port, name, args, answer=answer, fault=fault)
             self.turn()
-            answer = self._effect(port, name, method, args, kwargs, None)
-        self._told(task, port, name, args, answer, fault)
+            answer = self._effect(port, name, method, args, kwargs=kwargs, partial=None)
+        self._told(task, port, name, args, answer=answer, fault=fault)
         if fault is Fault.STALL_AFTER:
             self._stall(label)
         if fault is Fault.CRASH_AFTER:
@@ -356,18 +358,18 @@ class World:
         self.trouble("stalled", costs=span)
         self.sleep(span)
 
-    def _told(self, task: Task, port: str, name: str, args: Any, answer: Any, fault: Fault) -> Any:
+    def _told(self, task: Task, port: str, name: str, args: Any, *, answer: Any, fault: Fault) -> Any:
         subject = args[0] if args else None
         self.history.append(Step(self.now, task.name, f"{port}.{name}", subject, answer, fault))
         return answer
 
     def _effect(
-        self, port: str, name: str, method: Callable[..., Any], args: Any, kwargs: Any, partial: str | None
+        self, port: str, name: str, method: Callable[..., Any], args: Any, *, kwargs: Any, partial: str | None
     ) -> Any:
         try:
-            return self._effects.apply(port, name, method, args, kwargs, partial)
+            return self._effects.apply(port, name, method, args, kwargs=kwargs, partial=partial)
         except Violation as violation:
-            self._told(self.current, port, name, args, None, Fault.NONE)  # type: ignore[arg-type]
+            self._told(self.current, port, name, args, answer=None, fault=Fault.NONE)  # type: ignore[arg-type]
             self.fail(violation)
             raise Aborted from violation
 

@@ -50,11 +50,11 @@ class Indexes:
         cursor: str | None,
     ) -> RunPage:
         """Runs of a workflow by creation time, newest first."""
-        return self._page(table.LISTING, "lc", workflow_id, _range(since, until, cursor), limit)
+        return self._page(table.LISTING, "lc", workflow_id, _range(since, until, cursor), limit=limit)
 
     def failures(self, workflow_id: str, *, since: datetime | None, limit: int, cursor: str | None) -> RunPage:
         """FAILED runs of a workflow by the time they failed, newest first."""
-        return self._page(table.FAILURES, "fc", workflow_id, _range(since, None, cursor), limit)
+        return self._page(table.FAILURES, "fc", workflow_id, _range(since, None, cursor), limit=limit)
 
     def dead_letters(self, *, limit: int, after: tuple[str, int] | None = None) -> list[Item]:
         """The keys of dead letters, by run and sequence, behind *after*."""
@@ -62,7 +62,7 @@ class Indexes:
         found = self._merged(table.FAILURES, table.dead_shard_name, behind, limit, newest_first=False)
         return sorted(found, key=lambda key: key["fc"]["S"])[:limit]
 
-    def _page(self, index: str, order: str, workflow_id: str, bounds: tuple[str, str], limit: int) -> RunPage:
+    def _page(self, index: str, order: str, workflow_id: str, bounds: tuple[str, str], *, limit: int) -> RunPage:
         if bounds[0] > bounds[1]:
             return RunPage(())
         condition = Path([order]).between(*map(wire.text, bounds))
