@@ -80,11 +80,30 @@ class FunctionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckDefinition:
-    """The function that asks whether a suspended stage is done."""
+class WakeFunction:
+    """A function of a stage that is called once what the stage waits for may be there."""
 
     function: Callable[..., Any]
     facts: FunctionFacts = field(repr=False)
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it takes the context."""
+        return self.facts.shape.wants_context
+
+    @property
+    def is_async(self) -> bool:
+        """Whether what it returns must be awaited."""
+        return self.facts.is_async
+
+    def call(self, value: BaseModel | None, ctx: Any) -> Any:
+        """Call the function as its signature wants: *value* is the kept state, or the signal's payload."""
+        return self.facts.shape.call(self.function, value, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDefinition(WakeFunction):
+    """The function that asks whether a suspended stage is done."""
 
     @property
     def state_model(self) -> Model | None:
@@ -96,44 +115,18 @@ class CheckDefinition:
         """The output it answers, ``None`` for a stage without output."""
         return self.facts.returned.output
 
-    @property
-    def wants_context(self) -> bool:
-        """Whether it takes the context."""
-        return self.facts.shape.wants_context
-
-    @property
-    def is_async(self) -> bool:
-        """Whether what it returns must be awaited."""
-        return self.facts.is_async
-
-    def call(self, state: BaseModel, ctx: Any) -> Any:
-        """Call the function as its signature wants."""
-        return self.facts.shape.call(self.function, state, ctx)
-
 
 @dataclass(frozen=True, slots=True)
-class SignalDefinition:
+class SignalDefinition(WakeFunction):
     """The function that a signal's payload is given to. *names* are those of the signals that the stage
     may wait for; empty where it did not say."""
 
-    function: Callable[..., Any]
-    facts: FunctionFacts = field(repr=False)
     names: tuple[str, ...] = ()
 
     @property
     def payload_model(self) -> Model | None:
         """The model of the payload, ``None`` for a signal without one."""
         return self.facts.value_model
-
-    @property
-    def wants_context(self) -> bool:
-        """Whether it takes the context."""
-        return self.facts.shape.wants_context
-
-    @property
-    def is_async(self) -> bool:
-        """Whether what it returns must be awaited."""
-        return self.facts.is_async
 
     def load_payload(self, data: bytes) -> BaseModel | None:
         """The payload that JSON *data* stands for.
@@ -158,10 +151,6 @@ class SignalDefinition:
             return values.fixed(self.payload_model, data)[0]
         except values.UnfitValueError as error:
             raise InvalidInputError(what="payload of the signal", problems=error.problems) from error
-
-    def call(self, payload: BaseModel | None, ctx: Any) -> Any:
-        """Call the function as its signature wants."""
-        return self.facts.shape.call(self.function, payload, ctx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.concurrency import Concurrency, concurrency_of
 from workflow_engine.cli.errors import COMPLETED, RUN_FAILED
 from workflow_engine.cli.output import print_json, say
-from workflow_engine.cli.stacks import Wanted, open_stack, running_dev, stack_outputs
+from workflow_engine.cli.stacks import open_stack, running_dev, stack_outputs
+from workflow_engine.cli.where import Where
 from workflow_engine.errors import AwsRequestError, TransientError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.kernel import Kernel, KernelSettings
 from workflow_engine.kernel.definitions import Definitions
@@ -33,22 +34,22 @@ class Stranded:
     differences: tuple[str, ...]
 
 
-def check_project(wanted: Wanted, *, as_json: bool) -> int:
+def check_project(where: Where, *, as_json: bool) -> int:
     """Check the project, and the runs of its stack where there is one; answers the exit code.
 
     Raises:
         WorkflowEngineError: the template or a workflow cannot be read.
     """
-    project = Project.find(wanted.template, wanted.parameters)
+    project = Project.find(where.template, where.parameters)
     with project.registry() as registry:
         workflows = sorted(registry, key=lambda definition: (definition.id, definition.version))
         settings = lifetimes_in(project.template().variables())
         looked, stranded, room = 0, list[Stranded](), None
-        if wanted.is_deployed or running_dev(project) is not None:
-            with open_stack(wanted) as stack:
+        if where.is_deployed or running_dev(project) is not None:
+            with open_stack(where) as stack:
                 looked, stranded = stranded_runs(stack.kernel, registry)
                 settings = stack.kernel.settings
-                room = _room_for_the_tick(wanted.stack) if wanted.stack else None
+                room = _room_for_the_tick(where.stack) if where.stack else None
     short = outlived(workflows, settings)
     if as_json:
         document = _document(workflows, looked, stranded)

@@ -11,8 +11,9 @@ from workflow_engine.cli.inputs import RefusedInput
 from workflow_engine.cli.interrupts import saying
 from workflow_engine.cli.run_requests import Ready, RunRequest, prepare, start, start_by_schedules
 from workflow_engine.cli.run_watch import Watch
-from workflow_engine.cli.stacks import Stack, Wanted, open_stack
+from workflow_engine.cli.stacks import Stack, open_stack
 from workflow_engine.cli.streams import for_whoever_listens
+from workflow_engine.cli.where import Where
 from workflow_engine.kernel.queries.documents import Shown
 from workflow_engine.local.functions import FunctionLog
 from workflow_engine.local.project import Project
@@ -20,14 +21,14 @@ from workflow_engine.model.ids import RunId
 from workflow_engine.model.status import Status
 
 
-def run_workflows(request: RunRequest, wanted: Wanted, display: Display, *, verbose: bool) -> int:
+def run_workflows(request: RunRequest, where: Where, display: Display, *, verbose: bool) -> int:
     """Run *request* and answer the exit code.
 
     Raises:
         WorkflowEngineError: nothing was started.
     """
     with ExitStack() as entered:
-        registry = entered.enter_context(Project.find(wanted.template, wanted.parameters).registry())
+        registry = entered.enter_context(Project.find(where.template, where.parameters).registry())
         ready, refused = prepare(request, registry)
         display.refused(refused)
         if not ready:
@@ -35,8 +36,8 @@ def run_workflows(request: RunRequest, wanted: Wanted, display: Display, *, verb
         sources: dict[RunId, str] = {}
         with display.starting():
             log = FunctionLog(sys.stderr if verbose else None)
-            stack = entered.enter_context(open_stack(wanted, embed=True, log=log))
-            entered.enter_context(saying(lambda: _what_becomes_of(sources, stack, wanted), sources))
+            stack = entered.enter_context(open_stack(where, embed=True, log=log))
+            entered.enter_context(saying(lambda: _what_becomes_of(sources, stack, where), sources))
             unstarted = _start(request, ready, stack, sources)
         display.refused(unstarted)
         return _stay(request, stack, sources, [*refused, *unstarted], display=display)
@@ -59,18 +60,18 @@ def _start(request: RunRequest, ready: Sequence[Ready], stack: Stack, sources: d
     return start(ready, stack, sources)
 
 
-def _what_becomes_of(run_ids: Collection[str], stack: Stack, wanted: Wanted) -> str:
+def _what_becomes_of(run_ids: Collection[str], stack: Stack, where: Where) -> str:
     """What somebody should know who leaves these runs, a line each."""
     if stack.driver is not None:
         advice = "ends with this process, which alone keeps it; `workflow-engine dev` keeps runs"
         return "\n".join(f"{run_id} {advice}" for run_id in run_ids)
-    return goes_on(run_ids, wanted)
+    return goes_on(run_ids, where)
 
 
-def goes_on(run_ids: Collection[str], wanted: Wanted) -> str:
+def goes_on(run_ids: Collection[str], where: Where) -> str:
     """How to come back to runs that go on without this process, a line each."""
-    where = "" if wanted.stack is None else f" --stack {shlex.quote(wanted.stack)}"
-    return "\n".join(f"{run_id} goes on: workflow-engine watch {run_id}{where}" for run_id in run_ids)
+    on = "" if where.stack is None else f" --stack {shlex.quote(where.stack)}"
+    return "\n".join(f"{run_id} goes on: workflow-engine watch {run_id}{on}" for run_id in run_ids)
 
 
 def _stay(

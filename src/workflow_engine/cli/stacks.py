@@ -7,13 +7,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from workflow_engine.adapters.aws.errors import translating
 from workflow_engine.adapters.aws.sqs import SqsJobTransport
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.authoring import Registry
+from workflow_engine.cli.where import Where
 from workflow_engine.errors import SettingsError, WorkflowDefinitionError
 from workflow_engine.kernel import Kernel
 from workflow_engine.local.driver import Driver
@@ -46,39 +46,22 @@ class Stack:
         return self.kernel.parts.job_transport
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the options say about the stack. *workers* is for one in this process."""
-
-    stack: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    template: Path | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    workers: int = 1
-
-    @property
-    def is_deployed(self) -> bool:
-        """Whether a deployed stack is meant."""
-        return self.stack is not None
-
-
 @contextmanager
-def open_stack(wanted: Wanted, *, embed: bool = False, log: FunctionLog | None = None) -> Iterator[Stack]:
-    """The stack that is *wanted*; with *embed* one in this process where none runs.
+def open_stack(where: Where, *, embed: bool = False, log: FunctionLog | None = None) -> Iterator[Stack]:
+    """The stack that *where* says; with *embed* one in this process where none runs.
 
     Raises:
         StackNotFoundError: there is none.
     """
-    if wanted.is_deployed:
-        opened = _deployed(wanted)
+    if where.is_deployed:
+        opened = _deployed(where)
     else:
-        project = Project.find(wanted.template, wanted.parameters)
+        project = Project.find(where.template, where.parameters)
         variables = running_dev(project)
         if variables is not None:
             opened = _dev(project, variables)
         elif embed:
-            opened = _embedded(project, wanted, log or FunctionLog())
+            opened = _embedded(project, where, log or FunctionLog())
         else:
             raise StackNotFoundError(
                 problem="no local stack is running",
@@ -101,11 +84,11 @@ def running_dev(project: Project) -> dict[str, str] | None:
 
 
 @contextmanager
-def _embedded(project: Project, wanted: Wanted, log: FunctionLog) -> Iterator[Stack]:
+def _embedded(project: Project, where: Where, log: FunctionLog) -> Iterator[Stack]:
     with EmbeddedAws(project.template_path, overrides=project.overrides) as aws:
         clock = SystemClock()
         runner = FunctionRunner(aws.template.place, RandomIds(), clock, log)
-        driver = Driver(aws.template, runner, clock, workers=wanted.workers)
+        driver = Driver(aws.template, runner, clock, workers=where.workers)
         yield _stack("embedded", _registry(), driver)
 
 
@@ -116,9 +99,9 @@ def _dev(project: Project, variables: Mapping[str, str]) -> Iterator[Stack]:
 
 
 @contextmanager
-def _deployed(wanted: Wanted) -> Iterator[Stack]:
-    chosen = {"AWS_PROFILE": wanted.profile, "AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region}
-    name = wanted.stack or ""
+def _deployed(where: Where) -> Iterator[Stack]:
+    chosen = {"AWS_PROFILE": where.profile, "AWS_REGION": where.region, "AWS_DEFAULT_REGION": where.region}
+    name = where.stack or ""
     check_endpoints(os.environ)
     with ExitStack() as entered:
         kept = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}

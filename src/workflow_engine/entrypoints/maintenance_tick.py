@@ -10,7 +10,8 @@ with without_garbage_collection():
     from aws_lambda_powertools.metrics import MetricUnit
 
     from workflow_engine.adapters.aws.powertools import PowertoolsObserver, logger, metrics
-    from workflow_engine.hosts.serverless import MaintenanceTick, ServerlessHost
+    from workflow_engine.hosts.serverless import ServerlessHost
+    from workflow_engine.kernel.sweep import MaintenanceTick
     from workflow_engine.wiring.aws import kernel_of_process
 
 if TYPE_CHECKING:

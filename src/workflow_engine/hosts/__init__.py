@@ -2,13 +2,13 @@
 
 from workflow_engine.hosts.serverless import (
     JobResult,
-    MaintenanceTick,
     ProcessedJobs,
     ServerlessHost,
 )
 from workflow_engine.hosts.waiting import run_and_wait
 from workflow_engine.hosts.worker import WorkerHost, WorkerStats
 from workflow_engine.kernel.queries.outcomes import RunOutcome, outcome_of
+from workflow_engine.kernel.sweep import MaintenanceTick
 
 __all__ = [
     "JobResult",

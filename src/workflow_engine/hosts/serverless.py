@@ -9,6 +9,7 @@ from workflow_engine.errors import InvocationOverError, WorkflowEngineError
 from workflow_engine.hosts.patience import is_given_up, reason_for, text_of
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.invocation import FunctionTime
+from workflow_engine.kernel.sweep import MaintenanceTick
 from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.deliveries import DeadReason, Delivery, keyed
 from workflow_engine.model.results import JobExecuted, Result
@@ -44,21 +45,6 @@ class ProcessedJobs:
     processed: int
     succeeded: int
     failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceTick:
-    """What one tick sent on its way."""
-
-    claimed: int
-    suspended_checked: int
-    stale_released: int
-    events_flushed: int
-    stuck_reaped: int
-    looked_at: int = 0
-    failed: int = 0
-    oldest_untold: datetime | None = None
-    backlog: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +115,7 @@ class ServerlessHost:
 
     def run_maintenance_tick(self, *, deadline: datetime | None = None) -> MaintenanceTick:
         """Look at every run that is due."""
-        counts = self.kernel.tick(deadline=deadline)
-        return MaintenanceTick(
-            claimed=counts.claimed,
-            suspended_checked=counts.suspended_checked,
-            stale_released=counts.stale_released,
-            events_flushed=counts.events_flushed,
-            stuck_reaped=counts.stuck_reaped,
-            looked_at=counts.looked_at,
-            failed=counts.failed,
-            oldest_untold=counts.oldest_untold,
-            backlog=counts.backlog,
-        )
+        return self.kernel.tick(deadline=deadline)
 
     def _failed(
         self, error: Exception, command: Command | None, message: Delivery | Command | Mapping[str, Any] | str

@@ -12,7 +12,7 @@ from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invoc
 from workflow_engine.kernel.parts import Parts, Ports
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.sweep import SweepCounts
+from workflow_engine.kernel.sweep import MaintenanceTick
 from workflow_engine.model.commands import Answered, Command, CommandModel, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
 from workflow_engine.model.ids import RunId, digest
@@ -129,7 +129,7 @@ class Kernel:
             raise InvalidCommandError(problems=[f"{type(command).__name__} is no command"])
         return handler(command, self.invocation(deadline, lease, time))
 
-    def tick(self, *, deadline: datetime | None = None) -> SweepCounts:
+    def tick(self, *, deadline: datetime | None = None) -> MaintenanceTick:
         """Look at every run that is due: the maintenance tick."""
         return self.parts.sweeper.tick(self.invocation(deadline))
 

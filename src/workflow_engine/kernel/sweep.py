@@ -32,8 +32,9 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class SweepCounts:
-    """What a tick did. *backlog* is true where due runs were left for the next."""
+class MaintenanceTick:
+    """What one tick sent on its way, counted as it goes. *oldest_untold* is since when the oldest event that it
+    found has waited, *backlog* is true where due runs were left for the next tick."""
 
     claimed: int = 0
     suspended_checked: int = 0
@@ -90,13 +91,13 @@ class Sweeper:
         if failed is not None and not served:
             raise failed
 
-    def tick(self, invocation: Invocation) -> SweepCounts:
+    def tick(self, invocation: Invocation) -> MaintenanceTick:
         """Look at every run that is due, oldest first, page by page, as long as time allows.
 
         The shards take turns, so that a backlog in one starves no other. ``due_at`` is moved
         before anything is sent: of several ticks the one that moved it sends.
         """
-        tick = _Tick(SweepCounts(), invocation.clock.now(), invocation)
+        tick = _Tick(MaintenanceTick(), invocation.clock.now(), invocation)
         cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
         while cursors:
             for shard in list(cursors):
@@ -194,7 +195,7 @@ class Sweeper:
 class _Tick:
     """What the pages of one tick share."""
 
-    counts: SweepCounts
+    counts: MaintenanceTick
     at: datetime
     invocation: Invocation
     waiting: int | None = None
@@ -221,7 +222,7 @@ def _only_jobs(head: Head, at: datetime) -> bool:
     return not head.status.is_terminal and not head.untold and not wakes.all_done(head.active) and head.deadline > at
 
 
-def _count(head: Head, counts: SweepCounts, wakes: Sequence[Wake]) -> None:
+def _count(head: Head, counts: MaintenanceTick, wakes: Sequence[Wake]) -> None:
     if head.events:
         oldest = head.events[0].at
         counts.oldest_untold = min(counts.oldest_untold or oldest, oldest)

@@ -19,7 +19,8 @@ from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.adapters.system import RandomIds, SystemClock
 from workflow_engine.cli.app import app
 from workflow_engine.cli.run_watch import Watch
-from workflow_engine.cli.stacks import Stack, Wanted, open_stack
+from workflow_engine.cli.stacks import Stack, open_stack
+from workflow_engine.cli.where import Where
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.model.ids import RunId
@@ -92,7 +93,7 @@ def test_a_run_is_started_listed_and_shown_on_a_deployed_stack(deployed: None) -
     before = dict(os.environ)
     (run,) = said("run", "document-analysis", "--input", '{"text": "Some words."}', "--no-wait")["runs"]
     assert run["status"] == "PENDING"
-    with open_stack(Wanted(stack=NAME)) as stack:
+    with open_stack(Where(stack=NAME)) as stack:
         work_as_lambda_would(stack, run["run_id"])
 
     listed = {one["run_id"]: one["status"] for one in said("list", "document-analysis")["runs"]}
@@ -103,7 +104,7 @@ def test_a_run_is_started_listed_and_shown_on_a_deployed_stack(deployed: None) -
 
 def test_a_run_that_ends_while_it_is_watched_is_shown(deployed: None) -> None:
     (run,) = said("run", "document-analysis", "--input", '{"text": "More words."}', "--no-wait")["runs"]
-    with open_stack(Wanted(stack=NAME)) as stack:
+    with open_stack(Where(stack=NAME)) as stack:
         work_as_lambda_would(stack, run["run_id"])
 
     assert said("watch", run["run_id"])["runs"][0]["status"] == "COMPLETED"
@@ -220,7 +221,7 @@ def schedule(name: str) -> Schedule:
 
 def replace_the_group() -> None:
     """What CloudFormation does to a schedule group that gets another name, or goes and comes with its stack."""
-    with open_stack(Wanted(stack=NAME)):
+    with open_stack(Where(stack=NAME)):
         group = Settings.from_environment().schedule_group_name
         client("scheduler").delete_schedule_group(Name=group)
         client("scheduler").create_schedule_group(Name=group)

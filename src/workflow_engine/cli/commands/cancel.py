@@ -5,16 +5,15 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def cancel(
     run: options.RunId,
     reason: Annotated[str | None, typer.Option(help="Why, for those who read it later.", show_default=False)] = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """End a run. A stage that is under way finishes, and its outcome is not seen.
 
@@ -22,8 +21,8 @@ def cancel(
     """
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import cancel_run
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
     unknown = f"whether {run} is cancelled is not known: workflow-engine show {run}"
-    with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:
+    with saying(lambda: unknown, [run]), open_stack(where) as opened:
         cancel_run(opened.kernel, run, reason, as_json=as_json)

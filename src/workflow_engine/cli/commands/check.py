@@ -1,16 +1,17 @@
 """``workflow-engine check``: can this code be deployed?"""
 
+from dataclasses import replace
+
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def check(
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
     parameter: options.Parameters = None,
 ) -> None:
     """Check the workflows and the template of this project, and that payloads outlive the runs that
@@ -24,7 +25,6 @@ def check(
     """
     from workflow_engine.cli import option_values
     from workflow_engine.cli.project_check import check_project
-    from workflow_engine.cli.stacks import Wanted
 
-    wanted = Wanted(stack, profile, region, template, option_values.pairs("--parameter", parameter))
-    raise typer.Exit(check_project(wanted, as_json=as_json))
+    where = replace(where, parameters=option_values.pairs("--parameter", parameter))
+    raise typer.Exit(check_project(where, as_json=as_json))

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def export(
     run: options.RunId,
     output: Annotated[
@@ -16,10 +18,7 @@ def export(
     ] = None,
     with_logs: Annotated[bool, typer.Option("--logs", help="With what the stages logged, of all attempts.")] = False,
     archived_on: options.ArchivedOn = None,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Write a run as JSON lines: the run, then a line an attempt with its output, then annotations.
 
@@ -28,7 +27,7 @@ def export(
     Example: workflow-engine export k3v5x2m7p4q6r8s2t4w6y2z4a6 --output run.jsonl
     """
     from workflow_engine.cli.archives import export_run
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    with open_stack(where) as opened:
         export_run(opened.kernel, run, output=output, with_logs=with_logs, archived_on=archived_on)

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def graph(
     workflow: Annotated[
         str | None, typer.Argument(help="The workflow's id; or name a run with --run.", show_default=False)
@@ -24,10 +26,7 @@ def graph(
         typer.Option("--output", "-o", help="Where to write it (default: standard output).", show_default=False),
     ] = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Draw a workflow, in Mermaid's language or as SVG; with --run, with the state of a run on it.
 
@@ -40,12 +39,12 @@ def graph(
     from workflow_engine.local.project import Project
 
     if run is not None:
-        from workflow_engine.cli.stacks import Wanted, open_stack
+        from workflow_engine.cli.stacks import open_stack
 
-        with open_stack(Wanted(stack, profile, region, template)) as opened:
+        with open_stack(where) as opened:
             drawn = Graph.of_run(opened.kernel.queries.run(run))
     elif workflow is not None:
-        with Project.find(template).registry() as registry:
+        with Project.find(where.template).registry() as registry:
             drawn = Graph.of_workflow(registry.get(workflow))
     else:
         raise InvalidOptionError(option="WORKFLOW", problem="name a workflow, or a run with --run")

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def list_runs(
     workflow: Annotated[
         str | None, typer.Argument(help="Only runs of this workflow (default: of all).", show_default=False)
@@ -17,10 +19,7 @@ def list_runs(
     until: options.Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at the most.")] = 20,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """List runs, newest first.
 
@@ -28,8 +27,8 @@ def list_runs(
     """
     from workflow_engine.cli.run_filters import read_run_filter
     from workflow_engine.cli.run_views import show_list
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    with open_stack(where) as opened:
         wanted = read_run_filter(workflow, status, attribute, since, until=until, now=opened.kernel.clock.now())
         show_list(opened.kernel, wanted, limit, as_json=as_json)

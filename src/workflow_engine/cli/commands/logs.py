@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def logs(
     run: options.RunId,
     stage: Annotated[str | None, typer.Option(help="Only lines of this stage.", show_default=False)] = None,
@@ -15,10 +17,7 @@ def logs(
         bool, typer.Option("--all", help="Also of attempts that do not count: failed ones, ghosts.")
     ] = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Show what the stages of a run logged with ctx.log. Lines are stored when an attempt ends.
 
@@ -31,10 +30,9 @@ def logs(
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_session import goes_on
     from workflow_engine.cli.run_views import LogReader
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
-    wanted = Wanted(stack, profile, region, template)
-    with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:
+    with saying(lambda: goes_on([run], where), [run]), open_stack(where) as opened:
         reader = LogReader(opened.kernel, run, stage, all_attempts, as_json)
         if follow:
             reader.follow(threading.Event())

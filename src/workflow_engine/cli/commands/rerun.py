@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def rerun(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="The run's id; or choose many by filters.", show_default=False)
@@ -34,10 +36,7 @@ def rerun(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs there are.")] = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Let a finished run go again from a stage, with the workflow as it is now; or many, by filters.
 
@@ -50,7 +49,7 @@ def rerun(
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import BulkRerun, rerun_many, rerun_one
     from workflow_engine.cli.run_filters import read_run_filter
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
     from workflow_engine.local.errors import InvalidOptionError
 
     if (run is None) == (workflow is None):
@@ -60,7 +59,7 @@ def rerun(
     changed = None if new_input is None else option_values.json_object("--input", new_input)
     named = [] if run is None else [run]
     unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
-    with saying(lambda: unknown, named), open_stack(Wanted(stack, profile, region, template)) as opened:
+    with saying(lambda: unknown, named), open_stack(where) as opened:
         if run is not None:
             rerun_one(opened.kernel, run, from_stage, changed, key=key, as_json=as_json)
             return

@@ -3,13 +3,16 @@
 The function is long for its signature alone: each parameter is an option.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def run(
     workflow: Annotated[str, typer.Argument(help="The workflow's id.", show_default=False)],
     inputs: Annotated[
@@ -50,10 +53,7 @@ def run(
     full: Annotated[bool, typer.Option("--full", help="Show outputs whole.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the functions' logs (local mode).")] = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
     parameter: options.Parameters = None,
 ) -> None:
     """Start runs of a workflow, and see them through.
@@ -67,7 +67,6 @@ def run(
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
     from workflow_engine.cli.run_requests import RunRequest
     from workflow_engine.cli.run_session import run_workflows
-    from workflow_engine.cli.stacks import Wanted
 
     display: Display = JsonDisplay() if as_json else TerminalDisplay(full=full)
     request = RunRequest(
@@ -80,12 +79,9 @@ def run(
         by_schedule=by_schedule,
         wait=wait,
     )
-    wanted = Wanted(
-        stack=stack,
-        profile=profile,
-        region=region,
-        template=template,
+    where = replace(
+        where,
         parameters=option_values.pairs("--parameter", parameter),
         workers=workers,
     )
-    raise typer.Exit(run_workflows(request, wanted, display, verbose=verbose))
+    raise typer.Exit(run_workflows(request, where, display, verbose=verbose))

@@ -5,17 +5,16 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def show(
     run: options.RunId,
     with_input: Annotated[bool, typer.Option("--input", help="Show what it was started with, too.")] = False,
     archived_on: options.ArchivedOn = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Show a run: how it stands, its stages, attempts and errors, its output. One that is not
     kept any more is shown from its archive, if it has one.
@@ -24,7 +23,7 @@ def show(
     """
     from workflow_engine.cli.archives import kernel_with
     from workflow_engine.cli.run_views import show_run
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    with open_stack(where) as opened:
         show_run(kernel_with(opened.kernel, run, archived_on), run, with_input=with_input, as_json=as_json)

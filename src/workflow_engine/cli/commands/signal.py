@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def signal(
     run: options.RunId,
     name: Annotated[str, typer.Argument(help="The signal's name.", show_default=False)],
@@ -15,10 +17,7 @@ def signal(
         str | None, typer.Option(help="Idempotency key: the same again has no effect.", show_default=False)
     ] = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Send a signal to a run. One that comes before it is waited for is kept.
 
@@ -26,8 +25,8 @@ def signal(
     """
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import signal_run
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
     unknown = f"whether {run} has the signal is not known: workflow-engine show {run}"
-    with saying(lambda: unknown, [run]), open_stack(Wanted(stack, profile, region, template)) as opened:
+    with saying(lambda: unknown, [run]), open_stack(where) as opened:
         signal_run(opened.kernel, run, name, payload, key=key, as_json=as_json)

@@ -3,15 +3,14 @@
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def watch(
     run: options.RunId,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Stay with a run until it is over, and show how it ended.
 
@@ -20,9 +19,8 @@ def watch(
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_session import goes_on, watch_run
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
 
-    wanted = Wanted(stack, profile, region, template)
-    with saying(lambda: goes_on([run], wanted), [run]), open_stack(wanted) as opened:
+    with saying(lambda: goes_on([run], where), [run]), open_stack(where) as opened:
         display: Display = JsonDisplay() if as_json else TerminalDisplay(full=True)
         raise typer.Exit(watch_run(opened, run, display))

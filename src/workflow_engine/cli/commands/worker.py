@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from workflow_engine.cli import options
+from workflow_engine.cli.where import HERE, Where, located
 
 
+@located
 def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Jobs at the same time.")] = 1,
     tick_seconds: Annotated[int, typer.Option(min=1, max=3600, help="Seconds between two maintenance ticks.")] = 10,
@@ -14,10 +16,7 @@ def worker(
         str | None, typer.Option(help="The worker's name (default: host and process).", show_default=False)
     ] = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    profile: options.Profile = None,
-    region: options.Region = None,
-    template: options.TemplateFile = None,
+    where: Where = HERE,
 ) -> None:
     """Execute jobs of a stack in this process until SIGTERM or SIGINT, which let the job in hand finish.
 
@@ -25,8 +24,8 @@ def worker(
 
     Example: workflow-engine worker --stack workflow-engine-prod --concurrency 4
     """
-    from workflow_engine.cli.stacks import Wanted, open_stack
+    from workflow_engine.cli.stacks import open_stack
     from workflow_engine.cli.worker import work
 
-    with open_stack(Wanted(stack, profile, region, template)) as opened:
+    with open_stack(where) as opened:
         work(opened, name, concurrency, tick_seconds, as_json=as_json)
