@@ -191,8 +191,8 @@ def _count_receives(original: Any) -> Any:
 
 
 def _attempt_by_receives(original: Any) -> Any:
-    def lease(*args: Any) -> Any:
-        taken = original(*args)
+    def lease(*args: Any, **named: Any) -> Any:
+        taken = original(*args, **named)
         return taken and replace(taken, entry=replace(taken.entry, attempt=_received[0]))
 
     return lease

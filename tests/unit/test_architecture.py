@@ -95,7 +95,17 @@ def test_the_system_adapter_may_read_the_clock() -> None:
 
 
 def banned(code: str, *, filename: str) -> bool:
-    command = [str(BIN / "ruff"), "check", "--select", "TID251", "--stdin-filename", filename, "-"]
+    command = [
+        str(BIN / "ruff"),
+        "check",
+        "--select",
+        "TID251",
+        "--output-format",
+        "json",
+        "--stdin-filename",
+        filename,
+        "-",
+    ]
     result = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True, check=False)
     assert result.returncode in (0, 1), result.stderr
     return "TID251" in result.stdout

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from inspect import isasyncgenfunction, isgeneratorfunction
 
 from workflow_engine.errors import WorkflowDefinitionError
 from workflow_engine.model.events import EVENT_TYPES, RunEvent
@@ -22,8 +23,8 @@ class Plugin:
     the event: it is told again later, to all, and is a dead letter after five times.
 
     Raises:
-        WorkflowDefinitionError: *id* is no name, *on* names no type of event, or *timeout* is not
-            above 0 s and at most 60 s.
+        WorkflowDefinitionError: *id* is no name, *on* names no type of event, *handle* is a
+            generator, or *timeout* is not above 0 s and at most 60 s.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Plugin:
         problems += [f"{on!r} names no type of event" for on in self.on if not _types(on)]
         if not timedelta(0) < self.timeout <= LONGEST_TIMEOUT:
             problems.append(f"timeout is above 0 and at most {LONGEST_TIMEOUT}, not {self.timeout}")
+        if isgeneratorfunction(self.handle) or isasyncgenfunction(self.handle):
+            problems.append("handle is a function that returns, not a generator: nobody would run that")
         if problems:
             raise WorkflowDefinitionError(workflow_id=f"plugin {self.id}", problems=problems)
 

@@ -141,6 +141,11 @@ class Advancer:
 
         commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
 
+    def observe_claim(self, wake: wakes.Wake) -> None:
+        """Count a lease that was taken from a worker who lost it."""
+        if wake.claim == "expired":
+            self.observer.happened("LeasesLost")
+
     def _turn(self, head: Head, definition: WorkflowDefinition, invocation: Invocation, told: Told) -> Turn:
         data = RunData(head, definition, self.persistence, self.blobs)
         return Turn(data=data, invocation=invocation, told=told)

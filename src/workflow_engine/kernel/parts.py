@@ -59,9 +59,7 @@ class Parts(Ports):
     def of(cls, ports: Ports, registry: Registry, settings: KernelSettings) -> "Parts":
         """What works over *ports* for the workflows and plugins of *registry*."""
         persistence, blobs, observer = ports.persistence, ports.blob_store, ports.observer
-        sink = ports.event_sink
-        if registry.plugins:
-            sink = PluginRunner(registry.plugins, sink, settings.run_stage)
+        sink = PluginRunner.before(ports.event_sink, registry.plugins, settings.run_stage)
         settings, held = _heard(settings, registry), HeldLeases()
         teller = Teller(persistence, sink, ports.scheduler, ports.job_transport, ports.clock, observer)
         definitions = Definitions(registry, persistence, blobs, ports.clock)

@@ -25,6 +25,11 @@ class PluginRunner(EventSink):
         self._plugins, self._sink, self._run = tuple(plugins), sink, run
         self._types = {plugin.id: plugin.event_types for plugin in self._plugins}
 
+    @classmethod
+    def before(cls, sink: EventSink, plugins: Sequence[Plugin], run: StageRunner) -> EventSink:
+        """*sink* behind *plugins*, or as it is where there are none."""
+        return cls(plugins, sink, run) if plugins else sink
+
     @override
     def emit(self, events: Sequence[RunEvent]) -> Sequence[Refusal | None]:
         answers: dict[int, Refusal | None] = {}

@@ -1,6 +1,8 @@
 """``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from workflow_engine.authoring.registry import Registry
@@ -51,32 +53,41 @@ def create_run(
         IdempotencyConflictError: the key was used for other content.
     """
     definition = registry.get(command.workflow_id)
-    run_id = _run_id(command, ids)
-    moment = invocation.moment()
+    run_id, moment = _run_id(command, ids), invocation.moment()
     try:
-        input, config = _fixed(command, definition, moment.at)
-        starts_in = max((command.start_at or moment.at) - moment.at, timedelta(0))
-        check_lifetime(definition, settings, starts_in=starts_in)
+        input, config = _fixed(command, definition, moment.at, settings)
     except (InvalidInputError, InvalidConfigError):
         # A deploy may have made the rules stricter since the first time; the first result stands.
         if not _was_created(run_id, command, persistence):
             raise
         return RunCreated(run_id=run_id)
     definitions.keep(definition)
+    keep = partial(payloads.keep_input, run_id, input=input, config=config, persistence=persistence, blobs=blob_store)
+    run = _new_run(run_id, command, definition, moment.at, settings=settings, keep_input=keep)
+    outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
+    if isinstance(outcome, Committed):
+        observer.happened("RunsStarted")
+        _tell(outcome.head, definition, teller, moment.at)
+    elif outcome.head is not None:
+        _again(outcome.head, command, definition, teller, at=moment.at)
+    return RunCreated(run_id=run_id)
+
+
+def _new_run(
+    run_id: RunId,
+    command: CreateRun,
+    definition: WorkflowDefinition,
+    at: datetime,
+    *,
+    settings: KernelSettings,
+    keep_input: Callable[..., tuple[bytes | None, str | None]],
+) -> NewRun:
+    """The facts of the run, with its input stored where the head has no room for it."""
     start_at = command.start_at and whole(command.start_at)
-    begin = max(start_at or moment.at, moment.at)
-    deadline = whole(begin + definition.max_duration)
+    deadline = whole(max(start_at or at, at) + definition.max_duration)
     expires_at = deadline + settings.retention
-    inline, input_hash = payloads.keep_input(
-        run_id,
-        input=input,
-        config=config,
-        attributes=command.attributes,
-        expires_at=expires_at,
-        persistence=persistence,
-        blobs=blob_store,
-    )
-    run = NewRun(
+    inline, input_hash = keep_input(attributes=command.attributes, expires_at=expires_at)
+    return NewRun(
         run_id=run_id,
         workflow_id=WorkflowId(command.workflow_id),
         fingerprint=definition.fingerprint,
@@ -89,13 +100,6 @@ def create_run(
         input_hash=input_hash,
         start_at=start_at,
     )
-    outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
-    if isinstance(outcome, Committed):
-        observer.happened("RunsStarted")
-        _tell(outcome.head, definition, teller, moment.at)
-    elif outcome.head is not None:
-        _again(outcome.head, command, definition, teller, at=moment.at)
-    return RunCreated(run_id=run_id)
 
 
 def _run_id(command: CreateRun, ids: IdSource) -> RunId:
@@ -104,13 +108,16 @@ def _run_id(command: CreateRun, ids: IdSource) -> RunId:
     return run_id_for(command.workflow_id, command.idempotency_key)
 
 
-def _fixed(command: CreateRun, definition: WorkflowDefinition, at: datetime) -> tuple[bytes, dict[str, Any]]:
+def _fixed(
+    command: CreateRun, definition: WorkflowDefinition, at: datetime, settings: KernelSettings
+) -> tuple[bytes, dict[str, Any]]:
     """Input and config with the defaults of this moment: each attempt of each stage gets the same."""
     input, _ = definition.fixed_input(command.input)
     config = definition.fixed_config(command.config)
     if command.start_at is not None and command.start_at - at > definition.max_duration:
         problem = f"is more than {definition.max_duration} ahead, the workflow's max_duration"
         raise InvalidInputError(what="start_at", problems=[problem])
+    check_lifetime(definition, settings, starts_in=max((command.start_at or at) - at, timedelta(0)))
     return input, config
 
 

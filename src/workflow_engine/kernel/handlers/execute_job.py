@@ -63,14 +63,12 @@ def execute_job(
         if isinstance(error, WorkflowNotFoundError):
             raise
         return JobExecuted(outcome="failed", error=str(error))
-    except Exception:
-        # Nobody may find the stage in good hands that do nothing.
+    except Exception:  # nobody may find the stage in good hands that do nothing
         advancer.give_back(head, lease, invocation)
         raise
     # What the message was meant for may not be what its stage could be claimed for by then.
     teller.forget_timeout(head, lease.entry, wake)
-    if wake.claim == "expired":
-        advancer.observer.happened("LeasesLost")
+    advancer.observe_claim(wake)
     told = Told(min(command.told_through, head.told + head.untold))
     return advancer.work(head, lease, definition, told, invocation=invocation)
 

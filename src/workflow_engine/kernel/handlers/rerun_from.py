@@ -24,7 +24,7 @@ from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Moment, Rerun, Told, wakes
 from workflow_engine.model import plans
 from workflow_engine.model.commands import RerunFrom
-from workflow_engine.model.commits import Committed, newest_base
+from workflow_engine.model.commits import Committed, Exclusive, newest_base
 from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
@@ -46,8 +46,7 @@ def rerun_from(
     teller: Teller,
     settings: KernelSettings,
 ) -> RunRerun:
-    """Run again from a stage; outputs from its group on are no longer seen, older attempts stay as
-    history.
+    """Run again from a stage; outputs from its group on are no longer seen, older attempts stay as history.
 
     Raises:
         RunNotFoundError, WorkflowNotFoundError, StageNotFoundError: no such thing.
@@ -65,20 +64,11 @@ def rerun_from(
     head = rerun.load()
     for _ in range(MAX_TRIES):
         definition, group = rerun.place(head, registry)
-        discarded = _discarded(head, definition, group)
-        result = RunRerun(run_id=head.run_id, from_stage_id=command.from_stage_id, discarded_stages=discarded)
-        moment = invocation.moment()
-        record = idempotency.record_of(command, result, moment.at, settings.retention)
-        rerun.keep_alive(head, definition, group)
-        facts = rerun.facts(head, definition, group, moment)
-        if invocation.clock.now() - moment.at > AT_ONCE:
-            # Its process stood still, and what was there then may have expired before its life was prolonged.
-            rerun.keep_alive(head, definition, group)
-        commit = transitions.rerun(head, facts, definition.plan, moment, record=record)
-        outcome = commit_once(persistence, commit)
+        result = rerun.result(head, definition, group)
+        outcome = commit_once(persistence, rerun.commit(head, definition, group, result))
         if isinstance(outcome, Committed):
             rerun.remove_blobs(outcome.head)
-            jobs = wakes.sendable(outcome.head, moment.at)
+            jobs = wakes.sendable(outcome.head, invocation.clock.now())
             teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
             return result
         if outcome.replay is not None:
@@ -134,6 +124,21 @@ class _Rerunning:
         found = list(self.definitions.kept_differences(head, definition, group))
         if found:
             raise DefinitionChangedError(run_id=head.run_id, workflow_id=head.workflow_id, differences=found)
+
+    def result(self, head: Head, definition: WorkflowDefinition, group: int) -> RunRerun:
+        discarded = definition.plan.between(group, head.group)
+        return RunRerun(run_id=head.run_id, from_stage_id=self.command.from_stage_id, discarded_stages=discarded)
+
+    def commit(self, head: Head, definition: WorkflowDefinition, group: int, result: RunRerun) -> Exclusive:
+        """The commit with which the run goes again, once all that it goes on with is sure to live long enough."""
+        moment = self.invocation.moment()
+        record = idempotency.record_of(self.command, result, moment.at, self.settings.retention)
+        self.keep_alive(head, definition, group)
+        facts = self.facts(head, definition, group, moment)
+        if self.invocation.clock.now() - moment.at > AT_ONCE:
+            # Its process stood still, and what was there then may have expired before its life was prolonged.
+            self.keep_alive(head, definition, group)
+        return transitions.rerun(head, facts, definition.plan, moment, record=record)
 
     def keep_alive(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
         """Make sure that all that the run goes on with is there, and that its blobs stay so: they are
@@ -205,7 +210,3 @@ class _Rerunning:
             place = payloads.attempt_of(head.run_id, key)
             if place is not None and place.group >= head.group and place.epoch < newest_base(head):
                 self.blobs.delete(key)
-
-
-def _discarded(head: Head, definition: WorkflowDefinition, group: int) -> list[str]:
-    return definition.plan.between(group, head.group)

@@ -48,28 +48,22 @@ def signal_run(
     ids: IdSource,
     settings: KernelSettings,
 ) -> RunSignalled:
-    """Keep the signal; ``delivered`` is false where the run is over, ``early`` true where no stage waits
-    for it yet.
+    """Keep the signal; ``delivered`` is false where the run is over, ``early`` true where none waits for it yet.
 
     Raises:
         RunNotFoundError: there is no such run.
         NewerDefinitionError: it fits none of this process's, and other code knows the run better.
-        InvalidInputError: the payload fits no stage that could take it, or all of them say for which
-            signals they wait, and this is none of them; nothing was kept.
-        PayloadTooLargeError: the payload is above 32 KB.
+        InvalidInputError: the payload fits no stage that could take it, or it is no signal that any waits for.
+        PayloadTooLargeError: it is above 32 KB.
         TooManySignalsError: the run keeps as many as it can, and no stage waits for this one.
-        IdempotencyConflictError: the key was used for a signal with another payload, since the run
-            was last started again.
+        IdempotencyConflictError: since the run was last started, the key had another payload.
     """
-    payload = to_json(command.payload)
-    if len(payload) > MAX_SIGNAL_BYTES:
-        raise PayloadTooLargeError(what="signal payload", size_bytes=len(payload), limit_bytes=MAX_SIGNAL_BYTES)
+    payload = _payload(command)
     head = persistence.load_head(RunId(command.run_id))
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
     key = command.idempotency_key or ids.new_id()
-    # A fresh key cannot have been kept before; but once a commit of ours was refused, it may have
-    # happened, and the signal may have been used up since.
+    # A fresh key was never kept; but a commit of ours that was refused may have happened, and been used up.
     may_be_kept = command.idempotency_key is not None
     for _ in range(MAX_TRIES):
         kept = _kept(command, payload, head, key, invocation=invocation, settings=settings)
@@ -84,6 +78,13 @@ def signal_run(
             return _delivered(kept)
         head, may_be_kept = outcome.head or head, True
     raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+
+
+def _payload(command: SignalRun) -> bytes:
+    payload = to_json(command.payload)
+    if len(payload) > MAX_SIGNAL_BYTES:
+        raise PayloadTooLargeError(what="signal payload", size_bytes=len(payload), limit_bytes=MAX_SIGNAL_BYTES)
+    return payload
 
 
 def _kept(

@@ -25,10 +25,16 @@ from workflow_engine.model import commands
 from workflow_engine.model.results import ResultModel
 
 Handler: TypeAlias = Callable[[Any, Invocation], ResultModel]
+Handlers: TypeAlias = Mapping[type[BaseModel], Handler]
 
 
-def handlers_over(parts: Parts) -> Mapping[type[BaseModel], Handler]:
+def handlers_over(parts: Parts) -> Handlers:
     """The handler of each command, with those of *parts* that it names."""
+    return {**_started(parts), **_told(parts), **_carried_on(parts), **_looked_after(parts)}
+
+
+def _started(parts: Parts) -> Handlers:
+    """What starts a run, and starts it again."""
     return {
         commands.CreateRun: partial(
             create_run,
@@ -41,24 +47,6 @@ def handlers_over(parts: Parts) -> Mapping[type[BaseModel], Handler]:
             settings=parts.settings,
             observer=parts.observer,
         ),
-        commands.ClaimPendingRuns: partial(
-            claim_pending_runs,
-            persistence=parts.persistence,
-            sweeper=parts.sweeper,
-            definitions=parts.definitions,
-            teller=parts.teller,
-        ),
-        commands.TransitionRun: partial(
-            transition_run,
-            persistence=parts.persistence,
-            advancer=parts.advancer,
-        ),
-        commands.CancelRun: partial(
-            cancel_run,
-            persistence=parts.persistence,
-            rest=parts.rest,
-            settings=parts.settings,
-        ),
         commands.RerunFrom: partial(
             rerun_from,
             registry=parts.registry,
@@ -66,6 +54,18 @@ def handlers_over(parts: Parts) -> Mapping[type[BaseModel], Handler]:
             persistence=parts.persistence,
             blob_store=parts.blob_store,
             teller=parts.teller,
+            settings=parts.settings,
+        ),
+    }
+
+
+def _told(parts: Parts) -> Handlers:
+    """What somebody tells a run."""
+    return {
+        commands.CancelRun: partial(
+            cancel_run,
+            persistence=parts.persistence,
+            rest=parts.rest,
             settings=parts.settings,
         ),
         commands.SignalRun: partial(
@@ -83,16 +83,28 @@ def handlers_over(parts: Parts) -> Mapping[type[BaseModel], Handler]:
             ids=parts.ids,
             settings=parts.settings,
         ),
-        commands.ReapStuckRuns: partial(
-            reap_stuck_runs,
-            sweeper=parts.sweeper,
-            advancer=parts.advancer,
-            settings=parts.settings,
-        ),
+    }
+
+
+def _carried_on(parts: Parts) -> Handlers:
+    """What carries a run on."""
+    return {
         commands.ExecuteJob: partial(
             execute_job,
             persistence=parts.persistence,
             advancer=parts.advancer,
+            definitions=parts.definitions,
+            teller=parts.teller,
+        ),
+        commands.TransitionRun: partial(
+            transition_run,
+            persistence=parts.persistence,
+            advancer=parts.advancer,
+        ),
+        commands.ClaimPendingRuns: partial(
+            claim_pending_runs,
+            persistence=parts.persistence,
+            sweeper=parts.sweeper,
             definitions=parts.definitions,
             teller=parts.teller,
         ),
@@ -102,11 +114,23 @@ def handlers_over(parts: Parts) -> Mapping[type[BaseModel], Handler]:
             sweeper=parts.sweeper,
             advancer=parts.advancer,
         ),
+    }
+
+
+def _looked_after(parts: Parts) -> Handlers:
+    """What finds runs, stages and events that nobody carries on."""
+    return {
         commands.ReapStaleLeases: partial(
             reap_stale_leases,
             sweeper=parts.sweeper,
             advancer=parts.advancer,
             teller=parts.teller,
+        ),
+        commands.ReapStuckRuns: partial(
+            reap_stuck_runs,
+            sweeper=parts.sweeper,
+            advancer=parts.advancer,
+            settings=parts.settings,
         ),
         commands.FlushOutbox: partial(
             flush_outbox,

@@ -1,4 +1,7 @@
-"""What every job transport must do."""
+"""What every job transport must do.
+
+One module, long as it is: sending, taking, hiding and dying are one life of a message.
+"""
 # ruff: noqa: D102 - a test's name is its docstring
 
 from collections.abc import Sequence

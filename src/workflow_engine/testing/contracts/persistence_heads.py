@@ -2,7 +2,7 @@
 # ruff: noqa: D102 - a test's name is its docstring
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -36,10 +36,9 @@ from workflow_engine.testing.clock import FakeClock
 HOUR = timedelta(hours=1)
 
 
-def full_head(clock: FakeClock) -> Head:
-    """A head in which every field is set to something unusual."""
-    at = clock.now()
-    waiting = Entry(
+def full_entry(at: datetime) -> Entry:
+    """An entry in which every field is set to something unusual."""
+    return Entry(
         EntryState.WAITING,
         epoch=7,
         attempt=3,
@@ -51,6 +50,11 @@ def full_head(clock: FakeClock) -> Head:
         give_up_at=at + 2 * HOUR,
         signal="approval",
     )
+
+
+def full_head(clock: FakeClock) -> Head:
+    """A head in which every field is set to something unusual."""
+    at = clock.now()
     return new_head(
         at,
         stages=2,
@@ -58,7 +62,7 @@ def full_head(clock: FakeClock) -> Head:
         version=41,
         by="writer-41",
         group=3,
-        active=(waiting, Entry(EntryState.FAILED, epoch=2)),
+        active=(full_entry(at), Entry(EntryState.FAILED, epoch=2)),
         bases=((0, 0), (2, 5)),
         winners={(1, 12): 4, (2, 0): 3},
         winners_from=1,

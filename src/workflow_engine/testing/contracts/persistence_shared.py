@@ -1,4 +1,7 @@
-"""What every persistence must do with shared commits: exactly what ``apply_shared`` says."""
+"""What every persistence must do with shared commits: exactly what ``apply_shared`` says.
+
+One module, long as it is: each kind of commit is tried in each state of the head.
+"""
 # ruff: noqa: D102 - a test's name is its docstring
 
 from collections.abc import Callable, Mapping

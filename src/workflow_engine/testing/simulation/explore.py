@@ -113,16 +113,7 @@ def _fewest(one: int | None, other: int | None) -> int | None:
 def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> History:
     """One history of *scenario*: the seed's, or the one that *script* tells."""
     choices = Choices(seed, script)
-    stores = scenario.stores
-    world = World(
-        choices,
-        rates=scenario.rates,
-        settings=scenario.settings,
-        stores=stores,
-        outages=scenario.outages,
-        lease=scenario.lease,
-    )
-    world.emit_takes = scenario.emit_takes
+    world = _world_of(scenario, choices)
     deployment = Deployment(world, scenario)
     if scenario.expires and isinstance(world.persistence, MemoryPersistence):
         store = world.persistence
@@ -152,6 +143,19 @@ def simulate(scenario: Scenario, seed: int, script: Script | None = None) -> His
         lines=world.history,
         violation=violation,
     )
+
+
+def _world_of(scenario: Scenario, choices: Choices) -> World:
+    world = World(
+        choices,
+        rates=scenario.rates,
+        settings=scenario.settings,
+        stores=scenario.stores,
+        outages=scenario.outages,
+        lease=scenario.lease,
+    )
+    world.emit_takes = scenario.emit_takes
+    return world
 
 
 def _plan_deploys(world: World, deployment: Deployment) -> None:

@@ -90,6 +90,9 @@ class World:
         self.heard: defaultdict[str, list[int]] = defaultdict(list)
         self.emit_takes = timedelta(0)
         self.forget: Callable[[], None] = lambda: None
+        self._begin()
+
+    def _begin(self) -> None:
         self._weights: dict[str, tuple[int, ...]] = {}
         self._tasks: list[Task] = []
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
