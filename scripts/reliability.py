@@ -19,14 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
-import planted_bugs
+# As a script its folder is on the path, and not the project's, where tests/ is.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import reliability_processes
-import subtle_bugs
-from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
-from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate, varied
-from workflow_engine.testing.simulation.baton import on_one_processor
-from workflow_engine.testing.simulation.crash_points import CrashReport, survive_crashes
-from workflow_engine.testing.simulation.reference import (
+from tests.simulation import planted_bugs, subtle_bugs, varied
+from tests.simulation.reference import (
     DEPLOYED,
     DOUBLED,
     PLOTS,
@@ -36,6 +34,10 @@ from workflow_engine.testing.simulation.reference import (
     out_of_order,
     soak,
 )
+from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
+from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate
+from workflow_engine.testing.simulation.baton import on_one_processor
+from workflow_engine.testing.simulation.crash_points import CrashReport, survive_crashes
 
 BLOCK = 50
 REQUESTS = Path(__file__).parent.parent / "tests/simulation/test_aws_requests.py"

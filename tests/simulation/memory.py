@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any, cast
 
+from tests.simulation.reference_workflows import chain
 from workflow_engine.adapters.memory import (
     MemoryBlobStore,
     MemoryEventSink,
@@ -17,7 +18,6 @@ from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.testing.clock import FakeClock, SequentialIds
-from workflow_engine.testing.simulation.reference_workflows import chain
 
 PORTS = ("persistence", "blobs", "jobs", "events", "scheduler")
 

@@ -23,6 +23,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
 
+from tests.simulation.reference_workflows import BIG_CHARS, Number, big, fan
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.adapters.aws.eventbridge import EventBridgeSink
@@ -48,7 +49,6 @@ from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.clock import FakeClock, SequentialIds
 from workflow_engine.testing.engine import KeptEvents
-from workflow_engine.testing.simulation.reference_workflows import BIG_CHARS, Number, big, fan
 
 NUMBERS = count()
 SHARDS = 1

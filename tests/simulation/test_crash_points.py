@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.simulation.reference import PLOTS, REFERENCE
 from workflow_engine.testing.simulation import Plot
 from workflow_engine.testing.simulation.crash_points import survive_crashes
 from workflow_engine.testing.simulation.faults import Fault
-from workflow_engine.testing.simulation.reference import PLOTS, REFERENCE
 
 NAMES = [f"{place}-{plot.workflow_id}" for place, plot in enumerate(PLOTS)]
 

@@ -9,12 +9,12 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from tests.simulation.reference import DEPLOYED, REFERENCE, REFUSED, SIBLINGS
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation import Scenario, SimulationError, simulate
-from workflow_engine.testing.simulation.reference import DEPLOYED, REFERENCE, REFUSED, SIBLINGS
 from workflow_engine.testing.simulation.tasks import Stores
 
 NUMBERS = count()

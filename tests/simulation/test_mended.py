@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from typing_extensions import override
 
+from tests.simulation.reference_workflows import Number, ask, chain
 from workflow_engine.adapters.memory import (
     MemoryBlobStore,
     MemoryEventSink,
@@ -29,7 +30,6 @@ from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.engine import VirtualEngine
-from workflow_engine.testing.simulation.reference_workflows import Number, ask, chain
 
 
 class RunningClock(Clock):

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.simulation.memory import growth_bytes
+from tests.simulation.reference import out_of_order, soak
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.testing.simulation import simulate
-from workflow_engine.testing.simulation.reference import out_of_order, soak
 
 # A leak of anything that belongs to a job is larger: the smallest object has 16 bytes, a string 49.
 LEAK_BYTES = 40

@@ -2,7 +2,7 @@
 
 import pytest
 
-import planted_bugs
+from tests.simulation import planted_bugs
 
 # The invariant, or the check at the end of a history, that catches each bug.
 CAUGHT_BY = {

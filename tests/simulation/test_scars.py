@@ -9,6 +9,8 @@ import pytest
 from pydantic import BaseModel, field_serializer
 from typing_extensions import override
 
+from tests.simulation.reference import PLOTS, REFERENCE
+from tests.simulation.reference_workflows import Number, chain, fan
 from workflow_engine.adapters.memory import MemoryJobTransport
 from workflow_engine.authoring import RetryPolicy, StageContext, Workflow, WorkflowDefinition, stage
 from workflow_engine.errors import TransientError
@@ -19,8 +21,6 @@ from workflow_engine.testing.engine import VirtualEngine
 from workflow_engine.testing.simulation import History, Scenario, simulate
 from workflow_engine.testing.simulation.choices import Script
 from workflow_engine.testing.simulation.faults import Crash, Fault
-from workflow_engine.testing.simulation.reference import PLOTS, REFERENCE
-from workflow_engine.testing.simulation.reference_workflows import Number, chain, fan
 
 TEN_MINUTES = timedelta(minutes=10)
 

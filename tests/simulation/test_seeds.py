@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from tests.simulation.reference import REFERENCE
 from workflow_engine.testing.simulation import explore, simulate
-from workflow_engine.testing.simulation.reference import REFERENCE
 
 SEEDS, BLOCK = 500, 25
 
@@ -33,7 +33,7 @@ def test_the_same_seed_is_the_same_history() -> None:
 def test_the_same_seed_is_the_same_history_in_another_process(hash_seed: str) -> None:
     program = (
         "from workflow_engine.testing.simulation import simulate\n"
-        "from workflow_engine.testing.simulation.reference import REFERENCE\n"
+        "from tests.simulation.reference import REFERENCE\n"
         "print(simulate(REFERENCE, 11).fingerprint)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": "Asia/Kathmandu"}

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.simulation.reference import REFERENCE, REFUSED, SIBLINGS
 from workflow_engine.kernel import outbox, relief, winners
 from workflow_engine.model import commits
 from workflow_engine.testing.simulation import Scenario, explore
-from workflow_engine.testing.simulation.reference import REFERENCE, REFUSED, SIBLINGS
 
 BYTES = {
     (outbox, "MAX_ADDED_EVENTS_BYTES"): 1,

@@ -2,8 +2,8 @@
 
 import pytest
 
-import subtle_bugs
-from planting import Edit
+from tests.simulation import subtle_bugs
+from tests.simulation.planting import Edit
 
 # What needs a hundred histories and more is left to `make reliability`, and so is what a test shows.
 SLOW = {

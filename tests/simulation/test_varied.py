@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from workflow_engine.testing.simulation import Scenario, explore, simulate, varied
+from tests.simulation import varied
+from workflow_engine.testing.simulation import Scenario, explore, simulate
 
 SCENARIOS: Mapping[str, Scenario] = {
     "people": varied.PEOPLE,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from tests.simulation.reference import REFERENCE
+from tests.simulation.reference_workflows import Number
 from workflow_engine import RetryPolicy, Stage, StageContext, Status, WaitForSignal, Workflow, stage
 from workflow_engine.testing.simulation import explore
 from workflow_engine.testing.simulation.faults import FaultRates
-from workflow_engine.testing.simulation.reference import REFERENCE
-from workflow_engine.testing.simulation.reference_workflows import Number
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
 
 SEEDS, BLOCK = 60, 20

@@ -15,10 +15,8 @@ from pydantic import StringConstraints
 RunId = NewType("RunId", str)
 WorkflowId = NewType("WorkflowId", str)
 StageId = NewType("StageId", str)
-WorkerId = NewType("WorkerId", str)
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,63}\Z"
-RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"
 SIGNAL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z"
 _NAME = re.compile(NAME_PATTERN)
 

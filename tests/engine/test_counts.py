@@ -9,7 +9,7 @@ import boto3
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.engine.large_groups import group_of
+from tests.engine.large_groups import group_of
 from workflow_engine import (
     CancelRun,
     CreateRun,

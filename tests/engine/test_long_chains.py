@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.engine.large_groups import CountingPersistence
+from tests.engine.large_groups import CountingPersistence
 from workflow_engine import RerunFrom, RetryPolicy, StageContext, Status, Workflow, WorkflowDefinition, stage
 from workflow_engine.kernel.queries import archive_format
 from workflow_engine.kernel.queries.archiver import Archiver

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from planting import Edit, planted
-from workflow_engine.testing.simulation import Scenario, reference, simulate, varied
+from tests.simulation import reference, varied
+from tests.simulation.planting import Edit, planted
+from workflow_engine.testing.simulation import Scenario, simulate
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ THIRTY: Mapping[str, Bug] = {
     ),
     "a repeated create sends no jobs": Bug(
         _one("kernel.handlers.create_run", "_again", "head.status is Status.PENDING", "head.status is Status.RUNNING"),
-        test="tests/integration/engine/test_starting.py::test_a_create_that_is_sent_again_sends_the_job_again",
+        test="tests/engine/test_starting.py::test_a_create_that_is_sent_again_sends_the_job_again",
     ),
     "a re-arm forgets the timer that comes before the horizon": _seen(
         "kernel.sweep", "Sweeper._wish", "min(due, latest) if due > at else latest", "latest"
@@ -235,8 +236,8 @@ def catch(name: str, *, seeds: int) -> Catch | None:
 def _caught_by_test(name: str) -> Catch | None:
     """The test is run in a process of its own, in which ``plugin`` plants the bug."""
     bug = BUGS[name]
-    environment = {**os.environ, "PLANTED": name, "PYTHONPATH": str(ROOT / "scripts")}
-    options = ["-q", "-x", "--no-header", "-p", "subtle_bugs", "-p", "no:cacheprovider", str(bug.test)]
+    environment = {**os.environ, "PLANTED": name, "PYTHONPATH": str(ROOT)}
+    options = ["-q", "-x", "--no-header", "-p", "tests.simulation.subtle_bugs", "-p", "no:cacheprovider", str(bug.test)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         cwd=ROOT,

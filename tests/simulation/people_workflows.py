@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, create_model
 
+from tests.simulation.reference_workflows import Answer, Batch, Number
 from workflow_engine.authoring import (
     NotReady,
     RetryPolicy,
@@ -18,7 +19,6 @@ from workflow_engine.authoring import (
 from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.testing.simulation.outside import apply_effect, take_time
-from workflow_engine.testing.simulation.reference_workflows import Answer, Batch, Number
 
 ANSWER_WITHIN = timedelta(hours=4)
 

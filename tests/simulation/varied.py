@@ -3,11 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from workflow_engine.authoring.plugins import Plugin
-from workflow_engine.model.status import Status
-from workflow_engine.testing.simulation.allowances import Allowance
-from workflow_engine.testing.simulation.faults import QUIET, FaultRates
-from workflow_engine.testing.simulation.long_workflows import (
+from tests.simulation.long_workflows import (
     LENGTH,
     endless,
     lasting,
@@ -15,9 +11,13 @@ from workflow_engine.testing.simulation.long_workflows import (
     short_lived,
     stubborn,
 )
+from tests.simulation.people_workflows import again, alone, paging, panel, twins, wide_panel
+from tests.simulation.reference import DEPLOYED, PLOTS, REFERENCE, completes_with, fails_with
+from workflow_engine.authoring.plugins import Plugin
+from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.allowances import Allowance
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates
 from workflow_engine.testing.simulation.outside import hear
-from workflow_engine.testing.simulation.people_workflows import again, alone, paging, panel, twins, wide_panel
-from workflow_engine.testing.simulation.reference import DEPLOYED, PLOTS, REFERENCE, completes_with, fails_with
 from workflow_engine.testing.simulation.scenario import Ended, Judge, Plot, Signalling, must_complete
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

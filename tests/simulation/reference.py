@@ -3,10 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from workflow_engine.authoring import Workflow, stage
-from workflow_engine.model.status import Status
-from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
-from workflow_engine.testing.simulation.reference_workflows import (
+from tests.simulation.reference_workflows import (
     BIG_CHARS,
     Number,
     approval,
@@ -25,6 +22,9 @@ from workflow_engine.testing.simulation.reference_workflows import (
     three,
     two,
 )
+from workflow_engine.authoring import Workflow, stage
+from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
 from workflow_engine.testing.simulation.scenario import Ended, Judge, Plot, Scenario, Signalling, must_complete
 
 

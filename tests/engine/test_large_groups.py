@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from tests.integration.engine.large_groups import CountingPersistence, Item, Sibling, group_of
+from tests.engine.large_groups import CountingPersistence, Item, Sibling, group_of
 from workflow_engine import (
     AnnotationCreated,
     NotReady,

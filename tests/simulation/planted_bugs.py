@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from tests.simulation.reference import DOUBLED, OVERSIZED, REFERENCE, SIBLINGS
 from workflow_engine.adapters.memory import persistence as memory
 from workflow_engine.adapters.memory.persistence import MemoryPersistence
 from workflow_engine.hosts.serverless import ServerlessHost
@@ -26,7 +27,6 @@ from workflow_engine.model.status import Status
 from workflow_engine.ports.identity import RandomIds
 from workflow_engine.testing.clock import SequentialIds
 from workflow_engine.testing.simulation import Scenario, Violation, simulate
-from workflow_engine.testing.simulation.reference import DOUBLED, OVERSIZED, REFERENCE, SIBLINGS
 
 
 @dataclass(frozen=True, slots=True)
