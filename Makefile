@@ -75,6 +75,20 @@ test: lint ## lint, then every test that needs no AWS account (TESTS=path for so
 unit: $(STAMP) ## the tests that need no emulator
 	$(BIN)/pytest --numprocesses=$(WORKERS) tests/unit
 
+# The engine on its memory adapters, and what holds model, kernel and adapters: what the rest adds is not counted.
+COVERED_BY := tests/unit/kernel tests/unit/model tests/unit/adapters tests/contracts tests/integration/dynamodb
+
+.PHONY: coverage
+coverage: $(STAMP) ## the share of kernel, model and adapters that tests run, branches too, with a gate
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(BIN)/python scripts/dynamodb_local.py fetch || true
+	$(BIN)/coverage run -m pytest -q --numprocesses=$(WORKERS) tests/engine -k "memory or not aws"
+	$(BIN)/coverage run -m pytest -q --numprocesses=$(WORKERS) $(COVERED_BY)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='src/workflow_engine/kernel/*' --fail-under=92 | tail -1
+	$(BIN)/coverage report --include='src/workflow_engine/model/*' --fail-under=98 | tail -1
+	$(BIN)/coverage report --include='src/workflow_engine/adapters/*' --fail-under=96 | tail -1
+
 .PHONY: reliability
 reliability: $(STAMP) ## try to break the engine: 10,000 simulated histories, every crash point, planted bugs (SEEDS=n)
 	$(BIN)/python scripts/reliability.py --seeds $(SEEDS)

@@ -1,1 +1,4 @@
-"""The only places where adapters meet the kernel."""
+"""Where adapters meet the kernel for programs: on AWS, and in memory.
+
+Tests, the simulator, the cost meter and archives put kernels together for their own purposes.
+"""

@@ -1,6 +1,7 @@
 """Pure: (the head as read, what happened, the time) → a commit. No I/O, no clock, no ids.
 
-Everything that changes a run's state is decided here. A group of one is committed exclusively; in
+Everything that changes a run's state is decided here; what a shared commit does to the head that it meets
+is ``model.commits.apply_shared``, and a definition is adopted with the group that is entered under it. A group of one is committed exclusively; in
 a larger group a sibling changes only its own entry (``Shared``), so that siblings that finish at
 the same moment refuse nobody, and whoever sees all done makes the exclusive join. Callers say
 ``transitions.finish(…)``; which of the modules a decision is in is for its readers.
