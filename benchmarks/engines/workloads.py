@@ -41,13 +41,13 @@ class Workload:
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("chain5", runs=200, length=5),
-        Workload("chain100", runs=5, length=100),
-        Workload("chain1000", runs=1, length=1000),
-        Workload("fan10", runs=50, width=10),
-        Workload("backlog200", runs=200, length=5, backlog=True),
-        Workload("backlog2000", runs=2000, length=5, backlog=True),
-        Workload("backlog5000", runs=5000, length=5, backlog=True),
+        Workload(name="chain5", runs=200, length=5),
+        Workload(name="chain100", runs=5, length=100),
+        Workload(name="chain1000", runs=1, length=1000),
+        Workload(name="fan10", runs=50, width=10),
+        Workload(name="backlog200", runs=200, length=5, backlog=True),
+        Workload(name="backlog2000", runs=2000, length=5, backlog=True),
+        Workload(name="backlog5000", runs=5000, length=5, backlog=True),
     )
 }
 
@@ -69,7 +69,7 @@ def main(prepare: Callable[[Workload], Callable[[], Sequence[int]]]) -> None:
     on a small scale, since neither a first import nor a first connection is what is measured.
     """
     workload = WORKLOADS[sys.argv[1]]
-    prepare(Workload("warm-up", runs=2, length=min(workload.length, 20), width=workload.width))()
+    prepare(Workload(name="warm-up", runs=2, length=min(workload.length, 20), width=workload.width))()
     run = prepare(workload)
     cpu, wall = time.process_time(), time.perf_counter()
     numbers = run()

@@ -131,7 +131,7 @@ def recorded_stack(
         patch.setattr(wiring, "SystemClock", lambda: clock)
         place = aws.template.place
         recorder = Recorder(place)
-        runner = FunctionRunner(place, RandomIds(), clock, log)
+        runner = FunctionRunner(place=place, ids=RandomIds(), clock=clock, log=log)
         for function in aws.template.functions():
             runner.load(function)
         _speak_as_deployed(aws, log, patch)

@@ -104,7 +104,7 @@ def test_a_permission_on_another_resource_does_not_count() -> None:
 def test_a_request_that_nobody_knows_is_not_passed_over() -> None:
     from workflow_engine.wiring.aws import _session
 
-    recorder = Recorder(Place("http://127.0.0.1"), function="JobFunction")
+    recorder = Recorder(Place(endpoint="http://127.0.0.1"), function="JobFunction")
     client = _session().create_client("sts", region_name="us-east-1")
 
     with pytest.raises(AssertionError, match="nobody knows"):

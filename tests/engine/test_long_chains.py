@@ -76,7 +76,9 @@ def test_a_long_chain_is_shown_and_archived_with_the_attempts_that_count() -> No
     assert len(run.head.winners) <= MAX_HEAD_WINNERS + 1
     view = engine.kernel.queries.run(run.id)
     assert [shown.counted is not None and shown.counted.attempt for shown in view.stages] == [2] * 60
-    data = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions).lines(run.head)
+    data = Archiver(
+        persistence=engine.persistence, blobs=engine.blob_store, definitions=engine.kernel.parts.definitions
+    ).lines(run.head)
     stored = archive_format.read(data)
     assert len(stored.head.winners) == 60
     again = stored.view(engine.kernel.registry.get("stubborn"))

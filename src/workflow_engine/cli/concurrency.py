@@ -6,7 +6,7 @@ from workflow_engine.adapters.aws.errors import translating
 from workflow_engine.wiring.aws import client
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
     """Functions at the same moment: what *account* allows, what of it is *unreserved*, what the *jobs* of the stack may
     take, and what is reserved for its *tick*."""

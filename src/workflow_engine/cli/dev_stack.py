@@ -115,7 +115,7 @@ def _wake_runs() -> None:
     """Have every live run looked at: their messages and timers were not saved."""
     kernel = build_kernel(Settings.from_environment(), Registry([]))
     commands = [TransitionRun(run_id=head.run_id) for head in kernel.queries.live()]
-    Stack("dev", kernel).jobs.enqueue_parallel(commands)
+    Stack(name="dev", kernel=kernel).jobs.enqueue_parallel(commands)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from workflow_engine.model import plans
 from workflow_engine.model.runs import Head
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stranded:
     """Runs in flight of one definition, at one group, that cannot go on with the workflow as it is."""
 
@@ -86,7 +86,10 @@ def stranded_runs(kernel: Kernel, registry: Registry) -> tuple[int, list[Strande
         differences = _differences(definitions, head)
         if differences:
             counts[(head.workflow_id, head.fingerprint, head.group, differences)] += 1
-    found = [Stranded(*where[:3], runs, where[3]) for where, runs in counts.items()]
+    found = [
+        Stranded(workflow_id=workflow_id, fingerprint=fingerprint, group=group, runs=runs, differences=differences)
+        for (workflow_id, fingerprint, group, differences), runs in counts.items()
+    ]
     return looked, found
 
 

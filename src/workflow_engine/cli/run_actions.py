@@ -71,7 +71,7 @@ def rerun_one(
     say(f"{run_id} goes again from {result.from_stage_id} (workflow-engine watch {run_id})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BulkRerun:
     """Many runs to let go again: at most *limit*, and *rate* a second."""
 

@@ -15,7 +15,7 @@ from workflow_engine.model.status import Status
 PAGE = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
     """Which runs are wanted; *workflow_id* ``None`` means those of all workflows known here."""
 

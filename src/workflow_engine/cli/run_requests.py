@@ -23,7 +23,7 @@ FIRST_FIRING_WITHIN = timedelta(minutes=2)
 SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """What is to be run, and how.
 

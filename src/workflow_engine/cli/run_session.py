@@ -82,7 +82,7 @@ def _stay(
     *,
     display: Display,
 ) -> int:
-    watch = Watch(stack, list(sources), request.signals)
+    watch = Watch(stack=stack, run_ids=list(sources), signals=request.signals)
     # A stack in this process ends with it: there is nobody else to finish the runs.
     wait = request.wait or stack.driver is not None
     if wait:
@@ -109,7 +109,7 @@ def watch_run(stack: Stack, run_id: str, display: Display) -> int:
         RunNotFoundError: there is none.
     """
     head = stack.kernel.queries.head(run_id)
-    watch = Watch(stack, [head.run_id])
+    watch = Watch(stack=stack, run_ids=[head.run_id])
     with display.following(watch, {head.run_id: head.workflow_id}):
         watch.follow()
     shown = Shown.of(stack.kernel, head.run_id)

@@ -160,7 +160,7 @@ def show_events(kernel: Kernel, run_id: str, *, as_json: bool) -> None:
     print_table(("at", "event", "", ""), rows, empty="nothing yet")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LogReader:
     """Prints the log lines of a run, each once, however often it looks."""
 

@@ -20,7 +20,7 @@ LOOK_EVERY = timedelta(milliseconds=200)
 OVERDUE = timedelta(seconds=3)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Watch:
     """The runs that are followed, as they stood when they were looked at last.
 

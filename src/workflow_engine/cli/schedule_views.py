@@ -21,7 +21,7 @@ from workflow_engine.wiring.aws import build_kernel
 from workflow_engine.wiring.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRequest:
     """The schedule that is wanted; *given* is its input as ``run`` takes it."""
 

@@ -30,7 +30,7 @@ DEV_FILE = "dev.json"
 ANSWERS_WITHIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A stack to talk to. *driver* is there where this process has to keep it going itself; *letters*
     reads other dead-letter queues than the job queue's, by what died there."""
@@ -87,7 +87,7 @@ def running_dev(project: Project) -> dict[str, str] | None:
 def _embedded(project: Project, where: Where, log: FunctionLog) -> Iterator[Stack]:
     with EmbeddedAws(project.template_path, overrides=project.overrides) as aws:
         clock = SystemClock()
-        runner = FunctionRunner(aws.template.place, RandomIds(), clock, log)
+        runner = FunctionRunner(place=aws.template.place, ids=RandomIds(), clock=clock, log=log)
         driver = Driver(aws.template, runner, clock, workers=where.workers)
         yield _stack("embedded", _registry(), driver)
 
@@ -167,4 +167,4 @@ def _stack(name: str, registry: Registry, driver: Driver | None = None) -> Stack
         for kind, url in queues.items()
         if url is not None
     }
-    return Stack(name, build_kernel(settings, registry), driver, letters)
+    return Stack(name=name, kernel=build_kernel(settings, registry), driver=driver, letters=letters)

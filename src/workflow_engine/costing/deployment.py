@@ -7,7 +7,7 @@ from workflow_engine.local.template import Template
 from workflow_engine.wiring.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """A stack as it is deployed. *alarms* and *dashboards* are how many it has, *logs_kept* for how long its logs stay."""
 

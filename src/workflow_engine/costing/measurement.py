@@ -13,7 +13,7 @@ from workflow_engine.costing.workloads import Workload
 from workflow_engine.local.server import MotoServer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnRun:
     """A run of a workflow of the user's: its input, and the signals that it gets."""
 

@@ -84,7 +84,7 @@ class Outcome:
     stored: Stored
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class MeteredEngine:
     """One table, one queue, and the kernel of *registry* on them. Entered by ``open_metered_engine``."""
 
@@ -217,8 +217,7 @@ def open_metered_engine(
     table = f"workflow-costs-{RandomIds().new_id()[:8]}"
     clients = _Clients(services_url, dynamodb_url or services_url)
     _create(clients, table)
-    usage, clock = Usage(), VirtualClock()
-    metered = clients.make("dynamodb")
+    usage, clock, metered = Usage(), VirtualClock(), clients.make("dynamodb")
     shards = deployment.shards
     persistence = DynamoPersistence(table_name=table, shards=shards, clock=clock, ids=RandomIds(), client=metered)
     queue_url = clients.bare("sqs").create_queue(QueueName=table)["QueueUrl"]
@@ -228,25 +227,36 @@ def open_metered_engine(
         blob_store=S3BlobStore(s3, BUCKET),
         job_transport=SqsJobTransport(sqs, queue_url),
         event_sink=EventBridgeSink(events, BUS),
-        scheduler=EventBridgeScheduler(
-            scheduler,
-            group_name=GROUP,
-            role_arn=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{GROUP}",
-            queue_arn=f"arn:{PARTITION}:sqs:{REGION}:{ACCOUNT}:{table}",
-            clock=clock,
-        ),
+        scheduler=_scheduler(scheduler, table, clock),
         clock=clock,
         registry=registry,
         settings=KernelSettings(deployment.invocation, due_shards=shards, retention=deployment.retention),
     )
     indexes = indexes_of(create_table_request(table))
-    engine = MeteredEngine(registry, kernel, clock, usage, indexes, _scanner(clients.bare("dynamodb"), table))
+    engine = MeteredEngine(
+        registry=registry,
+        kernel=kernel,
+        clock=clock,
+        usage=usage,
+        indexes=indexes,
+        scan=_scanner(clients.bare("dynamodb"), table),
+    )
     services = ServiceMeter(usage, engine.accept, engine.cancel)
     for client in (sqs, events, scheduler, s3):
         services.attach(client)
     look = _reader(clients.bare("dynamodb"), table)
-    DynamoMeter(usage, indexes, look, trusted=dynamodb_url is not None).attach(metered)
+    DynamoMeter(usage=usage, indexes=indexes, look=look, trusted=dynamodb_url is not None).attach(metered)
     return engine
+
+
+def _scheduler(client: Any, queue_name: str, clock: Clock) -> EventBridgeScheduler:
+    return EventBridgeScheduler(
+        client,
+        group_name=GROUP,
+        role_arn=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{GROUP}",
+        queue_arn=f"arn:{PARTITION}:sqs:{REGION}:{ACCOUNT}:{queue_name}",
+        clock=clock,
+    )
 
 
 class _Clients:

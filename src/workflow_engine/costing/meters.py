@@ -89,7 +89,7 @@ class _Write:
     before: Item | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DynamoMeter:
     """Counts requests and units of a client of DynamoDB.
 

@@ -14,7 +14,7 @@ OVERHEAD_BYTES = 100
 MONTH = timedelta(days=30)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """Bytes, and for how long: GB-months in the table and in its indexes."""
 
@@ -41,9 +41,9 @@ def stored(items: Iterable[Item], indexes: Sequence[Index], *, since: datetime) 
         in_indexes = sum(item_size(entry) + OVERHEAD_BYTES for entry in entries)
         months = (int(item["expires_at"]["N"]) - since.timestamp()) / MONTH.total_seconds()
         found = Stored(
-            found.table_bytes + in_table,
-            found.index_bytes + in_indexes,
-            found.table_gigabyte_months + in_table * months / 1e9,
-            found.index_gigabyte_months + in_indexes * months / 1e9,
+            table_bytes=found.table_bytes + in_table,
+            index_bytes=found.index_bytes + in_indexes,
+            table_gigabyte_months=found.table_gigabyte_months + in_table * months / 1e9,
+            index_gigabyte_months=found.index_gigabyte_months + in_indexes * months / 1e9,
         )
     return found

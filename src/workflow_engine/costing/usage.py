@@ -16,7 +16,7 @@ def chunks(size_bytes: int) -> int:
     return max(-(-size_bytes // CHUNK_BYTES), 1)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Usage:
     """Counts. *requests* are calls by ``service.Operation``.
 

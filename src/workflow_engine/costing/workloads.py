@@ -40,7 +40,7 @@ class Approval(BaseModel):
     approved: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """A workflow, its input, what signals it gets, and how others would count it.
 
@@ -64,9 +64,16 @@ def reference_workloads() -> tuple[Workload, ...]:
     return (
         *(chain(length) for length in (5, 10, 100)),
         fan(BRANCHES),
-        Workload(f"suspend, {POLLS} polls", _polled(), _input(), steps=1, checks=POLLS),
-        Workload("signal", _signalled(), _input(), steps=1, signals={"approval": {"approved": True}}, callbacks=1),
-        Workload("timer of a day", _slept(), _input(), steps=2, waits=1),
+        Workload(name=f"suspend, {POLLS} polls", definition=_polled(), input=_input(), steps=1, checks=POLLS),
+        Workload(
+            name="signal",
+            definition=_signalled(),
+            input=_input(),
+            steps=1,
+            signals={"approval": {"approved": True}},
+            callbacks=1,
+        ),
+        Workload(name="timer of a day", definition=_slept(), input=_input(), steps=2, waits=1),
     )
 
 
@@ -75,7 +82,7 @@ def chain(length: int) -> Workload:
     workflow = Workflow(f"chain-{length}", input=Parcel)
     for number in range(length):
         workflow = workflow.pipe(_next(f"step-{number}"))
-    return Workload(f"chain of {length}", workflow.build(), _input(), steps=length)
+    return Workload(name=f"chain of {length}", definition=workflow.build(), input=_input(), steps=length)
 
 
 def fan(width: int) -> Workload:
@@ -85,7 +92,7 @@ def fan(width: int) -> Workload:
     joined = create_model("Joined", **fields)
     workflow = Workflow(f"fan-{width}", input=Parcel).pipe(_next("first"))
     built = workflow.parallel(*branches).pipe(_join(joined)).build()
-    return Workload(f"1 + {width} + join", built, _input(), steps=width + 2, forks=1)
+    return Workload(name=f"1 + {width} + join", definition=built, input=_input(), steps=width + 2, forks=1)
 
 
 def _input() -> dict[str, Any]:

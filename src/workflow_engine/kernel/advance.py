@@ -147,7 +147,7 @@ class Advancer:
             self.observer.happened("LeasesLost")
 
     def _turn(self, head: Head, definition: WorkflowDefinition, invocation: Invocation, told: Told) -> Turn:
-        data = RunData(head, definition, self.persistence, self.blobs)
+        data = RunData(head=head, definition=definition, persistence=self.persistence, blobs=self.blobs)
         return Turn(data=data, invocation=invocation, told=told)
 
     def _perform(self, turn: Turn, lease: Lease) -> Attempt:
@@ -156,7 +156,7 @@ class Advancer:
         at = invocation.clock.now()
         if lease.entry.lost > MAX_LOST_LEASES:
             ending = self._lost(lease, stage, data)
-            return Attempt(ending, lease.entry.attempt, lease.entry.by, at, at)
+            return Attempt(ending=ending, number=lease.entry.attempt, by=lease.entry.by, started_at=at, finished_at=at)
         head, number = data.head, lease.entry.attempt
         self.observer.stage_started(head.run_id, head.workflow_id, stage.id, number)
         attempt = perform(lease, stage, data, invocation)
@@ -283,4 +283,4 @@ def _chained(turn: Turn) -> Lease | None:
     entry = head.active[0]
     if entry.state is not EntryState.LEASED or not entry.by.startswith(turn.invocation.id + "."):
         return None
-    return Lease(head.group, 0, turn.plan.stage(head.group, 0), entry)
+    return Lease(group=head.group, ordinal=0, stage_id=turn.plan.stage(head.group, 0), entry=entry)

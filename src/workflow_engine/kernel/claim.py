@@ -119,4 +119,4 @@ def _starts_the_run(wake: Wake, group: int, moment: Moment) -> bool:
 def _lease(head: Head | None, group: int, stage_id: str, wake: Wake, *, taken: bool) -> Lease | None:
     if not taken or head is None:
         return None
-    return Lease(group, wake.ordinal, StageId(stage_id), head.active[wake.ordinal])
+    return Lease(group=group, ordinal=wake.ordinal, stage_id=StageId(stage_id), entry=head.active[wake.ordinal])

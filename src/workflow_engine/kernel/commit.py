@@ -87,7 +87,7 @@ def commit_once(
     return Committed(outcome.head) if is_ours(commit, outcome.head) else outcome
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Committing:
     """Decides and commits until it is done, or *decide* says that there is nothing to do.
 
@@ -161,5 +161,5 @@ def commit_decided(
     Raises:
         TransientError, StaleRunError: as there.
     """
-    head, commit = Committing(persistence, patience).commit(head, decide)
+    head, commit = Committing(persistence=persistence, patience=patience).commit(head, decide)
     return head, commit is not None

@@ -28,7 +28,7 @@ MAX_REMEMBERED = 10_000
 A_LOOK = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
     """Finds the definition of a run, and keeps the structure of those that runs are started with.
 

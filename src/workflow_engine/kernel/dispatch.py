@@ -84,7 +84,12 @@ class Kernel:
         """What can be asked of runs. Loaded on demand: a function that runs jobs asks nothing."""
         from workflow_engine.kernel.queries.runs import Queries
 
-        return Queries(self.parts.persistence, self.parts.blob_store, self.parts.definitions, self.settings.due_shards)
+        return Queries(
+            persistence=self.parts.persistence,
+            blobs=self.parts.blob_store,
+            definitions=self.parts.definitions,
+            due_shards=self.settings.due_shards,
+        )
 
     @overload
     def dispatch(

@@ -52,7 +52,13 @@ class Invocation:
         self._writes += 1
         by = f"{self.id}.{self._writes}"
         settings = self.settings
-        return Moment(self.clock.now(), by, settings.horizon, settings.published, settings.archive)
+        return Moment(
+            at=self.clock.now(),
+            by=by,
+            horizon=settings.horizon,
+            published=settings.published,
+            archives=settings.archive,
+        )
 
     def remaining(self) -> timedelta:
         """What is left until the invocation must end; never negative."""
@@ -81,7 +87,13 @@ class Invocation:
         with it a lease, ends, or for *most*."""
         left = max(self.remaining() - LAST_TRY, timedelta(0))
         budget = left if most is None else min(left, most)
-        return Patience(self.clock, self.settings.pause, f"{self.id}.{self._writes}", budget, self.hurried)
+        return Patience(
+            clock=self.clock,
+            pause=self.settings.pause,
+            name=f"{self.id}.{self._writes}",
+            budget=budget,
+            hurried=self.hurried,
+        )
 
     def lease_end(self, at: datetime) -> datetime:
         """When a lease taken *at* ends."""

@@ -1,7 +1,7 @@
 """What a kernel is made of: the ports it was given, and what works over them."""
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.kernel.advance import Advancer
@@ -58,34 +58,27 @@ class Parts(Ports):
     @classmethod
     def of(cls, ports: Ports, registry: Registry, settings: KernelSettings) -> "Parts":
         """What works over *ports* for the workflows and plugins of *registry*."""
-        persistence, blobs, observer = ports.persistence, ports.blob_store, ports.observer
-        sink = PluginRunner.before(ports.event_sink, registry.plugins, settings.run_stage)
         settings, held = _heard(settings, registry), HeldLeases()
-        teller = Teller(persistence, sink, ports.scheduler, ports.job_transport, ports.clock, observer)
-        definitions = Definitions(registry, persistence, blobs, ports.clock)
-        archiver = Archiver(persistence, blobs, definitions) if settings.archive else None
-        rest = Rest(persistence=persistence, teller=teller, observer=observer, archiver=archiver)
-        relief = Relief(persistence, teller)
-        advancer = Advancer(
-            persistence=persistence,
-            blobs=blobs,
-            teller=teller,
-            definitions=definitions,
-            held=held,
-            observer=observer,
-            keeper=Keeper(persistence, teller, Recorder(persistence, blobs, settings.retention), definitions, relief),
-            relief=relief,
-            rest=rest,
-        )
-        return cls(
-            persistence=persistence,
-            blob_store=blobs,
-            job_transport=ports.job_transport,
+        sink = PluginRunner.before(ports.event_sink, registry.plugins, settings.run_stage)
+        ports = replace(ports, event_sink=sink)
+        teller = Teller(
+            persistence=ports.persistence,
             event_sink=sink,
             scheduler=ports.scheduler,
+            job_transport=ports.job_transport,
             clock=ports.clock,
-            ids=ports.ids,
-            observer=observer,
+            observer=ports.observer,
+        )
+        definitions = Definitions(
+            registry=registry, persistence=ports.persistence, blobs=ports.blob_store, clock=ports.clock
+        )
+        rest = _rest(ports, teller, definitions, settings)
+        advancer = _advancer(ports, teller, definitions, rest, held=held, settings=settings)
+        sweeper = Sweeper(
+            persistence=ports.persistence, job_transport=ports.job_transport, advancer=advancer, settings=settings
+        )
+        return cls(
+            **{one.name: getattr(ports, one.name) for one in fields(Ports)},
             registry=registry,
             settings=settings,
             held=held,
@@ -93,8 +86,39 @@ class Parts(Ports):
             definitions=definitions,
             rest=rest,
             advancer=advancer,
-            sweeper=Sweeper(persistence, ports.job_transport, advancer, settings),
+            sweeper=sweeper,
         )
+
+
+def _rest(ports: Ports, teller: Teller, definitions: Definitions, settings: KernelSettings) -> Rest:
+    archiver = None
+    if settings.archive:
+        archiver = Archiver(persistence=ports.persistence, blobs=ports.blob_store, definitions=definitions)
+    return Rest(persistence=ports.persistence, teller=teller, observer=ports.observer, archiver=archiver)
+
+
+def _advancer(
+    ports: Ports, teller: Teller, definitions: Definitions, rest: Rest, *, held: HeldLeases, settings: KernelSettings
+) -> Advancer:
+    persistence, blobs, relief = ports.persistence, ports.blob_store, Relief(ports.persistence, teller)
+    keeper = Keeper(
+        persistence=persistence,
+        teller=teller,
+        recorder=Recorder(persistence, blobs, settings.retention),
+        definitions=definitions,
+        relief=relief,
+    )
+    return Advancer(
+        persistence=persistence,
+        blobs=blobs,
+        teller=teller,
+        definitions=definitions,
+        held=held,
+        observer=ports.observer,
+        keeper=keeper,
+        relief=relief,
+        rest=rest,
+    )
 
 
 def _heard(settings: KernelSettings, registry: Registry) -> KernelSettings:

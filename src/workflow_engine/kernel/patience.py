@@ -28,7 +28,7 @@ def pause_for_real(span: timedelta) -> None:
     threading.Event().wait(span.total_seconds())
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Patience:
     """What is left of *budget* for one more try, after pauses that *name* tells apart from others'.
 

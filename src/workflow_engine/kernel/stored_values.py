@@ -60,7 +60,7 @@ def unreadable(
     Raises:
         TransientError: a store did not answer.
     """
-    asking = _Asking(RunData(head, definition, persistence, blobs))
+    asking = _Asking(RunData(head=head, definition=definition, persistence=persistence, blobs=blobs))
     for question in questions:
         try:
             asking.ask(question)

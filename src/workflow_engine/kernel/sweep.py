@@ -47,7 +47,7 @@ class MaintenanceTick:
     backlog: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweeper:
     """Reads the due index and hands out what is due."""
 
@@ -97,7 +97,7 @@ class Sweeper:
         The shards take turns, so that a backlog in one starves no other. ``due_at`` is moved
         before anything is sent: of several ticks the one that moved it sends.
         """
-        tick = _Tick(MaintenanceTick(), invocation.clock.now(), invocation)
+        tick = _Tick(counts=MaintenanceTick(), at=invocation.clock.now(), invocation=invocation)
         cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
         while cursors:
             for shard in list(cursors):
@@ -191,7 +191,7 @@ class Sweeper:
             _log.warning("the jobs of %d runs are sent within the horizon: %s", len(run_ids), error)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Tick:
     """What the pages of one tick share."""
 

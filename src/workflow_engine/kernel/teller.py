@@ -35,7 +35,7 @@ from workflow_engine.ports.scheduler import Scheduler
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Teller:
     """Tells what a head says is to be told."""
 

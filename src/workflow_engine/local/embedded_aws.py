@@ -63,9 +63,9 @@ class EmbeddedAws:
         with ExitStack() as entering:
             check_endpoints({name: os.environ[name] for name in os.environ if name == DYNAMODB_ENDPOINT})
             # Read it first with any place: what is wrong with it is said before a server starts.
-            template = Template.read(self._template_path, Place("http://127.0.0.1"), self._overrides)
+            template = Template.read(self._template_path, Place(endpoint="http://127.0.0.1"), self._overrides)
             server = entering.enter_context(self._server)
-            self._template = replace(template, place=Place(server.url))
+            self._template = replace(template, place=Place(endpoint=server.url))
             entering.enter_context(environment(self.variables))
             entering.enter_context(code_on_path(self.template.code_folder()))
             forget_clients()

@@ -32,7 +32,7 @@ def main(template_path: str, *overrides: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
-    place = Place(os.environ["AWS_ENDPOINT_URL"])
+    place = Place(endpoint=os.environ["AWS_ENDPOINT_URL"])
     try:
         template = Template.read(Path(template_path), place, dict(pair.split("=", 1) for pair in overrides))
         with code_on_path(template.code_folder()):
@@ -47,7 +47,7 @@ def _serve(template: Template, stop: threading.Event) -> None:
     # Before a message is taken: one that fails for broken code would be invisible for minutes.
     workflows_at(template.variables().get("WORKFLOWS", DEFAULT_WORKFLOWS))
     clock = SystemClock()
-    runner = FunctionRunner(template.place, RandomIds(), clock, FunctionLog(sys.stderr))
+    runner = FunctionRunner(place=template.place, ids=RandomIds(), clock=clock, log=FunctionLog(sys.stderr))
     driver = Driver(template, runner, clock)
     print("functions: ready", file=sys.stderr, flush=True)
     while not stop.is_set():

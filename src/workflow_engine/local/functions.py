@@ -100,7 +100,7 @@ class Invocation:
     error: Exception | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class FunctionRunner:
     """Invokes functions. What they print goes to *log*; *failures* are what handlers raised."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSource:
     """Polls the queue at *queue_url* for *function*, as its *trigger* says."""
 

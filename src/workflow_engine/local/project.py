@@ -49,7 +49,7 @@ class Project:
 
     def template(self) -> Template:
         """The template, in no particular place."""
-        return Template.read(self.template_path, Place("http://127.0.0.1"), self.overrides)
+        return Template.read(self.template_path, Place(endpoint="http://127.0.0.1"), self.overrides)
 
     @contextmanager
     def registry(self) -> Iterator[Registry]:

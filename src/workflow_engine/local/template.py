@@ -27,7 +27,7 @@ class Trigger:
     properties: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A Lambda function of the template."""
 
@@ -40,7 +40,7 @@ class Function:
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """A resource whose properties are worked out."""
 
@@ -50,7 +50,7 @@ class Resource:
     identity: Identity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Template:
     """A template in a place. *overrides* are parameter values, by name."""
 
@@ -76,7 +76,7 @@ class Template:
         for name, facts in document["Resources"].items():
             if not isinstance(facts, dict) or not isinstance(facts.get("Type"), str):
                 raise TemplateError(where=f"resource {name}", problem="has no Type")
-        template = cls(path, document, place, dict(overrides or {}))
+        template = cls(path=path, document=document, place=place, overrides=dict(overrides or {}))
         for name in sorted(template.overrides.keys() - document.get("Parameters", {}).keys()):
             known = listed(document.get("Parameters", {}))
             raise TemplateError(
@@ -166,7 +166,7 @@ class Template:
 
     def _resource(self, name: str, facts: Mapping[str, Any]) -> Resource:
         properties = self.resolver.resolve(facts.get("Properties", {}))
-        return Resource(name, facts["Type"], properties, self.identities[name])
+        return Resource(logical_id=name, type=facts["Type"], properties=properties, identity=self.identities[name])
 
     def _function(self, name: str, facts: Mapping[str, Any]) -> Function:
         own = facts.get("Properties", {})

@@ -74,7 +74,7 @@ class Rule:
         }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ScheduleFirer:
     """Fires the schedules of *group_name* whose targets are queues.
 

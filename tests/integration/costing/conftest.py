@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 
 def deployed(**parameters: str) -> Deployment:
     """The project's own stack, with its defaults but for *parameters*."""
-    return Deployment.of(Template.read(TEMPLATE, Place("http://127.0.0.1"), parameters))
+    return Deployment.of(Template.read(TEMPLATE, Place(endpoint="http://127.0.0.1"), parameters))
 
 
 @pytest.fixture(scope="session")

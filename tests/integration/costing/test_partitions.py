@@ -110,7 +110,7 @@ def failing() -> Workload:
         raise PermanentError(f"parcel {parcel.number}")
 
     definition: WorkflowDefinition = Workflow("failing", input=Parcel).pipe(fails).build()
-    return Workload("failing", definition, chain(1).input, steps=1)
+    return Workload(name="failing", definition=definition, input=chain(1).input, steps=1)
 
 
 def test_a_thousand_starts_and_five_thousand_stages_of_one_workflow_heat_no_partition() -> None:

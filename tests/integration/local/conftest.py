@@ -83,7 +83,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "recording_handler.py").write_text(HANDLER)
     with EmbeddedAws(tmp_path / "template.yaml") as aws:
-        runner = FunctionRunner(aws.template.place, SequentialIds(), SystemClock(), FunctionLog())
+        runner = FunctionRunner(place=aws.template.place, ids=SequentialIds(), clock=SystemClock(), log=FunctionLog())
         runner.load(aws.template.functions()[0])
         yield Recorded(aws, runner, sys.modules["recording_handler"])
     del sys.modules["recording_handler"]

@@ -85,7 +85,7 @@ def said(*arguments: str) -> Any:
 
 def work_as_lambda_would(stack: Stack, run_id: str) -> None:
     host = ServerlessHost(stack.kernel, stack.kernel.parts.job_transport, "lambda")
-    while Watch(stack, [RunId(run_id)]).done() is False:
+    while Watch(stack=stack, run_ids=[RunId(run_id)]).done() is False:
         host.process_available_jobs()
 
 

@@ -133,7 +133,14 @@ def test_a_recurring_one_that_was_missed_while_nobody_looked_is_not_made_up_for(
 ) -> None:
     schedule(recorded, "rate(1 minute)")
     later = clock.advance(timedelta(days=1))
-    firer = ScheduleFirer(client("scheduler"), client("sqs"), recorded.aws.template.place, GROUP, clock, later)
+    firer = ScheduleFirer(
+        scheduler=client("scheduler"),
+        sqs=client("sqs"),
+        place=recorded.aws.template.place,
+        group_name=GROUP,
+        clock=clock,
+        started_at=later,
+    )
 
     assert firer.fire_due(later) == 0
     assert firer.fire_due(clock.advance(timedelta(minutes=1))) == 1
@@ -145,7 +152,14 @@ def test_one_that_was_made_right_before_a_new_start_fires_for_the_first_time(
     """The functions start again when code changes, maybe between a schedule's making and its firing."""
     schedule(recorded, "rate(1 hour)")
     later = clock.advance(timedelta(seconds=2))
-    firer = ScheduleFirer(client("scheduler"), client("sqs"), recorded.aws.template.place, GROUP, clock, later)
+    firer = ScheduleFirer(
+        scheduler=client("scheduler"),
+        sqs=client("sqs"),
+        place=recorded.aws.template.place,
+        group_name=GROUP,
+        clock=clock,
+        started_at=later,
+    )
 
     assert firer.fire_due(later) == 1
     assert firer.fire_due(clock.advance(timedelta(minutes=30))) == 0

@@ -68,7 +68,7 @@ def engine(clock: FakeClock) -> MemoryEngine:
 
 @pytest.fixture
 def stack(engine: MemoryEngine) -> Stack:
-    return Stack("memory", engine.kernel)
+    return Stack(name="memory", kernel=engine.kernel)
 
 
 def create(engine: MemoryEngine, value: int) -> RunId:

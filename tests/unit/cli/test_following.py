@@ -55,7 +55,7 @@ def counted(engine: MemoryEngine) -> Counting:
 
 def test_a_look_at_a_run_that_has_not_moved_reads_its_head_alone(engine: MemoryEngine, counted: Counting) -> None:
     run_id = create(engine, 1)
-    reader = LogReader(engine.kernel, run_id, None, all_attempts=False, as_json=True)
+    reader = LogReader(kernel=engine.kernel, run_id=run_id, stage_id=None, all_attempts=False, as_json=True)
     counted.calls.clear()
     reader.follow(Looks(*[nothing] * 50))
     assert (counted.calls["list_logs"], counted.calls["list_records"]) == (1, 1)
@@ -63,7 +63,7 @@ def test_a_look_at_a_run_that_has_not_moved_reads_its_head_alone(engine: MemoryE
 
 def test_a_run_that_moves_is_read_again(engine: MemoryEngine, counted: Counting) -> None:
     run_id = create(engine, 1)
-    reader = LogReader(engine.kernel, run_id, None, all_attempts=False, as_json=True)
+    reader = LogReader(kernel=engine.kernel, run_id=run_id, stage_id=None, all_attempts=False, as_json=True)
     counted.calls.clear()
     reader.follow(Looks(nothing, lambda: work(engine), nothing))
     assert counted.calls["list_logs"] == 2

@@ -41,7 +41,7 @@ class Swallowing(Watch):
 
 
 def test_a_watch_ends_though_its_interrupt_was_swallowed(engine: MemoryEngine, stack: Stack) -> None:
-    watch = Swallowing(stack, [create(engine, 1)])
+    watch = Swallowing(stack=stack, run_ids=[create(engine, 1)])
 
     with pytest.raises(KeyboardInterrupt):
         watch.follow()

@@ -120,7 +120,7 @@ def test_ids_are_whole_on_a_narrow_terminal(engine: MemoryEngine, monkeypatch: p
     work(engine)
     out = Terminal()
     monkeypatch.setattr(sys, "stdout", out)
-    show_list(engine.kernel, Wanted("asking"), 10, as_json=False)
+    show_list(engine.kernel, Wanted(workflow_id="asking"), 10, as_json=False)
 
     assert run_id in out.shown
 

@@ -16,7 +16,7 @@ from workflow_engine.wiring.memory import MemoryEngine
 
 def bulk(**changes: Any) -> BulkRerun:
     facts: dict[str, Any] = {
-        "wanted": RunFilter("asking", Status.FAILED),
+        "wanted": RunFilter(workflow_id="asking", status=Status.FAILED),
         "from_stage": None,
         "new_input": None,
         "limit": 100,
@@ -103,7 +103,7 @@ def test_a_rerun_that_was_interrupted_is_repeated_without_a_second_effect(
     work(engine)
     rerun_many(engine.kernel, bulk(), as_json=True)
     first = engine.kernel.queries.head(run_id)
-    rerun_many(engine.kernel, bulk(wanted=RunFilter("asking")), as_json=True)
+    rerun_many(engine.kernel, bulk(wanted=RunFilter(workflow_id="asking")), as_json=True)
 
     assert engine.kernel.queries.head(run_id).bases == first.bases
 
@@ -120,4 +120,4 @@ def test_a_dry_run_changes_nothing(engine: MemoryEngine, capsys: pytest.CaptureF
 
 def test_live_runs_are_not_what_can_go_again(engine: MemoryEngine) -> None:
     with pytest.raises(InvalidOptionError, match="finished"):
-        rerun_many(engine.kernel, bulk(wanted=RunFilter("asking", Status.RUNNING)), as_json=True)
+        rerun_many(engine.kernel, bulk(wanted=RunFilter(workflow_id="asking", status=Status.RUNNING)), as_json=True)

@@ -12,7 +12,7 @@ from workflow_engine.wiring.memory import MemoryEngine, memory_engine
 
 def test_a_watch_is_done_when_all_its_runs_are_over(engine: MemoryEngine, stack: Stack) -> None:
     runs = [create(engine, 1), create(engine, -1)]
-    watch = Watch(stack, runs, {"answer": {"add": 5}})
+    watch = Watch(stack=stack, run_ids=runs, signals={"answer": {"add": 5}})
     assert not watch.done()
     work(engine)
     assert not watch.done()
@@ -25,7 +25,7 @@ def test_a_watch_is_done_when_all_its_runs_are_over(engine: MemoryEngine, stack:
 
 def test_a_signal_is_sent_once_and_only_to_who_waits_for_it(engine: MemoryEngine, stack: Stack) -> None:
     run_id = create(engine, 1)
-    watch = Watch(stack, [run_id], {"answer": {"add": 5}, "other": {}})
+    watch = Watch(stack=stack, run_ids=[run_id], signals={"answer": {"add": 5}, "other": {}})
     watch.done()
     assert engine.kernel.queries.head(run_id).signals == ()
     work(engine)
@@ -36,7 +36,7 @@ def test_a_signal_is_sent_once_and_only_to_who_waits_for_it(engine: MemoryEngine
 
 
 def test_a_run_that_nobody_answers_stays(engine: MemoryEngine, stack: Stack) -> None:
-    watch = Watch(stack, [create(engine, 1)])
+    watch = Watch(stack=stack, run_ids=[create(engine, 1)])
     work(engine)
 
     assert not watch.done()
@@ -59,7 +59,9 @@ def test_each_of_two_stages_that_ask_for_the_same_is_answered(clock: FakeClock) 
 
     asking = Workflow("asking", input=Number).parallel(asks("one"), asks("two")).pipe(asks("three")).build()
     engine = memory_engine(Registry([asking]), clock=clock)
-    watch = Watch(Stack("memory", engine.kernel), [create(engine, 1)], {"answer": {"add": 5}})
+    watch = Watch(
+        stack=Stack(name="memory", kernel=engine.kernel), run_ids=[create(engine, 1)], signals={"answer": {"add": 5}}
+    )
     for _ in range(4):
         work(engine)
         watch.done()

@@ -32,7 +32,14 @@ def record(start: float, end: float, *, epoch: int = 0, status: Status = Status.
 
 
 def stage(*records: StageRecord) -> StageView:
-    return StageView(0, 0, "work", Status.COMPLETED, records, counted=records[-1] if records else None)
+    return StageView(
+        group=0,
+        ordinal=0,
+        stage_id="work",
+        status=Status.COMPLETED,
+        attempts=records,
+        counted=records[-1] if records else None,
+    )
 
 
 def drawn(*records: StageRecord, end: float) -> str:

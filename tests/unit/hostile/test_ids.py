@@ -74,7 +74,7 @@ def test_an_idempotency_key_chooses_nobody_elses_run(workflow: str, key: str, ot
 @given(RUN_IDS, RUN_IDS, st.integers(0, 3), st.integers(0, 5))
 def test_two_runs_share_no_schedule(one: RunId, other: RunId, ordinal: int, epoch: int) -> None:
     assume(one != other)
-    wake = Wake(ordinal, "due", epoch, 1, at=START + timedelta(hours=1))
+    wake = Wake(ordinal=ordinal, claim="due", epoch=epoch, attempt=1, at=START + timedelta(hours=1))
     names = {schedule_name(new_head(START, run_id=run_id), wake) for run_id in (one, other)}
 
     assert len(names) == 2
@@ -82,7 +82,7 @@ def test_two_runs_share_no_schedule(one: RunId, other: RunId, ordinal: int, epoc
 
 
 def storage(blobs: MemoryBlobStore, run_id: str, epoch: int = 0) -> AttemptStorage:
-    return AttemptStorage(blobs, RunId(run_id), 0, StageId("stage"), epoch)
+    return AttemptStorage(blobs=blobs, run_id=RunId(run_id), group=0, stage_id=StageId("stage"), epoch=epoch)
 
 
 @given(

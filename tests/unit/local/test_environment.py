@@ -9,7 +9,7 @@ import pytest
 from workflow_engine.local.environment import DYNAMODB_ENDPOINT, code_on_path, environment, local_environment
 from workflow_engine.local.place import Place
 
-PLACE = Place("http://127.0.0.1:1234")
+PLACE = Place(endpoint="http://127.0.0.1:1234")
 
 
 def test_nothing_of_the_users_that_leads_to_an_account_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from workflow_engine.local.template import FUNCTION, Template
 from workflow_engine.wiring.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-PLACE = Place("http://127.0.0.1:1234")
+PLACE = Place(endpoint="http://127.0.0.1:1234")
 SMALL = """
 Parameters:
   Size: {Type: Number, Default: 7}

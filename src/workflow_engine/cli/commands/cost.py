@@ -68,7 +68,7 @@ def cost(
             if refused:
                 raise refused[0].error
             signals = option_values.json_pairs("--signal", signal)
-            own = [OwnRun(one.source, definition, one.data, signals) for one in read]
+            own = [OwnRun(name=one.source, definition=definition, input=one.data, signals=signals) for one in read]
             report = measure((), own, deployment, dynamodb_url=dynamodb, memory_megabytes=memory)
     if as_json:
         print_json(report.document())

@@ -33,7 +33,7 @@ def logs(
     from workflow_engine.cli.stacks import open_stack
 
     with saying(lambda: goes_on([run], where), [run]), open_stack(where) as opened:
-        reader = LogReader(opened.kernel, run, stage, all_attempts, as_json)
+        reader = LogReader(kernel=opened.kernel, run_id=run, stage_id=stage, all_attempts=all_attempts, as_json=as_json)
         if follow:
             reader.follow(threading.Event())
         else:

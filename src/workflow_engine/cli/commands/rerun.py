@@ -66,5 +66,7 @@ def rerun(
         wanted = read_run_filter(
             workflow, status or "FAILED", attribute, since, until=until, now=opened.kernel.clock.now()
         )
-        bulk = BulkRerun(wanted, from_stage, changed, limit, rate, key, dry_run)
+        bulk = BulkRerun(
+            wanted=wanted, from_stage=from_stage, new_input=changed, limit=limit, rate=rate, key=key, dry_run=dry_run
+        )
         raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))

@@ -53,7 +53,12 @@ def put(
     from workflow_engine.cli.stacks import open_stack
 
     request = ScheduleRequest(
-        name, workflow, expression, new_input, option_values.json_object("--config", config), timezone
+        name=name,
+        workflow_id=workflow,
+        expression=expression,
+        given=new_input,
+        config=option_values.json_object("--config", config),
+        timezone=timezone,
     )
     with open_stack(where) as opened:
         put_schedule(opened.kernel, request, as_json=as_json)

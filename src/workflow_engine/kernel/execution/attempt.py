@@ -125,7 +125,7 @@ def kept_state(data: bytes) -> KeptState:
     return KeptState(rest[:-1], timedelta(seconds=seconds), facts.get("again", False))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What came of one lease, when, and what the stage noted on the way.
 
@@ -146,7 +146,7 @@ class Attempt:
 def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Invocation) -> Attempt:
     """Run what the lease is for: the check of a suspended stage, the handler of a signal, or the
     stage's own function. Never raises, but for ``KeyboardInterrupt``."""
-    call = _Call(lease, stage, data, invocation, signal_for(data.head, lease.entry))
+    call = _Call(lease=lease, stage=stage, data=data, invocation=invocation, signal=signal_for(data.head, lease.entry))
     started_at = invocation.clock.now()
     try:
         call.check_time(begins=not invocation.is_over)
@@ -167,14 +167,14 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
         ending = failed(error, stage)
     journal = call.context.noted if call.context is not None else None
     return Attempt(
-        ending,
-        lease.entry.attempt,
-        lease.entry.by,
-        started_at,
-        invocation.clock.now(),
-        journal,
-        call.signal,
-        call.kept,
+        ending=ending,
+        number=lease.entry.attempt,
+        by=lease.entry.by,
+        started_at=started_at,
+        finished_at=invocation.clock.now(),
+        journal=journal,
+        signal=call.signal,
+        kept=call.kept,
     )
 
 
@@ -195,7 +195,7 @@ class _UnfitSignalError(Exception):
         self.problems = problems
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Call:
     """Chooses the function that a lease is for, and reads what it takes."""
 
@@ -287,7 +287,12 @@ class _Call:
         head, entry = self.data.head, self.lease.entry
         stage_id = StageId(self.stage.id)
         return AttemptStorage(
-            self.data.blobs, head.run_id, self.lease.group, stage_id, entry.epoch, entry.suspended_epoch
+            blobs=self.data.blobs,
+            run_id=head.run_id,
+            group=self.lease.group,
+            stage_id=stage_id,
+            epoch=entry.epoch,
+            earlier_epoch=entry.suspended_epoch,
         )
 
     def _changed(self, problem: str) -> DefinitionChangedError:

@@ -60,16 +60,7 @@ def concluded(attempt: Attempt, lease: Lease, stage: StageDefinition, at: dateti
         error = WaitExpiredError(stage_id=stage.id, waited_for=waited_for, until=entry.give_up_at)
     else:
         return attempt
-    return Attempt(
-        failed(error, stage),
-        attempt.number,
-        attempt.by,
-        attempt.started_at,
-        attempt.finished_at,
-        attempt.journal,
-        attempt.signal,
-        attempt.kept,
-    )
+    return replace(attempt, ending=failed(error, stage))
 
 
 def decide_ending(

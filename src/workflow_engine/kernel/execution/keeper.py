@@ -32,7 +32,7 @@ from workflow_engine.ports.persistence import Persistence
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """What counts of a lease: *attempt*, if it is *ours*, and the head that says so. *added* is how many
     events a sibling's commit put at the end of it."""
@@ -43,7 +43,7 @@ class Kept:
     added: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
     """Keeps what comes of attempts, over the ports that it needs."""
 
@@ -62,14 +62,23 @@ class Keeper:
         """
         data, invocation, outbox = turn.data, turn.invocation, self.teller.outbox
         patience = invocation.patience()
-        commits = Committing(self.persistence, patience)
-        kept = _Keeping(self, lease, data, turn.told, invocation, patience, commits, outbox).keep(attempt)
+        commits = Committing(persistence=self.persistence, patience=patience)
+        kept = _Keeping(
+            keeper=self,
+            lease=lease,
+            data=data,
+            told=turn.told,
+            invocation=invocation,
+            patience=patience,
+            commits=commits,
+            outbox=outbox,
+        ).keep(attempt)
         # The lease is over: none of the commits that were refused can happen any more.
         outbox.tidy(data.head if kept.ours else None, kept.head, invocation)
         return kept
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Keeping:
     """The outcome of one lease on its way into the store."""
 
@@ -105,7 +114,7 @@ class _Keeping:
 
     def _committed(self, attempt: Attempt) -> Kept:
         head, commit = self.commits.commit(self.data.head, self._ending_of(attempt))
-        return Kept(attempt, head, commit is not None, _added(commit))
+        return Kept(attempt=attempt, head=head, ours=commit is not None, added=_added(commit))
 
     def _given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
         """No time is left for another try of the commit; but of those tried, one may have happened."""
@@ -113,7 +122,7 @@ class _Keeping:
         without = _without_attempt(attempt, error)
         head, commit = self.commits.commit(self.data.head, self._ending_of(without))
         counts = any(commit is one for one in earlier)
-        return Kept(attempt if counts else without, head, commit is not None, _added(commit))
+        return Kept(attempt=attempt if counts else without, head=head, ours=commit is not None, added=_added(commit))
 
     def _failed_for(self, error: Exception, attempt: Attempt) -> Kept:
         """The commit of *attempt* is refused for what it says: it fails instead, and the run with it
@@ -147,7 +156,7 @@ class _Keeping:
             head, commit = self.commits.commit(self.data.head, decide)
         except Exception as again:
             raise error from again
-        return Kept(attempt, head, commit is not None)
+        return Kept(attempt=attempt, head=head, ours=commit is not None)
 
     def _ending_of(self, attempt: Attempt) -> Decide:
         data, definitions = self.data, self.keeper.definitions

@@ -23,7 +23,7 @@ from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RunData:
     """Reads for one run. *head* is replaced as the run moves on; what is read stays."""
 

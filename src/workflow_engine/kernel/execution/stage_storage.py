@@ -21,7 +21,7 @@ from workflow_engine.ports.blobs import BlobStore
 MAX_KEY_BYTES = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStorage(StageStorage):
     """Writes under the attempt's own epoch, reads there first and then under *earlier_epoch*, the
     one in which the stage suspended."""

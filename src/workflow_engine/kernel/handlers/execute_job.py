@@ -127,12 +127,12 @@ def _meant(command: ExecuteJob) -> Wake | None:
         # is in the head.
         return None
     return Wake(
-        command.ordinal,
-        command.claim,
-        command.epoch,
-        command.attempt,
-        command.signal,
-        command.siblings or 1,
+        ordinal=command.ordinal,
+        claim=command.claim,
+        epoch=command.epoch,
+        attempt=command.attempt,
+        signal=command.signal,
+        siblings=command.siblings or 1,
         # One of the version before does not say it of a first lease.
         starts=command.starts or command.claim == "first",
     )

@@ -60,28 +60,22 @@ def rerun_from(
     before = idempotency.replayed(command, RunRerun, persistence)
     if before is not None:
         return before
-    rerun = _Rerunning(command, invocation, definitions, persistence, blob_store, settings)
-    head = rerun.load()
-    for _ in range(MAX_TRIES):
-        definition, group = rerun.place(head, registry)
-        result = rerun.result(head, definition, group)
-        outcome = commit_once(persistence, rerun.commit(head, definition, group, result))
-        if isinstance(outcome, Committed):
-            rerun.remove_blobs(outcome.head)
-            jobs = wakes.sendable(outcome.head, invocation.clock.now())
-            teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
-            return result
-        if outcome.replay is not None:
-            return idempotency.result_from(outcome.replay, command, RunRerun)
-        head = outcome.head or head
-    raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
+    rerun = _Rerunning(
+        command=command,
+        invocation=invocation,
+        definitions=definitions,
+        persistence=persistence,
+        blobs=blob_store,
+        settings=settings,
+    )
+    return rerun.go(registry, teller)
 
 
 # What lives no longer than this is not counted on: it may be gone before its life is prolonged.
 AT_ONCE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rerunning:
     command: RerunFrom
     invocation: Invocation
@@ -89,6 +83,22 @@ class _Rerunning:
     persistence: Persistence
     blobs: BlobStore
     settings: KernelSettings
+
+    def go(self, registry: Registry, teller: Teller) -> RunRerun:
+        head = self.load()
+        for _ in range(MAX_TRIES):
+            definition, group = self.place(head, registry)
+            result = self.result(head, definition, group)
+            outcome = commit_once(self.persistence, self.commit(head, definition, group, result))
+            if isinstance(outcome, Committed):
+                self.remove_blobs(outcome.head)
+                jobs = wakes.sendable(outcome.head, self.invocation.clock.now())
+                teller.tell(outcome.head, definition.plan, Told(), jobs=jobs)
+                return result
+            if outcome.replay is not None:
+                return idempotency.result_from(outcome.replay, self.command, RunRerun)
+            head = outcome.head or head
+        raise StaleRunError(run_id=head.run_id, tries=MAX_TRIES)
 
     def load(self) -> Head:
         head = self.persistence.load_head(RunId(self.command.run_id))
@@ -195,12 +205,12 @@ class _Rerunning:
                 blobs=self.blobs,
             )
         return Rerun(
-            group,
-            definition.fingerprint,
-            deadline,
-            expires_at + HEAD_OUTLIVES,
-            inline,
-            input_hash,
+            group=group,
+            fingerprint=definition.fingerprint,
+            deadline=deadline,
+            expires_at=expires_at + HEAD_OUTLIVES,
+            input_inline=inline,
+            input_hash=input_hash,
         )
 
     def remove_blobs(self, head: Head) -> None:

@@ -37,7 +37,7 @@ _STARTED_WITH = ("input", "config", "attributes")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedRun:
     """A run that is over, with all that belongs to it. *started_with* has ``input``, ``config`` and
     ``attributes``; empty where that is gone. Outputs are inline in *records*, but for those that an

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_OUTPUT_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Archiver:
     """Stores runs that are over as JSON lines, with outputs up to *max_output_bytes* together."""
 
@@ -49,7 +49,9 @@ class Archiver:
         from workflow_engine.kernel.queries import archive_format
         from workflow_engine.kernel.queries.runs import Queries
 
-        definition = Queries(self.persistence, self.blobs, self.definitions).definition_of(head)
+        definition = Queries(
+            persistence=self.persistence, blobs=self.blobs, definitions=self.definitions
+        ).definition_of(head)
         return archive_format.write(self.gathered(head, with_logs=with_logs), definition)
 
     def gathered(self, head: Head, *, with_logs: bool = False) -> "ArchivedRun":
@@ -58,11 +60,11 @@ class Archiver:
         from workflow_engine.kernel.queries.archive_format import ArchivedRun
 
         return ArchivedRun(
-            winners.completed(head, self.persistence),
-            self._filled(self.persistence.list_records(head.run_id)),
-            self._started_with(head),
-            self.persistence.list_annotations(head.run_id),
-            self.persistence.list_logs(head.run_id) if with_logs else (),
+            head=winners.completed(head, self.persistence),
+            records=self._filled(self.persistence.list_records(head.run_id)),
+            started_with=self._started_with(head),
+            annotations=self.persistence.list_annotations(head.run_id),
+            logs=self.persistence.list_logs(head.run_id) if with_logs else (),
         )
 
     def _started_with(self, head: Head) -> Mapping[str, Any]:

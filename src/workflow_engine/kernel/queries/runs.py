@@ -70,7 +70,7 @@ class AnnotationFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
     """Reads over the ports; every method raises ``TransientError`` where a store does not answer."""
 
@@ -98,7 +98,9 @@ class Queries:
 
     def archive_lines(self, head: Head, *, with_logs: bool = True) -> bytes:
         """The run as JSON lines, as its archive has them (``archive_format``)."""
-        return Archiver(self.persistence, self.blobs, self.definitions).lines(head, with_logs=with_logs)
+        return Archiver(persistence=self.persistence, blobs=self.blobs, definitions=self.definitions).lines(
+            head, with_logs=with_logs
+        )
 
     def archived(self, run_id: str, *, ended_on: str | None = None) -> bytes:
         """The newest archive of a run; *ended_on* is the day (YYYY-MM-DD) on which it ended, if that is known.
@@ -116,7 +118,9 @@ class Queries:
 
     def definitions_of(self, registry: Registry) -> Definitions:
         """What runs would go on with if *registry* were deployed: to be asked for differences."""
-        return Definitions(registry, self.persistence, self.blobs, self.definitions.clock)
+        return Definitions(
+            registry=registry, persistence=self.persistence, blobs=self.blobs, clock=self.definitions.clock
+        )
 
     def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Up to *limit* events that the bus refused for good."""
@@ -139,7 +143,9 @@ class Queries:
         Raises:
             ValueError: *status* is none.
         """
-        wanted = _Wanted(None if status is None else Status(status), attributes or {}, since, until)
+        wanted = _Wanted(
+            status=None if status is None else Status(status), attributes=attributes or {}, since=since, until=until
+        )
         found: list[Head] = []
         while len(found) < limit:
             size = min(PAGE, limit - len(found)) if wanted.is_all else PAGE
@@ -226,7 +232,10 @@ class Queries:
         view = self.run(run_id)
         head = view.head
         pending = Outbox(self.persistence).all_pending(head)
-        untold = [HistoryEvent(e.at, e.type, e.data, number) for number, e in enumerate(pending, head.told + 1)]
+        untold = [
+            HistoryEvent(at=e.at, type=e.type, facts=e.data, sequence=number)
+            for number, e in enumerate(pending, head.told + 1)
+        ]
         known = {(event.at, event.type) for event in untold}
         seen = [event for event in history_of(view) if (event.at, event.type) not in known]
         return sorted([*seen, *untold], key=lambda event: (event.at, event.sequence or 0))
@@ -268,7 +277,7 @@ class Queries:
         return found[: wanted.limit]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     """Which runs are listed."""
 

@@ -17,7 +17,7 @@ from workflow_engine.model.runs import (
 from workflow_engine.model.status import Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageView:
     """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
     output is seen, *entry* its place in the head while its group runs."""
@@ -40,7 +40,7 @@ class RunView:
     definition: WorkflowDefinition | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
     """Something that happened to a run. *sequence* is set while the event is not known to be told;
     told ones leave the head, and are read back from the records."""
@@ -101,7 +101,9 @@ def _stage(head: Head, group: int, ordinal: int, stage_id: str, *, attempts: tup
     key = StageKey(group, StageId(stage_id), epoch)
     ended = status in (Status.COMPLETED, Status.FAILED)
     counted = next((one for one in attempts if ended and one.key == key), None)
-    return StageView(group, ordinal, stage_id, status, attempts, counted, entry)
+    return StageView(
+        group=group, ordinal=ordinal, stage_id=stage_id, status=status, attempts=attempts, counted=counted, entry=entry
+    )
 
 
 def _status(head: Head, group: int, entry: Entry | None) -> Status:
@@ -123,13 +125,15 @@ def _orphans(records: Sequence[StageRecord]) -> Iterator[StageView]:
     last = {(record.key.group, record.key.stage_id): record for record in records}
     for ordinal, ((group, stage_id), record) in enumerate(last.items()):
         attempts = tuple(r for r in records if r.key.stage_id == stage_id)
-        yield StageView(group, ordinal, stage_id, record.status, attempts, record)
+        yield StageView(
+            group=group, ordinal=ordinal, stage_id=stage_id, status=record.status, attempts=attempts, counted=record
+        )
 
 
 def history_of(view: RunView) -> Iterator[HistoryEvent]:
     """What has happened to the run, in no order."""
     head = view.head
-    yield HistoryEvent(head.created_at, "workflow:created", {"priority": head.priority})
+    yield HistoryEvent(at=head.created_at, type="workflow:created", facts={"priority": head.priority})
     for stage in view.stages:
         for record in stage.attempts:
             yield from _record_events(record)
@@ -141,12 +145,12 @@ def history_of(view: RunView) -> Iterator[HistoryEvent]:
         facts = {"error": f"{error.type}: {error.message}", "stage_id": head.failure.stage_id}
     elif head.reason is not None:
         facts = {"reason": head.reason}
-    yield HistoryEvent(head.ended_at, f"workflow:{head.status.lower()}", facts)
+    yield HistoryEvent(at=head.ended_at, type=f"workflow:{head.status.lower()}", facts=facts)
 
 
 def _record_events(record: StageRecord) -> Iterator[HistoryEvent]:
     facts: dict[str, Any] = {"stage_id": record.key.stage_id, "attempt": record.attempt}
-    yield HistoryEvent(record.started_at, "stage:started", facts)
+    yield HistoryEvent(at=record.started_at, type="stage:started", facts=facts)
     if record.error is not None:
         facts = {**facts, "error": f"{record.error.type}: {record.error.message}"}
-    yield HistoryEvent(record.finished_at, f"stage:{record.status.lower()}", facts)
+    yield HistoryEvent(at=record.finished_at, type=f"stage:{record.status.lower()}", facts=facts)

@@ -10,7 +10,7 @@ from workflow_engine.model.runs import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When and by whom: *by* names the write, *horizon* is the function's timeout + 60 s, and
     *published* are the event types that are told; others are never stored. With *archives* a run
@@ -37,7 +37,7 @@ class Told:
     spilled: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A lease that this invocation holds: the entry as claimed, and where it stands."""
 
@@ -47,7 +47,7 @@ class Lease:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """The facts of a run that is to be created."""
 
@@ -64,7 +64,7 @@ class NewRun:
     start_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
     """The facts of a rerun: from which group, under which definition, until when."""
 

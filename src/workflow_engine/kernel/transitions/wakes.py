@@ -16,7 +16,7 @@ from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKin
 _STARTS = (WaitKind.START, WaitKind.RETRY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
     """A stage to be woken: how its lease is to be taken, and when (``None``: now). *siblings* says of
     how many stages one is to have *signal*, *starts* that an attempt begins with the lease (and not
@@ -105,12 +105,20 @@ def wake_for(head: Head, ordinal: int, at: datetime) -> Wake | None:
 def _wake(head: Head, ordinal: int, at: datetime, signal: str | None) -> Wake | None:
     entry = head.active[ordinal]
     if entry.state is EntryState.READY:
-        return Wake(ordinal, "first", entry.epoch, entry.attempt, starts=True)
+        return Wake(ordinal=ordinal, claim="first", epoch=entry.epoch, attempt=entry.attempt, starts=True)
     if has_expired(entry, at):
-        return Wake(ordinal, "expired", entry.epoch, entry.attempt)
+        return Wake(ordinal=ordinal, claim="expired", epoch=entry.epoch, attempt=entry.attempt)
     if _is_over(entry, signal, at):
         siblings = len(head.active) if signal else 1
-        return Wake(ordinal, "due", entry.epoch, entry.attempt, signal, siblings, starts=entry.wait in _STARTS)
+        return Wake(
+            ordinal=ordinal,
+            claim="due",
+            epoch=entry.epoch,
+            attempt=entry.attempt,
+            signal=signal,
+            siblings=siblings,
+            starts=entry.wait in _STARTS,
+        )
     return None
 
 
@@ -129,7 +137,14 @@ def timers(head: Head, at: datetime) -> list[Wake]:
         return []
     signals = awaited_signals(head)
     return [
-        Wake(ordinal, "due", entry.epoch, entry.attempt, at=entry.until, starts=entry.wait in _STARTS)
+        Wake(
+            ordinal=ordinal,
+            claim="due",
+            epoch=entry.epoch,
+            attempt=entry.attempt,
+            at=entry.until,
+            starts=entry.wait in _STARTS,
+        )
         for ordinal, entry in enumerate(head.active)
         if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at)
     ]

@@ -28,7 +28,9 @@ def copy(item: Item) -> Item:
 def data() -> RunData:
     """Of a run of which nothing is stored: what is read again is not found."""
     workflow = Workflow("w", input=Item).pipe(copy).build()
-    return RunData(new_head(START), workflow, MemoryPersistence(FakeClock()), MemoryBlobStore())
+    return RunData(
+        head=new_head(START), definition=workflow, persistence=MemoryPersistence(FakeClock()), blobs=MemoryBlobStore()
+    )
 
 
 def key(group: int, stage_id: str = "copy") -> StageKey:

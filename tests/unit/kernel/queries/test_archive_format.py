@@ -164,7 +164,12 @@ def test_an_output_in_the_blob_store_is_copied_into_the_archive() -> None:
 def test_outputs_beyond_what_memory_has_room_for_stay_blobs() -> None:
     engine = engine_with(Blobs())
     run = engine.run(WRITING, Size(letters=50_000))
-    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions, max_output_bytes=100)
+    archiver = Archiver(
+        persistence=engine.persistence,
+        blobs=engine.blob_store,
+        definitions=engine.kernel.parts.definitions,
+        max_output_bytes=100,
+    )
 
     found = archive_format.read(archiver.lines(run.head))
 
@@ -366,7 +371,9 @@ def test_what_can_never_be_archived_is_given_up_once_it_is_not_kept_any_more() -
 def test_logs_are_in_an_export_that_asks_for_them() -> None:
     engine = engine_with(Blobs())
     run = engine.run(WRITING, Size(letters=2))
-    archiver = Archiver(engine.persistence, engine.blob_store, engine.kernel.parts.definitions)
+    archiver = Archiver(
+        persistence=engine.persistence, blobs=engine.blob_store, definitions=engine.kernel.parts.definitions
+    )
 
     found = archive_format.read(archiver.lines(run.head, with_logs=True))
 
