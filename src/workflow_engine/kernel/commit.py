@@ -129,7 +129,11 @@ class Committing:
         commit = decide(head)
         if commit is None:
             return head, None, True
-        outcome = self._sent(commit)
+        try:
+            outcome = self.persistence.commit(commit)
+        except TransientError:
+            self.unanswered.append(commit)
+            raise
         if isinstance(outcome, Committed):
             return outcome.head, commit, True
         if outcome.head is None or outcome.replay is not None:
@@ -137,13 +141,6 @@ class Committing:
         found = outcome.head
         ours = next((one for one in (*self.unanswered, commit) if is_ours(one, found)), None)
         return found, ours, ours is not None
-
-    def _sent(self, commit: Commit) -> Committed | Refused:
-        try:
-            return self.persistence.commit(commit)
-        except TransientError:
-            self.unanswered.append(commit)
-            raise
 
     def _check_refusals(self, head: Head) -> None:
         """After one refusal more: pause, or raise if that was enough."""

@@ -1,7 +1,7 @@
 """Which definition a run goes on with, after deploys that may have changed it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from workflow_engine.errors import (
     WorkflowEngineError,
     WorkflowNotFoundError,
 )
+from workflow_engine.kernel import transitions
 from workflow_engine.kernel.stored_values import lost_waits, unreadable
 from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.limits import A_DEPLOY
@@ -114,13 +115,11 @@ class Definitions:
         return definition
 
     def adopted(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
-        """*commit*, for a run that enters its next group under a compatible *definition*, and goes on
-        as a run of that: compared with the old one, the group it has just entered might not be there."""
-        entered = commit.before is not None and commit.after.group > commit.before.group
-        if not entered or commit.after.fingerprint == definition.fingerprint:
-            return commit
-        self.keep(definition)
-        return replace(commit, after=replace(commit.after, fingerprint=definition.fingerprint))
+        """*commit* as ``transitions.adopting`` decides, with *definition* kept where a run becomes one of it."""
+        adopted = transitions.adopting(commit, definition.fingerprint)
+        if adopted is not commit:
+            self.keep(definition)
+        return adopted
 
     def closest(self, head: Head) -> WorkflowDefinition:
         """The definition that a run was started with; else the one of the same version, else the

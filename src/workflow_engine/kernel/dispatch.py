@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.errors import InvalidCommandError
+from workflow_engine.kernel.execution.held_leases import LeaseName
 from workflow_engine.kernel.handlers.table import handlers_over
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invocation
 from workflow_engine.kernel.parts import Parts, Ports
@@ -15,7 +16,7 @@ from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.sweep import MaintenanceTick
 from workflow_engine.model.commands import Answered, Command, CommandModel, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
-from workflow_engine.model.ids import RunId, digest
+from workflow_engine.model.ids import digest
 from workflow_engine.model.results import ResultModel, ResultT
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
@@ -149,11 +150,11 @@ class Kernel:
         """One call for each lease held in this process: it moves the lease's end to *until*, and
         answers whether it still was ours. Each is for itself: one that raises says nothing of the others."""
 
-        def renewed(run_id: RunId, group: int, ordinal: int, epoch: int) -> bool:
-            commit = Shared(run_id, group, Extend(ordinal, epoch, until))
+        def renewed(lease: LeaseName) -> bool:
+            commit = Shared(lease.run_id, lease.group, Extend(lease.ordinal, lease.epoch, until))
             return isinstance(self.parts.persistence.commit(commit), Committed)
 
-        return [partial(renewed, *lease) for lease in self.parts.held.all()]
+        return [partial(renewed, lease) for lease in self.parts.held.all()]
 
     def extend_leases(self, until: datetime) -> int:
         """Move the end of every lease held in this process to *until*, one after the other. Answers

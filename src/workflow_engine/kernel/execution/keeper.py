@@ -60,21 +60,25 @@ class Keeper:
             TransientError, StaleRunError: not even giving the lease back got an answer.
             Exception: what the store says to each commit that would end the attempt.
         """
-        data, invocation, outbox = turn.data, turn.invocation, self.teller.outbox
-        patience = invocation.patience()
-        commits = Committing(persistence=self.persistence, patience=patience)
-        kept = _Keeping(
+        keeping = _Keeping(
             keeper=self,
             lease=lease,
-            data=data,
+            data=turn.data,
             told=turn.told,
-            invocation=invocation,
-            patience=patience,
-            commits=commits,
-            outbox=outbox,
-        ).keep(attempt)
+            invocation=turn.invocation,
+            patience=(patience := turn.invocation.patience()),
+            commits=Committing(persistence=self.persistence, patience=patience),
+            outbox=self.teller.outbox,
+        )
+        attempt = keeping.stored(attempt)
+        try:
+            kept = keeping.committed(attempt)
+        except (TransientError, StaleRunError) as error:
+            kept = keeping.given_back(attempt, error)
+        except Exception as error:
+            kept = keeping.failed_for(error, attempt)
         # The lease is over: none of the commits that were refused can happen any more.
-        outbox.tidy(data.head if kept.ours else None, kept.head, invocation)
+        self.teller.outbox.tidy(turn.data.head if kept.ours else None, kept.head, turn.invocation)
         return kept
 
 
@@ -91,16 +95,7 @@ class _Keeping:
     commits: Committing
     outbox: Outbox
 
-    def keep(self, attempt: Attempt) -> Kept:
-        attempt = self._stored(attempt)
-        try:
-            return self._committed(attempt)
-        except (TransientError, StaleRunError) as error:
-            return self._given_back(attempt, error)
-        except Exception as error:
-            return self._failed_for(error, attempt)
-
-    def _stored(self, attempt: Attempt) -> Attempt:
+    def stored(self, attempt: Attempt) -> Attempt:
         """*attempt* as it could be stored: as it is, postponed, or failed for what was wrong with it."""
         try:
             self.patience.answered(lambda: self.keeper.recorder.store(attempt, self.lease, self.data))
@@ -112,11 +107,11 @@ class _Keeping:
             return instead
         return attempt
 
-    def _committed(self, attempt: Attempt) -> Kept:
+    def committed(self, attempt: Attempt) -> Kept:
         head, commit = self.commits.commit(self.data.head, self._ending_of(attempt))
         return Kept(attempt=attempt, head=head, ours=commit is not None, added=_added(commit))
 
-    def _given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
+    def given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
         """No time is left for another try of the commit; but of those tried, one may have happened."""
         earlier = list(self.commits.unanswered)
         without = _without_attempt(attempt, error)
@@ -124,7 +119,7 @@ class _Keeping:
         counts = any(commit is one for one in earlier)
         return Kept(attempt=attempt if counts else without, head=head, ours=commit is not None, added=_added(commit))
 
-    def _failed_for(self, error: Exception, attempt: Attempt) -> Kept:
+    def failed_for(self, error: Exception, attempt: Attempt) -> Kept:
         """The commit of *attempt* is refused for what it says: it fails instead, and the run with it
         where not even that can be committed."""
         instead = self._instead(attempt, error)
@@ -132,9 +127,9 @@ class _Keeping:
             # Where one got no answer, it may have happened, and the record is its output's.
             self._try_to_record(instead, correct=True)
         try:
-            return self._committed(instead)
+            return self.committed(instead)
         except (TransientError, StaleRunError) as unanswered:
-            return self._given_back(instead, unanswered)
+            return self.given_back(instead, unanswered)
         except Exception as again:
             _log.warning("the failure of stage %s cannot be committed: %r", self.lease.stage_id, again)
             return self._run_failed(instead, error)

@@ -1,14 +1,14 @@
 """Pure: (the head as read, what happened, the time) → a commit. No I/O, no clock, no ids.
 
 Everything that changes a run's state is decided here; what a shared commit does to the head that it meets
-is ``model.commits.apply_shared``, and a definition is adopted with the group that is entered under it. A group of one is committed exclusively; in
+is ``model.commits.apply_shared``. A group of one is committed exclusively; in
 a larger group a sibling changes only its own entry (``Shared``), so that siblings that finish at
 the same moment refuse nobody, and whoever sees all done makes the exclusive join. Callers say
 ``transitions.finish(…)``; which of the modules a decision is in is for its readers.
 """
 
 from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Rerun, Told
-from workflow_engine.kernel.transitions.groups import join
+from workflow_engine.kernel.transitions.groups import adopting, join
 from workflow_engine.kernel.transitions.heads import failure_of
 from workflow_engine.kernel.transitions.runs import (
     ANNOTATED,
@@ -32,6 +32,7 @@ __all__ = [
     "NewRun",
     "Rerun",
     "Told",
+    "adopting",
     "await_archive",
     "cancel",
     "claim",

@@ -1,6 +1,7 @@
 """Decisions about a group as a whole: all of its stages are done, and the run moves on or is complete."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from workflow_engine.kernel.transitions import heads
@@ -47,6 +48,15 @@ def moved_on(
     if plan.is_last(head.group):
         return _completed(head, after, moment)
     return _entered(head, after, plan, moment, next_until=next_until)
+
+
+def adopting(commit: Exclusive, fingerprint: str) -> Exclusive:
+    """*commit*, of a run that enters its next group under the compatible definition *fingerprint* and goes on as
+    a run of that: compared with the old one, the group it has just entered might not be there."""
+    entered = commit.before is not None and commit.after.group > commit.before.group
+    if not entered or commit.after.fingerprint == fingerprint:
+        return commit
+    return replace(commit, after=altered(commit.after, fingerprint=fingerprint))
 
 
 def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:

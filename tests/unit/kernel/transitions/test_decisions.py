@@ -109,6 +109,22 @@ class TestFinish:
         assert (len(after.events), after.told) == (left, told)
 
 
+class TestAdopting:
+    NEW = "n" * 26
+
+    def test_a_run_is_one_of_the_definition_under_which_it_enters_a_group(self) -> None:
+        commit = finished(leased_head(START))
+        assert isinstance(commit, Exclusive)
+
+        assert transitions.adopting(commit, self.NEW).after == replace(commit.after, fingerprint=self.NEW)
+
+    def test_one_that_stays_in_its_group_is_what_it_was(self) -> None:
+        head = leased_head(START)
+        commit = Exclusive(head, replace(head, version=2))
+
+        assert transitions.adopting(commit, self.NEW) is commit
+
+
 class TestHold:
     WAITS = Entry(EntryState.WAITING, until=NOW + HOUR, wait=WaitKind.POLL, suspended_epoch=0)
 
