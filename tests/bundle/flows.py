@@ -142,9 +142,11 @@ def recorded_stack(
 
 
 def _speak_as_deployed(aws: EmbeddedAws, log: FunctionLog, patch: pytest.MonkeyPatch) -> None:
-    """Powertools keeps the stream and the names that it found when its module was imported, maybe by another test."""
+    """Powertools keeps the stream and the names that it found when its module was imported, maybe by another test,
+    and what another test counted without writing it."""
     from workflow_engine.adapters.aws.powertools import logger, metrics
 
+    metrics.clear_metrics()
     patch.setattr(logger.registered_handler, "stream", log)
     variables = aws.template.variables()
     patch.setattr(metrics.provider, "namespace", variables["POWERTOOLS_METRICS_NAMESPACE"])
