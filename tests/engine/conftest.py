@@ -145,7 +145,16 @@ def meddle() -> Callable[..., None]:
 
 
 def _on_aws(aws: Mapping[str, Any], clock: FakeClock, settings: KernelSettings) -> VirtualEngine:
+    return _over(aws, _created(aws, aws["dynamodb"]), clock, settings)
+
+
+def make_engine_on_aws(aws: Mapping[str, Any], clock: FakeClock, **settings: Any) -> tuple[VirtualEngine, str]:
+    """An engine with these settings, and the name of its table, which is empty."""
     name = _created(aws, aws["dynamodb"])
+    return _over(aws, name, clock, KernelSettings(due_shards=SHARDS, **settings)), name
+
+
+def _over(aws: Mapping[str, Any], name: str, clock: FakeClock, settings: KernelSettings) -> VirtualEngine:
     ids = SequentialIds()
     return VirtualEngine(
         clock=clock,

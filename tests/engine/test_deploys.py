@@ -1,6 +1,7 @@
 """Runs in flight while their workflow changes under them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -261,6 +262,8 @@ class TestAnOptionalFieldMore:
         assert run.status is Status.COMPLETED
 
     def test_what_is_stored_is_asked_once_a_group_and_process(self, engine: VirtualEngine) -> None:
+        engine.settings = replace(engine.settings, records_in_head=False)
+        engine.deploy(self.shop(Item))
         run = engine.run(self.shop(Item), Item())
         engine.deploy(self.shop(More))
         definitions = engine.kernel.parts.definitions

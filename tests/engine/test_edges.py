@@ -107,8 +107,8 @@ class TestCancel:
     def test_between_a_claim_and_the_commit_it_wins(self, engine: VirtualEngine, meddle: Meddle) -> None:
         workflow = Workflow("w", input=Item).pipe(copy).build()
         run = engine.start(workflow, ITEM)
-        # The record is stored after the claim, and right before the commit.
-        meddle(engine, "put_record", lambda: cancel(engine, run), workflow)
+        # The head is measured after the claim, and right before the commit.
+        meddle(engine, "head_sizes", lambda: cancel(engine, run), workflow)
         outcome = outcome_of(engine, take(engine))
         assert (run.status, outcome.ghost) == (Status.CANCELLED, True)
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from workflow_engine import PermanentError, RetryPolicy, StageContext, StageFailed, Status, Workflow, stage
+from workflow_engine.kernel.records import listed
 from workflow_engine.testing.engine import VirtualEngine
 
 SECOND = timedelta(seconds=1)
@@ -214,7 +215,7 @@ class TestTimeout:
         assert run.id != run_id
         head = engine.persistence.load_head(run_id)
         assert head is not None
-        records = {record.key.epoch: record.status for record in engine.persistence.list_records(run_id)}
+        records = {record.key.epoch: record.status for record in listed(head, engine.persistence)}
         assert (head.status, records) == (Status.COMPLETED, {0: Status.FAILED, 1: Status.COMPLETED})
 
     def test_a_timeout_error_of_the_stages_own_is_an_error_like_any_other(self, engine: VirtualEngine) -> None:

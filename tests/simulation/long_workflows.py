@@ -21,6 +21,7 @@ from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.testing.simulation.outside import apply_effect, take_time
 
 LENGTH = 12
+MINUTE = timedelta(minutes=1)
 SHORT_LIFE = timedelta(hours=4)
 
 
@@ -48,6 +49,37 @@ def _link(n: int) -> Stage[..., Any]:
     return link
 
 
+def _recall(n: int, earlier: list[Stage[..., Any]]) -> Stage[..., Any]:
+    @stage(f"recall-{n}", timeout=timedelta(minutes=3), retry=RetryPolicy(max_attempts=4, first_delay=MINUTE))
+    def recall(number: Number, ctx: StageContext) -> Number:
+        """Adds what the first stage and the one three before have come to, which nobody has at hand."""
+        known = [ctx.require(one).value for one in (earlier[0], earlier[-3])] if n >= 3 else [1]
+        take_time(timedelta(seconds=70 if n % 3 == 1 else 2))
+        if n in (4, 6) and ctx.attempt == 1:
+            raise ConnectionError(f"recall {n}")
+        return Number(value=number.value + sum(known))
+
+    return recall
+
+
+def recalling(stages: int) -> WorkflowDefinition:
+    """A chain whose stages read what stages long before them have come to, some of them at a second attempt."""
+    workflow, earlier = Workflow("recalling", input=Number), list[Stage[..., Any]]()
+    for n in range(stages):
+        earlier.append(_recall(n, earlier[:]))
+        workflow = workflow.pipe(earlier[-1])
+    return workflow.build()
+
+
+def recalled(value: int, stages: int) -> int:
+    """What ``recalling`` of that many stages makes of *value*."""
+    found: list[int] = []
+    for n in range(stages):
+        value += found[0] + found[n - 3] if n >= 3 else 1
+        found.append(value)
+    return value
+
+
 def chain_of(links: int) -> WorkflowDefinition:
     """A chain, of which some links fail once and some take almost a minute."""
     workflow = Workflow("long-chain", input=Number)
@@ -57,6 +89,8 @@ def chain_of(links: int) -> WorkflowDefinition:
 
 
 long_chain = chain_of(LENGTH)
+RECALLS = 9
+recalling_chain = recalling(RECALLS)
 
 
 @stage("keep", timeout=timedelta(minutes=1))

@@ -62,6 +62,31 @@ ONCE_UNSEEN: Mapping[str, Bug] = {
     ),
 }
 
+# Of records that ride in heads, and leave them in bundles.
+RIDING: Mapping[str, Bug] = {
+    "a bundle is named by its first record": _seen(
+        "model.runs", "Bundle.name", "self.records[-1].key", "self.records[0].key", varied.RIDING
+    ),
+    "a record leaves the head before its bundle is there": _seen(
+        "kernel.records", "fitted", "put_aside(before, older, persistence)", "pass", varied.RIDING
+    ),
+    "a record without room is in no item": _seen(
+        "kernel.records", "fitted", "persistence.put_record(record)", "pass", varied.LONG
+    ),
+    "a record rides where it costs a unit": _seen(
+        "kernel.records", "fitted", "if weight + own <= room:", "if weight <= room:", varied.RIDING
+    ),
+    "a rerun drops what rides in the head": _seen(
+        "kernel.handlers.rerun_from", "_Rerunning.facts", "records.flush(head, self.persistence)", "pass", varied.RIDING
+    ),
+    "a bundle is read past a rerun": _seen(
+        "kernel.records", "_searched", "head.base_of(key.group)", "head.base", varied.RIDING
+    ),
+    "a rerun keeps what rides in the head": _seen(
+        "kernel.transitions.runs", "rerun", "recent=(),", "recent=head.recent,", varied.RIDING
+    ),
+}
+
 THIRTY: Mapping[str, Bug] = {
     "a rerun keeps the winners of its own group": _seen(
         "kernel.transitions.runs", "rerun", "if at[0] < facts.group}", "if at[0] <= facts.group}", varied.RERUN
@@ -205,7 +230,7 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.sweep", "Sweeper._wish", "min(due, latest) if due > at else latest", "latest"
     ),
 }
-BUGS: Mapping[str, Bug] = {**ONCE_UNSEEN, **THIRTY}
+BUGS: Mapping[str, Bug] = {**ONCE_UNSEEN, **THIRTY, **RIDING}
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,10 +139,10 @@ def test_dbos_804_a_worker_that_is_given_up_cannot_take_its_run_back() -> None:
 
     Here a worker hangs for two hours, another one finishes the run, and the first one wakes up.
     """
-    stage_record = "job-1/persistence.put_record"
+    outcome = "job-1/persistence.commit"
     history = survived(
         "chain",
-        {(stage_record, 0): Fault.STALL_BEFORE, (f"{stage_record}/stall", 0): 3, ("job-1/outlives", 0): 1},
+        {(outcome, 1): Fault.STALL_BEFORE, (f"{outcome}/stall", 0): 3, ("job-1/outlives", 0): 1},
     )
     late = [line for line in history.lines if line.task == "job-1" and line.call == "persistence.commit"]
 

@@ -15,7 +15,7 @@ CAUGHT_BY = {
     "spilled events are never deleted": "left",
     "a rerun with input loses the config": "outcome",
     "lost leases add up over retries": "I4",
-    "a rerun does not extend what it keeps": "outcome",
+    "a rerun does not extend what it keeps": "expiry",
     "a heartbeat renews only the first lease": "calls",
     "a rerun keeps the winners of its own group": "I4",
     "a rerun keeps the old deadline": "expiry",
@@ -45,6 +45,13 @@ CAUGHT_BY = {
     "a chained lease of a worker is as long as a function's": "lease",
     "a command that did not get an answer is acknowledged": "lost",
     "a re-arm forgets the timer that comes before the horizon": "I2",
+    "a bundle is named by its first record": "records",
+    "a record leaves the head before its bundle is there": "records",
+    "a record without room is in no item": "I4",
+    "a record rides where it costs a unit": "I7",
+    "a rerun drops what rides in the head": "records",
+    "a bundle is read past a rerun": "records",
+    "a rerun keeps what rides in the head": "I1",
 }
 
 

@@ -24,6 +24,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "stages that never work": varied.STUBBORN,
     "cancelled while they wait": varied.CANCELLED,
     "workers that hang": varied.GHOSTS,
+    "records in heads": varied.RIDING,
 }
 
 

@@ -5,9 +5,12 @@ from datetime import timedelta
 
 from tests.simulation.long_workflows import (
     LENGTH,
+    RECALLS,
     endless,
     lasting,
     long_chain,
+    recalled,
+    recalling_chain,
     short_lived,
     stubborn,
 )
@@ -153,6 +156,23 @@ GHOSTS = replace(
         if plot.workflow_id in ("lasting", "long-chain", "chain")
     ],
     rates=FaultRates(answer_lost=80, stall=60, crash=2, most_skew=timedelta(seconds=2), most_faults=120),
+)
+# Records that leave the head in bundles: put late, by ghosts too, and read again, after reruns as well.
+RIDING = replace(
+    REFERENCE,
+    workflows=(recalling_chain, long_chain),
+    plots=[
+        Plot(
+            "recalling",
+            {"value": 3},
+            rerun_from=f"recall-{again}",
+            reruns_after=[timedelta(hours=1), timedelta(hours=3)],
+            judge=completes_with(recalled(3, RECALLS)),
+        )
+        for again in (2, 5, 8)
+    ],
+    runs=5,
+    rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
 )
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(

@@ -17,7 +17,7 @@ from workflow_engine.errors import (
     WorkflowEngineError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import transitions, winners
+from workflow_engine.kernel import records, transitions, winners
 from workflow_engine.kernel.claim import events_of_claim, holds
 from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.definitions import Definitions
@@ -170,10 +170,10 @@ class Advancer:
         what the user must see."""
         ending = failed(LeaseLostError(stage_id=stage.id, lost=lease.entry.lost), stage)
         try:
-            records = self.persistence.list_records(data.head.run_id)
+            found = records.listed(data.head, self.persistence)
         except WorkflowEngineError:
             return ending
-        errors = [record.error for record in records if record.key.stage_id == stage.id and record.error is not None]
+        errors = [record.error for record in found if record.key.stage_id == stage.id and record.error is not None]
         if not errors:
             return ending
         last = errors[-1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from workflow_engine.errors import StaleRunError, TransientError
+from workflow_engine.kernel import records
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.model.commits import (
     Cancel,
@@ -129,6 +130,8 @@ class Committing:
         commit = decide(head)
         if commit is None:
             return head, None, True
+        if isinstance(commit, Exclusive):
+            commit = records.fitted(commit, self.persistence)
         try:
             outcome = self.persistence.commit(commit)
         except TransientError:

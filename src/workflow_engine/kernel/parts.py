@@ -104,7 +104,7 @@ def _advancer(
     keeper = Keeper(
         persistence=persistence,
         teller=teller,
-        recorder=Recorder(persistence, blobs, settings.retention),
+        recorder=Recorder(persistence, blobs, settings.retention, may_ride=settings.records_in_head),
         definitions=definitions,
         relief=relief,
     )

@@ -22,7 +22,8 @@ class KernelSettings:
     shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
     calls the stages' functions, and *pause* waits before something is tried again: a simulation has
     both in simulated time. With *archive* a run that is over is stored as JSON lines before it comes
-    to rest. *payload_lifetime* is the age at which blobs are deleted, ``None`` where they are not."""
+    to rest. *payload_lifetime* is the age at which blobs are deleted, ``None`` where they are not. With
+    *records_in_head* small records ride in the head; what rides there is read either way."""
 
     invocation: timedelta = timedelta(seconds=900)
     published: frozenset[str] = field(default=frozenset(PUBLISHED_BY_DEFAULT))
@@ -32,6 +33,7 @@ class KernelSettings:
     pause: Pause = pause_for_real
     archive: bool = False
     payload_lifetime: timedelta | None = None
+    records_in_head: bool = True
 
     @property
     def horizon(self) -> timedelta:

@@ -14,7 +14,7 @@ from workflow_engine.errors import (
     InvalidInputError,
     InvalidOutputError,
 )
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, records
 from workflow_engine.kernel.execution.attempt import kept_state
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import StageId
@@ -106,5 +106,5 @@ class _Asking:
     def _stored(self, key: StageKey) -> bytes | None:
         """One at a time, and not remembered: together they may be more than a function has memory for."""
         data = self.data
-        record = data.persistence.load_records(data.head.run_id, [key]).get(key)
+        record = records.loaded(data.head, [key], data.persistence).get(key)
         return None if record is None or record.output is None else payloads.fetch(record.output, data.blobs)

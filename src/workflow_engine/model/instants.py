@@ -3,6 +3,11 @@
 from datetime import datetime, timedelta
 
 
+def cut(instant: datetime) -> datetime:
+    """The last whole millisecond that is not after *instant*: what a store keeps of it."""
+    return instant - timedelta(microseconds=instant.microsecond % 1000)
+
+
 def whole(instant: datetime) -> datetime:
     """The first whole millisecond that is not before *instant*.
 

@@ -22,6 +22,9 @@ MAX_SCHEDULE_NAME = 64
 # EventBridge Scheduler, "Schedule types": precision is 60 seconds.
 SCHEDULE_PRECISION = timedelta(seconds=60)
 
+# DynamoDB, "Read and write operations": an item is written in units of 1 KB, and a part of one counts whole.
+WRITE_UNIT_BYTES = 1024
+
 # An update is billed by the whole item, so the run's input stays out of the head above this size.
 MAX_HEAD_INPUT_BYTES = 256
 # An S3 PUT costs what 8 write units do; below 8 KB the item is the cheaper place.

@@ -6,12 +6,15 @@ second, and the codec of an adapter validates what it reads.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
+from workflow_engine.model.instants import cut
+from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.payloads import ErrorInfo, Payload
 from workflow_engine.model.status import Status
 
@@ -101,7 +104,9 @@ class Head:
     ``events[i]`` is ``told + spilled + i + 1``; the *spilled* ones lie in items of their own.
     *refusals* counts those of the first untold event, or, where nothing is untold, of the archive.
     *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
-    oldest first; one that a sibling has used up leaves ``USED_UP`` in its place.
+    oldest first; one that a sibling has used up leaves ``USED_UP`` in its place. *recent* are records
+    of finished attempts that lie in no item yet, in the order of their commits; *bundled* says that some
+    rode here once, so that they may lie in bundles by now (see ``kernel.records``).
     """
 
     run_id: RunId
@@ -134,6 +139,8 @@ class Head:
     reason: str | None = None
     ended_by: str = ""
     ended_at: datetime | None = None
+    recent: "tuple[StageRecord, ...]" = ()
+    bundled: bool = False
 
     @property
     def untold(self) -> int:
@@ -196,6 +203,41 @@ class StageRecord:
     error: ErrorInfo | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
+    """*record* as a head or a bundle keeps it: who wrote it is not said, its times are in milliseconds, and
+    it goes when that goes."""
+    if not record.by and record.expires_at == expires_at:
+        return record
+    started, finished = cut(record.started_at), cut(record.finished_at)
+    return replace(record, by="", started_at=started, finished_at=finished, expires_at=expires_at)
+
+
+def as_kept(head: Head) -> Head:
+    """*head* as it is read back: with its newest record as it rides in it."""
+    if not head.recent or not head.recent[-1].by:
+        return head
+    expires_at = head.expires_at - HEAD_OUTLIVES
+    return altered(head, recent=tuple(riding(record, expires_at) for record in head.recent))
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Records that have left the head together, in the order of their commits, all of groups whose
+    epoch of first leases was *base*. Its name is that of the last of them: whatever stands under it holds
+    at least what anybody else wanted to put there."""
+
+    run_id: RunId
+    base: int
+    records: tuple[StageRecord, ...]
+    expires_at: datetime
+
+    @property
+    def name(self) -> tuple[int, int, int]:
+        """Base, group and epoch: bundles of one base sort like what they hold."""
+        last = self.records[-1].key
+        return self.base, last.group, last.epoch
 
 
 @dataclass(frozen=True, slots=True)

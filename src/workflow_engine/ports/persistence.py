@@ -14,6 +14,7 @@ from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
+    Bundle,
     DeadLetter,
     EventKey,
     Head,
@@ -60,6 +61,16 @@ class RunPage:
 
     run_ids: tuple[RunId, ...]
     cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSizes:
+    """The bytes of a head: *apart* is all of it but the records that ride in it, *frame* what the first of
+    those takes beside its own, and *recent* what each of them takes."""
+
+    apart: int
+    frame: int
+    recent: tuple[int, ...]
 
 
 class Persistence(Protocol):
@@ -119,7 +130,24 @@ class Persistence(Protocol):
         ...
 
     def list_records(self, run_id: RunId) -> Sequence[StageRecord]:
-        """All records of a run, those of ghosts included, by group, stage and epoch."""
+        """All records of a run that lie in items, those of ghosts and those in bundles included, by group,
+        stage and epoch, each once. Those that ride in the head are not among them."""
+        ...
+
+    def put_bundle(self, bundle: Bundle) -> None:
+        """Store *bundle* if its name is free; one that is there holds as much, and stays as it is. ``by``
+        and ``expires_at`` of its records are not kept: what is read has no ``by``, and the expiry of the
+        bundle."""
+        ...
+
+    def load_bundle(self, run_id: RunId, base: int, key: StageKey) -> Bundle | None:
+        """The bundle of *base* with the least name that is not below that of *key*, the only one that the
+        record can be in; ``None`` where there is none."""
+        ...
+
+    def head_sizes(self, head: Head) -> HeadSizes:
+        """How many bytes *head* takes, as it is billed: its own, and those of each record that rides in it.
+        Nothing is sent."""
         ...
 
     def put_winners(self, page: Winners) -> None:

@@ -23,7 +23,7 @@ from workflow_engine.adapters.memory import (
 from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost
-from workflow_engine.kernel import Kernel, KernelSettings
+from workflow_engine.kernel import Kernel, KernelSettings, records
 from workflow_engine.kernel.patience import pause_for_real
 from workflow_engine.kernel.transitions.wakes import awaited_signals
 from workflow_engine.model.commands import CreateRun, SignalRun
@@ -285,7 +285,7 @@ class VirtualRun:
     @property
     def records(self) -> Sequence[StageRecord]:
         """The attempts that ended, by group, stage and lease, those of ghosts included."""
-        return self.engine.persistence.list_records(self.id)
+        return records.listed(self.head, self.engine.persistence)
 
 
 def _awaiting(head: Head) -> list[Entry]:

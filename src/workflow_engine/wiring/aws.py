@@ -146,6 +146,7 @@ def _kernel_settings(settings: Settings) -> KernelSettings:
         retention=settings.retention,
         archive=settings.archive,
         payload_lifetime=settings.payload_lifetime,
+        records_in_head=settings.records_in_head,
     )
     published = settings.publish_events
     return kept if published is None else replace(kept, published=published_types(published))

@@ -39,6 +39,7 @@ class Settings:
     payload_lifetime: timedelta | None = None
     schedule_dead_letter_url: str | None = None
     tick_dead_letter_url: str | None = None
+    records_in_head: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -68,6 +69,7 @@ class Settings:
             payload_lifetime=env.days("PAYLOAD_DAYS"),
             schedule_dead_letter_url=env.optional("SCHEDULE_DLQ_URL"),
             tick_dead_letter_url=env.optional("TICK_DLQ_URL"),
+            records_in_head=env.one_of("RECORDS", ("head", "items")) == "head",
         )
 
 
@@ -110,6 +112,13 @@ class _Environment:
         if text not in ("true", "false"):
             raise SettingsError(variable=name, problem=f"must be true or false, not {text!r}")
         return text == "true"
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        """One of *choices*; the first of them where nothing is said."""
+        text = self.optional(name) or choices[0]
+        if text not in choices:
+            raise SettingsError(variable=name, problem=f"must be {' or '.join(choices)}, not {text!r}")
+        return text
 
     def names(self, name: str) -> tuple[str, ...] | None:
         """Comma-separated names; ``none`` stands for no names at all, absence for the default."""

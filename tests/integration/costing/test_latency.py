@@ -20,7 +20,7 @@ from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import Command, CreateRun
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.events import RunEvent
-from workflow_engine.model.runs import StageRecord
+from workflow_engine.model.runs import Bundle, StageRecord
 from workflow_engine.ports.events import Refusal
 from workflow_engine.testing.clock import FakeClock
 
@@ -45,6 +45,11 @@ class Persistence(MemoryPersistence):
     def put_record(self, record: StageRecord) -> None:
         self.calls.append("record")
         super().put_record(record)
+
+    @override
+    def put_bundle(self, bundle: Bundle) -> None:
+        self.calls.append("bundle")
+        super().put_bundle(bundle)
 
 
 class Transport(MemoryJobTransport):
@@ -112,12 +117,12 @@ def test_from_a_start_to_its_first_stage_are_three_calls(calls: list[str]) -> No
     assert between(calls, None, "first") == ["head", "send", "head"]
 
 
-def test_from_a_chained_stage_to_the_next_are_two_calls(calls: list[str]) -> None:
-    assert between(calls, "first", "last") == ["record", "head"]
+def test_from_a_chained_stage_to_the_next_is_one_call(calls: list[str]) -> None:
+    assert between(calls, "first", "last") == ["head"]
 
 
-def test_from_the_last_stage_to_its_event_are_three_calls(calls: list[str]) -> None:
-    assert [*between(calls, "last", "publish"), "publish"] == ["record", "head", "publish"]
+def test_from_the_last_stage_to_its_event_are_two_calls(calls: list[str]) -> None:
+    assert [*between(calls, "last", "publish"), "publish"] == ["head", "publish"]
 
 
 def test_nothing_follows_the_event_but_its_removal(calls: list[str]) -> None:

@@ -7,9 +7,11 @@ import pytest
 from typing_extensions import override
 
 from workflow_engine.adapters.aws.dynamodb.head_codec import encode_head
-from workflow_engine.adapters.aws.dynamodb.item_codecs import encode_record
+from workflow_engine.adapters.aws.dynamodb.heads import sizes_of
+from workflow_engine.adapters.aws.dynamodb.item_codecs import encode_bundle, encode_record
 from workflow_engine.adapters.aws.dynamodb.item_size import item_size
 from workflow_engine.adapters.aws.dynamodb.table import create_table_request
+from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.adapters.memory import (
     MemoryBlobStore,
     MemoryEventSink,
@@ -24,7 +26,8 @@ from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
-from workflow_engine.model.runs import StageRecord
+from workflow_engine.model.runs import Bundle, Head, StageRecord
+from workflow_engine.ports.persistence import HeadSizes
 from workflow_engine.testing.clock import FakeClock
 
 STAGES = 1000
@@ -39,6 +42,7 @@ class PricedPersistence(MemoryPersistence):
         self._time = clock
         self.units: list[int] = []
         self.sizes: list[int] = []
+        self.bundled: list[bool] = []
 
     @override
     def commit(self, commit: Exclusive | Shared) -> Committed | Refused:
@@ -51,13 +55,27 @@ class PricedPersistence(MemoryPersistence):
         new = encode_head(answer.head) if answer.head else None
         self.units.append(table_write_units(old, new) + index_write_units(old, new, INDEXES))
         self.sizes.append(item_size(new or {}))
+        self.bundled.append(False)
         return answer
 
     @override
     def put_record(self, record: StageRecord) -> None:
         super().put_record(record)
-        self.units.append(table_write_units(None, encode_record(record)))
-        self.sizes.append(item_size(encode_record(record)))
+        self._put(encode_record(record))
+
+    @override
+    def put_bundle(self, bundle: Bundle) -> None:
+        super().put_bundle(bundle)
+        self._put(encode_bundle(bundle))
+
+    @override
+    def head_sizes(self, head: Head) -> HeadSizes:
+        return sizes_of(head)
+
+    def _put(self, item: Item) -> None:
+        self.units.append(table_write_units(None, item))
+        self.sizes.append(item_size(item))
+        self.bundled.append(True)
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +105,13 @@ def mean(numbers: Sequence[int]) -> float:
 
 
 def test_stage_1000_takes_the_units_of_the_first_one(written: PricedPersistence) -> None:
-    # Create, claim, two for each stage, and the removal of the last events.
-    assert len(written.units) == 2 * STAGES + 3
-    assert mean(written.units[2:202]) == mean(written.units[-202:-2]) == 1
+    # Create, claim, one for each stage, a bundle of some stages now and then, and the removal of the last events.
+    bundles = len(written.units) - (STAGES + 3)
+    assert 0 < bundles <= STAGES / 2
+    assert set(written.units[2:-2]) == {1}
     assert max(written.sizes) < 1024
 
 
-def test_a_head_does_not_grow_with_the_stages_that_are_done(written: PricedPersistence) -> None:
-    # The last two are of the run that is over, with its event.
-    heads = written.sizes[3:-3:2]
-    assert max(heads) - min(heads) <= 8
+def test_bundles_are_as_far_apart_at_the_end_as_at_the_begin(written: PricedPersistence) -> None:
+    early, late = (sum(written.bundled[at : at + 200]) for at in (0, len(written.bundled) - 200))
+    assert abs(early - late) <= 200 / 50

@@ -9,6 +9,7 @@ import pytest
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.head_codec import encode_head
 from workflow_engine.adapters.aws.dynamodb.item_codecs import encode_record
+from workflow_engine.adapters.aws.dynamodb.wire import FORMAT, PARTS_FORMAT
 from workflow_engine.errors import CorruptItemError, UnsupportedFormatError
 from workflow_engine.model.commits import Cancel, ClaimFirst, Exclusive, Refused, Shared, Signal
 from workflow_engine.model.ids import RunId
@@ -51,18 +52,18 @@ def stored(client: Any, table_name: str, item: Mapping[str, Any]) -> Any:
 def test_a_head_of_a_newer_version_is_refused_and_left_alone(
     client: Any, table_name: str, persistence: DynamoPersistence, name: str
 ) -> None:
-    newer = {**encode_head(HEAD), "f": {"N": "3"}, "zz": {"S": "of the future"}}
+    newer = {**encode_head(HEAD), "f": {"N": str(FORMAT + 1)}, "zz": {"S": "of the future"}}
     client.put_item(TableName=table_name, Item=newer)
     with pytest.raises(UnsupportedFormatError) as caught:
         persistence.commit(COMMITS[name])
-    assert (caught.value.found, caught.value.supported) == (3, 2)
+    assert (caught.value.found, caught.value.supported) == (FORMAT + 1, FORMAT)
     assert stored(client, table_name, newer) == newer
 
 
 def test_a_tick_leaves_a_head_of_a_newer_version_alone(
     client: Any, table_name: str, persistence: DynamoPersistence
 ) -> None:
-    newer = {**encode_head(HEAD), "f": {"N": "3"}}
+    newer = {**encode_head(HEAD), "f": {"N": str(FORMAT + 1)}}
     client.put_item(TableName=table_name, Item=newer)
     assert HEAD.due_at is not None
     assert persistence.rearm([Rearm(HEAD.run_id, HEAD.version, HEAD.due_at, START + 2 * HORIZON)]) == []
@@ -73,9 +74,9 @@ def test_a_newer_head_among_others_is_left_out(
     client: Any, table_name: str, persistence: DynamoPersistence, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = committed(persistence.commit(create(new_head(START, run_id="other"))))
-    client.put_item(TableName=table_name, Item={**encode_head(HEAD), "f": {"N": "3"}})
+    client.put_item(TableName=table_name, Item={**encode_head(HEAD), "f": {"N": str(FORMAT + 1)}})
     assert persistence.load_heads([HEAD.run_id, other.run_id]) == {other.run_id: other}
-    assert "format 3" in caplog.text
+    assert f"format {FORMAT + 1}" in caplog.text
     with pytest.raises(UnsupportedFormatError):
         persistence.load_head(HEAD.run_id)
 
@@ -154,7 +155,7 @@ def test_a_corrupt_record_is_told(client: Any, table_name: str, persistence: Dyn
 
 def test_a_record_of_a_newer_version_is_told(client: Any, table_name: str, persistence: DynamoPersistence) -> None:
     record = new_record(HEAD)
-    client.put_item(TableName=table_name, Item={**encode_record(record), "f": {"N": "3"}})
+    client.put_item(TableName=table_name, Item={**encode_record(record), "f": {"N": str(PARTS_FORMAT + 1)}})
     with pytest.raises(UnsupportedFormatError):
         persistence.load_records(HEAD.run_id, [record.key])
 

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,11 +14,12 @@ from workflow_engine.adapters.memory import MemoryJobTransport
 from workflow_engine.errors import StagesLeftRunningError, TransientError
 from workflow_engine.hosts import WorkerHost
 from workflow_engine.kernel.execution.time_limit import threads_left
+from workflow_engine.kernel.records import listed
 from workflow_engine.model.commands import parse_command
 from workflow_engine.model.commits import ClaimFirst, Committed, Exclusive, Extend, Refused, Shared
 from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.runs import EntryState
+from workflow_engine.model.runs import EntryState, StageRecord
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.wiring.memory import MemoryEngine
 
@@ -83,6 +84,12 @@ def start_worker(engine: MemoryEngine, gate: Gate) -> Iterator[Callable[..., Wor
 
 def create(engine: MemoryEngine, name: str = "x") -> RunId:
     return RunId(engine.kernel.dispatch(CreateRun(workflow_id="w", input={"name": name})).run_id)
+
+
+def recorded(engine: MemoryEngine, run_id: RunId) -> Sequence[StageRecord]:
+    head = engine.persistence.load_head(run_id)
+    assert head is not None
+    return listed(head, engine.persistence)
 
 
 def status(engine: MemoryEngine, run_id: RunId) -> Status:
@@ -185,7 +192,7 @@ def test_a_long_stage_under_a_short_lease_is_not_stolen(
     gate.open.set()
     assert eventually(lambda: status(engine, run_id) is Status.COMPLETED)
     assert gate.calls == ["x"]
-    assert [record.key.epoch for record in engine.persistence.list_records(run_id)] == [0]
+    assert [record.key.epoch for record in recorded(engine, run_id)] == [0]
 
 
 def test_what_a_killed_worker_held_is_taken_over(
@@ -201,7 +208,7 @@ def test_what_a_killed_worker_held_is_taken_over(
     start_worker()
     clock.advance(engine.kernel.settings.horizon)
     assert eventually(lambda: status(engine, run_id) is Status.COMPLETED)
-    assert [record.key.epoch for record in engine.persistence.list_records(run_id)] == [1]
+    assert [record.key.epoch for record in recorded(engine, run_id)] == [1]
 
 
 def test_several_workers_share_a_queue_and_each_run_is_done_once(

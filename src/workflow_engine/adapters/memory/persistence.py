@@ -23,6 +23,7 @@ from workflow_engine.model.deliveries import Recurrence, body_of
 from workflow_engine.model.ids import RunId, WorkflowId
 from workflow_engine.model.runs import (
     Annotation,
+    Bundle,
     DeadLetter,
     EventKey,
     Head,
@@ -34,12 +35,14 @@ from workflow_engine.model.runs import (
     StageKey,
     StageRecord,
     Winners,
+    as_kept,
+    riding,
 )
 from workflow_engine.model.status import Status
 from workflow_engine.ports.clock import Clock
-from workflow_engine.ports.persistence import DuePage, DueRun, Persistence, Rearm, RunPage
+from workflow_engine.ports.persistence import DuePage, DueRun, HeadSizes, Persistence, Rearm, RunPage
 
-_Expiring = TypeVar("_Expiring", StageRecord, Winners, RunInput, KeptSignal, LogLine, Annotation, DeadLetter)
+_Expiring = TypeVar("_Expiring", StageRecord, Bundle, Winners, RunInput, KeptSignal, LogLine, Annotation, DeadLetter)
 _Key = TypeVar("_Key")
 
 
@@ -48,6 +51,7 @@ class _Belongings:
     """What belongs to a run beside its head; some of it is written before the head is."""
 
     records: dict[StageKey, StageRecord] = field(default_factory=dict)
+    bundles: dict[tuple[int, int, int], Bundle] = field(default_factory=dict)
     winners: dict[tuple[int, int], Winners] = field(default_factory=dict)
     inputs: dict[str, RunInput] = field(default_factory=dict)
     spilled: dict[EventKey, PendingEvent] = field(default_factory=dict)
@@ -86,6 +90,7 @@ class MemoryPersistence(Persistence):
             if changed is None or replay is not None:
                 return Refused(head, replay)
             sizes.check_head(changed)
+            changed = as_kept(changed)
             self._store(head, changed)
             self._store_beside(commit)
             return Committed(changed)
@@ -160,8 +165,28 @@ class MemoryPersistence(Persistence):
     @override
     def list_records(self, run_id: RunId) -> Sequence[StageRecord]:
         with self._lock:
-            records = list(self._of(run_id).records.values())
-        return sorted(records, key=lambda record: _order(record.key))
+            found = self._of(run_id)
+            records = dict(found.records)
+            for bundle in found.bundles.values():
+                records |= {record.key: record for record in _read(bundle).records}
+        return sorted(records.values(), key=lambda record: _order(record.key))
+
+    @override
+    def put_bundle(self, bundle: Bundle) -> None:
+        sizes.check_item("the bundle", *map(sizes.rider_size, bundle.records))
+        with self._lock:
+            self._belongings[bundle.run_id].bundles.setdefault(bundle.name, bundle)
+
+    @override
+    def load_bundle(self, run_id: RunId, base: int, key: StageKey) -> Bundle | None:
+        with self._lock:
+            bundles = dict(self._of(run_id).bundles)
+        names = [name for name in bundles if name[0] == base and name >= (base, key.group, key.epoch)]
+        return _read(bundles[min(names)]) if names else None
+
+    @override
+    def head_sizes(self, head: Head) -> HeadSizes:
+        return sizes.of(head)
 
     @override
     def put_winners(self, page: Winners) -> None:
@@ -273,6 +298,7 @@ class MemoryPersistence(Persistence):
         with self._lock:
             found = self._of(run_id)
             _extend(found.records, expires_at)
+            _extend(found.bundles, expires_at)
             _extend(found.winners, expires_at)
             _extend(found.inputs, expires_at)
             _extend(found.letters, expires_at)
@@ -285,6 +311,7 @@ class MemoryPersistence(Persistence):
         with self._lock:
             for found in self._belongings.values():
                 _forget(found.records, now)
+                _forget(found.bundles, now)
                 _forget(found.inputs, now)
                 _forget(found.signals, now)
                 _forget(found.logs, now)
@@ -404,6 +431,10 @@ class MemoryPersistence(Persistence):
     def _unexpired(self, key: tuple[str, str]) -> IdempotencyRecord | None:
         record = self._idempotency.get(key)
         return record if record and record.expires_at > self._clock.now() else None
+
+
+def _read(bundle: Bundle) -> Bundle:
+    return replace(bundle, records=tuple(riding(record, bundle.expires_at) for record in bundle.records))
 
 
 def _check_annotation(annotation: Annotation) -> None:

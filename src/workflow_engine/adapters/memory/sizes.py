@@ -10,12 +10,19 @@ from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.limits import MAX_ITEM_BYTES
 from workflow_engine.model.payloads import ErrorInfo, Payload
 from workflow_engine.model.runs import Head, PendingEvent, StageRecord
+from workflow_engine.ports.persistence import HeadSizes
 
 # One encoder, since json.dumps builds a new one at each call with other options than its own.
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 ENTRY_BYTES = 40
 FIXED_BYTES = 200
+# What heads of a few stages take in DynamoDB (tests/integration/dynamodb/test_sizes.py compares).
+HEAD_BYTES = 400
+LEASED_BYTES = 48
+EVENT_BYTES = 16
+WINNER_BYTES = 8
+RIDER_BYTES = 32
 
 
 def check_item(what: str, *parts: int) -> None:
@@ -42,6 +49,38 @@ def check_head(head: Head) -> None:
         events_size(head.events),
         text_size(*head.signals, head.reason),
         error_size(head.failure.error if head.failure else None),
+        *map(rider_size, head.recent),
+    )
+
+
+def of(head: Head) -> HeadSizes:
+    """About what a head takes, and each record that rides in it."""
+    return HeadSizes(head_size(head), 0, tuple(map(rider_size, head.recent)))
+
+
+def head_size(head: Head) -> int:
+    """About what a head takes apart from the records that ride in it."""
+    return (
+        HEAD_BYTES
+        + len(head.input_inline or b"")
+        + len(head.active) * LEASED_BYTES
+        + sum(len(event.type) + EVENT_BYTES for event in head.events)
+        + events_size(head.events)
+        + text_size(*head.signals, head.reason)
+        + error_size(head.failure.error if head.failure else None)
+        + len(head.winners) * WINNER_BYTES
+    )
+
+
+def rider_size(record: StageRecord) -> int:
+    """About what a record takes in a head or a bundle."""
+    return (
+        RIDER_BYTES
+        + len(record.key.stage_id)
+        + payload_size(record.output)
+        + error_size(record.error)
+        + json_size(dict(record.metrics))
+        + json_size(dict(record.artifacts))
     )
 
 

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from workflow_engine.errors import StaleRunError, TransientError
-from workflow_engine.kernel import transitions, winners
+from workflow_engine.kernel import records, transitions, winners
 from workflow_engine.kernel.claim import holds
 from workflow_engine.kernel.commit import Commit, Committing, Decide
 from workflow_engine.kernel.definitions import Definitions
@@ -26,7 +26,7 @@ from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told
 from workflow_engine.kernel.turn import Turn
 from workflow_engine.model.commits import Exclusive, Shared
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import Head, StageRecord
 from workflow_engine.ports.persistence import Persistence
 
 _log = logging.getLogger(__name__)
@@ -71,20 +71,24 @@ class Keeper:
             outbox=self.teller.outbox,
         )
         attempt = keeping.stored(attempt)
+        rider = keeping.rider
         try:
             kept = keeping.committed(attempt)
         except (TransientError, StaleRunError) as error:
             kept = keeping.given_back(attempt, error)
         except Exception as error:
             kept = keeping.failed_for(error, attempt)
+        if rider is not None and not (kept.ours and kept.attempt is attempt):
+            keeping.put(rider)
         # The lease is over: none of the commits that were refused can happen any more.
         self.teller.outbox.tidy(turn.data.head if kept.ours else None, kept.head, turn.invocation)
         return kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Keeping:
-    """The outcome of one lease on its way into the store."""
+    """The outcome of one lease on its way into the store. *rider* is its record, where that is to ride in
+    the commit."""
 
     keeper: Keeper
     lease: Lease
@@ -94,11 +98,12 @@ class _Keeping:
     patience: Patience
     commits: Committing
     outbox: Outbox
+    rider: StageRecord | None = None
 
     def stored(self, attempt: Attempt) -> Attempt:
         """*attempt* as it could be stored: as it is, postponed, or failed for what was wrong with it."""
         try:
-            self.patience.answered(lambda: self.keeper.recorder.store(attempt, self.lease, self.data))
+            self.rider = self.patience.answered(lambda: self.keeper.recorder.store(attempt, self.lease, self.data))
         except TransientError as error:
             return _without_attempt(attempt, error)
         except Exception as error:
@@ -114,6 +119,7 @@ class _Keeping:
     def given_back(self, attempt: Attempt, error: TransientError | StaleRunError) -> Kept:
         """No time is left for another try of the commit; but of those tried, one may have happened."""
         earlier = list(self.commits.unanswered)
+        self.rider = None
         without = _without_attempt(attempt, error)
         head, commit = self.commits.commit(self.data.head, self._ending_of(without))
         counts = any(commit is one for one in earlier)
@@ -123,6 +129,7 @@ class _Keeping:
         """The commit of *attempt* is refused for what it says: it fails instead, and the run with it
         where not even that can be committed."""
         instead = self._instead(attempt, error)
+        self.rider = None
         if not self.commits.unanswered:
             # Where one got no answer, it may have happened, and the record is its output's.
             self._try_to_record(instead, correct=True)
@@ -170,6 +177,8 @@ class _Keeping:
             commit = outbox.fit(commit, head, self.lease)
             if isinstance(commit, Shared):
                 return commit
+            if self.rider is not None:
+                commit = records.carrying(commit, self.rider)
             return definitions.adopted(winners.fitted(commit, self.keeper.persistence), data.definition)
 
         return decide
@@ -182,6 +191,13 @@ class _Keeping:
         ending = attempt.ending
         own = Failed(bare(ending.error), ending.retryable) if isinstance(ending, Failed) else failed(error, stage)
         return replace(attempt, ending=own, journal=None)
+
+    def put(self, rider: StageRecord) -> None:
+        """Keep the record of an attempt that does not count: it is what its worker knew of it."""
+        try:
+            self.patience.answered(lambda: self.keeper.recorder.put(rider))
+        except Exception as error:
+            _log.warning("what came of stage %s is not recorded: %r", self.lease.stage_id, error)
 
     def _try_to_record(self, attempt: Attempt, *, correct: bool = False) -> None:
         """Store the record of a failure. Without it, the head alone says what failed."""

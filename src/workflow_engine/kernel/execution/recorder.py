@@ -17,7 +17,7 @@ from workflow_engine.kernel.execution.attempt import (
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.limits import MAX_INLINE_BYTES
+from workflow_engine.model.limits import MAX_INLINE_BYTES, WRITE_UNIT_BYTES
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Annotation, Head, LogLine, StageKey, StageRecord
 from workflow_engine.model.status import Status
@@ -27,18 +27,20 @@ from workflow_engine.ports.persistence import Persistence
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes what an attempt leaves behind. *retention* is added to the run's deadline (TTL)."""
+    """Writes what an attempt leaves behind. *retention* is added to the run's deadline (TTL). Where
+    *may_ride*, small records are left to the commit that counts them."""
 
     persistence: Persistence
     blobs: BlobStore
     retention: timedelta
+    may_ride: bool = True
 
     def expiry(self, head: Head) -> datetime:
         """When what belongs to the run may go: the head goes a week later."""
         return head.deadline + self.retention
 
-    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> None:
-        """Store what *attempt* left.
+    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> StageRecord | None:
+        """Store what *attempt* left; answers its record, if that is to ride in the commit that counts it.
 
         Raises:
             TransientError: the store did not answer; the same again changes nothing.
@@ -48,11 +50,19 @@ class Recorder:
         self._store_journal(attempt, key, data.head)
         ending = attempt.ending
         if not isinstance(ending, Completed | Suspends | Failed):
-            return
+            return None
         output = self._keep_output(attempt, key, data.head)
-        self.persistence.put_record(self._record_of(attempt, key, data.head, output))
+        record = self._record_of(attempt, key, data.head, output)
+        rides = self._rides(record, data.head)
+        if not rides:
+            self.persistence.put_record(record)
         if isinstance(ending, Completed):
             data.remember(key, ending.output)
+        return record if rides else None
+
+    def put(self, record: StageRecord) -> None:
+        """Store a record that was to ride, and whose commit was refused."""
+        self.persistence.put_record(record)
 
     def record(self, attempt: Attempt, lease: Lease, head: Head, *, correct: bool) -> None:
         """Store the record of a failed attempt alone; *correct* replaces one of the same lease."""
@@ -72,6 +82,13 @@ class Recorder:
             self.persistence.delete_record(run_id, key)
             if len(kept.dump()) > MAX_INLINE_BYTES:
                 self.blobs.delete(_blob_key(run_id, key, "state"))
+
+    def _rides(self, record: StageRecord, head: Head) -> bool:
+        """Whether *record* may be small enough. The state of a suspended stage is taken away again, and
+        siblings do not rewrite the head."""
+        if not self.may_ride or len(head.active) != 1 or record.status is Status.SUSPENDED:
+            return False
+        return record.output is None or len(record.output.inline or b"") < WRITE_UNIT_BYTES
 
     def _keep_output(self, attempt: Attempt, key: StageKey, head: Head) -> Payload | None:
         ending = attempt.ending

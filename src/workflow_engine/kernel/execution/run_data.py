@@ -4,7 +4,7 @@ Read when it is asked for and kept for the stages that are chained after it, so 
 stage reads nothing from the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,13 @@ from pydantic import BaseModel
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import CorruptItemError
-from workflow_engine.kernel import payloads, winners
+from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
+from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
@@ -71,10 +72,17 @@ class RunData:
         """
         missing = [key for key in keys if key not in self._outputs]
         if missing:
-            found = self.persistence.load_records(self.head.run_id, missing)
+            found = records.loaded(self.head, missing, self.persistence)
             for key in missing:
                 self._outputs[key] = self._output(key, found.get(key))
+            self._keep_small(found)
         return [self._outputs[key] for key in keys]
+
+    def _keep_small(self, found: Mapping[StageKey, StageRecord]) -> None:
+        """What lay beside what was asked for, and needs no other request."""
+        for key, record in found.items():
+            if record.status is Status.COMPLETED and record.output is not None and record.output.inline is not None:
+                self._outputs.setdefault(key, record.output.inline)
 
     def _output(self, key: StageKey, record: StageRecord | None) -> bytes:
         if record is None or record.output is None:

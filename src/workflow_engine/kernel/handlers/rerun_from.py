@@ -14,7 +14,7 @@ from workflow_engine.errors import (
     StaleRunError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import idempotency, payloads, transitions, winners
+from workflow_engine.kernel import idempotency, payloads, records, transitions, winners
 from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
@@ -180,9 +180,9 @@ class _Rerunning:
             for earlier, stages in definition.plan.until(group)
             for ordinal, stage_id in enumerate(stages)
         ]
-        records = self.persistence.load_records(head.run_id, keys) if keys else {}
+        stored = records.loaded(head, keys, self.persistence) if keys else {}
         for key in keys:
-            record = records.get(key)
+            record = stored.get(key)
             lives = record is not None and record.expires_at > at
             found[f"the output of {key.stage_id}"] = record.output if record is not None and lives else None
         return found
@@ -190,6 +190,8 @@ class _Rerunning:
     def facts(self, head: Head, definition: WorkflowDefinition, group: int, moment: Moment) -> Rerun:
         deadline = whole(moment.at + definition.max_duration)
         expires_at = deadline + self.settings.retention
+        # Before their lives are prolonged, and before nothing rides in the head any more.
+        records.flush(head, self.persistence)
         self.persistence.extend_expiry(head.run_id, expires_at)
         inline, input_hash = head.input_inline, head.input_hash
         if self.command.input is not None:

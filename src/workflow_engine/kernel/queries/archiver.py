@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.errors import BlobNotFoundError, CorruptItemError
-from workflow_engine.kernel import payloads, winners
+from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Head, StageRecord
@@ -61,7 +61,7 @@ class Archiver:
 
         return ArchivedRun(
             head=winners.completed(head, self.persistence),
-            records=self._filled(self.persistence.list_records(head.run_id)),
+            records=self._filled(records.listed(head, self.persistence)),
             started_with=self._started_with(head),
             annotations=self.persistence.list_annotations(head.run_id),
             logs=self.persistence.list_logs(head.run_id) if with_logs else (),

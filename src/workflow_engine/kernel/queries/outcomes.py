@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, records
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.payloads import ErrorInfo
@@ -34,11 +34,11 @@ def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, b
         stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
         for ordinal, stage in enumerate(definition.groups[last])
     }
-    records = persistence.load_records(head.run_id, list(keys.values()))
+    found = records.loaded(head, list(keys.values()), persistence)
     outputs = {
         stage_id: payloads.fetch(record.output, blobs)
         for stage_id, key in keys.items()
-        if (record := records.get(key)) is not None and record.output is not None
+        if (record := found.get(key)) is not None and record.output is not None
     }
     output = definition.join_outputs(last, outputs) if outputs else None
     return RunOutcome(head.run_id, head.status, output)

@@ -13,7 +13,7 @@ from typing import Any
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import RunNotFoundError, WorkflowNotFoundError
-from workflow_engine.kernel import payloads, winners
+from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.queries import archive_format
@@ -204,8 +204,8 @@ class Queries:
             RunNotFoundError: there is no such run.
         """
         head = self.head(run_id)
-        records = self.persistence.list_records(head.run_id)
-        return view_of(winners.completed(head, self.persistence), records, self.definition_of(head))
+        found = records.listed(head, self.persistence)
+        return view_of(winners.completed(head, self.persistence), found, self.definition_of(head))
 
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""

@@ -116,6 +116,7 @@ def rerun(
         reason=None,
         ended_by="",
         ended_at=None,
+        recent=(),
     )
     return replace(heads.exclusive(head, moment, after=after), idempotency=record)
 

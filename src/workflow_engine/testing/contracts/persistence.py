@@ -18,6 +18,7 @@ from workflow_engine.testing.contracts.persistence_heads import HeadContract, Id
 from workflow_engine.testing.contracts.persistence_indexes import SHARDS, DueContract, ListingContract
 from workflow_engine.testing.contracts.persistence_items import NoteContract, RecordContract
 from workflow_engine.testing.contracts.persistence_races import GhostContract, RaceContract, RearmContract
+from workflow_engine.testing.contracts.persistence_recent import RecentContract
 from workflow_engine.testing.contracts.persistence_shared import SharedContract, SignalContract
 
 __all__ = ["SHARDS", "PersistenceContract"]
@@ -32,6 +33,7 @@ class PersistenceContract(
     GhostContract,
     RearmContract,
     RecordContract,
+    RecentContract,
     NoteContract,
     DueContract,
     ListingContract,

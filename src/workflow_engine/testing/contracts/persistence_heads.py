@@ -9,7 +9,7 @@ import pytest
 from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.ids import RunId, StageId
-from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_ITEM_BYTES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
     Entry,
@@ -18,6 +18,7 @@ from workflow_engine.model.runs import (
     IdempotencyRecord,
     RunFailure,
     WaitKind,
+    riding,
 )
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Persistence, Rearm
@@ -28,6 +29,7 @@ from workflow_engine.testing.builders import (
     leased_head,
     new_event,
     new_head,
+    new_record,
     refused,
     rewrite,
 )
@@ -85,6 +87,8 @@ def full_head(clock: FakeClock) -> Head:
         reason="enough",
         ended_by="worker-9",
         ended_at=at + HOUR,
+        recent=(riding(new_record(new_head(at), group=1), new_head(at).expires_at - HEAD_OUTLIVES),),
+        bundled=True,
     )
 
 

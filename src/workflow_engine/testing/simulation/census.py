@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from workflow_engine.kernel import payloads
+from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.runs import Head, StageKey
 from workflow_engine.testing.simulation.deposits import Deposit
@@ -20,8 +20,25 @@ def check_left(world: World, head: Head) -> Iterator[str]:
     yield from _check_spilled(world, head)
     yield from _check_expiry(world, head)
     yield from _check_blobs(world, head)
+    yield from _check_records(world, head)
     if world.settings.retention > LONGER_THAN_A_HISTORY:
         yield from _check_notes(world, head)
+
+
+def _check_records(world: World, head: Head) -> Iterator[str]:
+    """What rode in the head is in the run's history, and where it won, it is what is read."""
+    rode = {key: record for (run_id, key), record in world.observer.rode.items() if run_id == head.run_id}
+    if not rode or world.settings.retention <= LONGER_THAN_A_HISTORY:
+        return
+    history = {record.key: record for record in records.listed(head, world.persistence)}
+    whole = winners.completed(head, world.persistence)
+    for key, record in rode.items():
+        if key not in history:
+            yield f"records: {key} of run {head.run_id} rode in its head, and is gone"
+        elif key.group < head.group and whole.winner(key.group, 0) == key.epoch:
+            read = records.loaded(head, [key], world.persistence).get(key)
+            if read is None or (read.status, read.output) != (record.status, record.output):
+                yield f"records: of {key} of run {head.run_id}, {read} is read"
 
 
 def _check_notes(world: World, head: Head) -> Iterator[str]:
@@ -59,7 +76,7 @@ def _check_expiry(world: World, head: Head) -> Iterator[str]:
 def _belongings(world: World, head: Head) -> Iterator[tuple[str, datetime]]:
     store = world.persistence
     found: list[tuple[str, StageKey | None, datetime]] = []
-    found += [("a record", one.key, one.expires_at) for one in store.list_records(head.run_id)]
+    found += [("a record", one.key, one.expires_at) for one in records.listed(head, store)]
     found += [("a note", one.stage, one.expires_at) for one in store.list_annotations(head.run_id)]
     found += [("a log line", one.key, one.expires_at) for one in store.list_logs(head.run_id)]
     for what, key, expires_at in found:
@@ -85,7 +102,7 @@ def _check_blobs(world: World, head: Head) -> Iterator[str]:
     wrong, is left to the bucket's lifecycle; and so is what an attempt without a record stored.
     """
     prefix, deposits = payloads.blob_prefix(head.run_id), world.ledger.deposits
-    recorded = {payloads.attempt_prefix(head.run_id, one.key) for one in world.persistence.list_records(head.run_id)}
+    recorded = {payloads.attempt_prefix(head.run_id, one.key) for one in records.listed(head, world.persistence)}
     for key in world.blobs.list(prefix):
         put = deposits.puts.get(key)
         parts = key.removeprefix(prefix).split("/")

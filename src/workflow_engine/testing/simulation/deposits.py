@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.runs import Head, StageKey
+from workflow_engine.model.runs import Bundle, Head, StageKey
 
 if TYPE_CHECKING:
     from workflow_engine.testing.simulation.tasks import Task
@@ -53,7 +53,7 @@ class Deposits:
             for key in args[1]:
                 self.puts[(args[0].run_id, key)] = Deposit(at, task)
         elif name in _ATTEMPTS:
-            for one in args[0] if isinstance(args[0], list) else [args[0]]:
+            for one in _each(args[0]):
                 self.puts[(one.run_id, getattr(one, _ATTEMPTS[name]))] = Deposit(at, task)
                 if name == "put_annotations" and one.stage is not None:
                     self.notes[one.run_id].add(one.stage)
@@ -63,6 +63,8 @@ class Deposits:
         if after.input_hash is not None:
             self.inputs[after.run_id].add(after.input_hash)
         self.signals[after.run_id].update(after.signals)
+        for record in after.recent[len(before.recent) if before else 0 :]:
+            self.puts.setdefault((after.run_id, record.key), Deposit(at, task))
         if before is None:
             return
         last = min(after.told, before.told + before.spilled)
@@ -72,4 +74,16 @@ class Deposits:
             self.discarded[after.run_id].append(Deposit(at, task))
 
 
-_ATTEMPTS: Mapping[str, str] = {"put_record": "key", "put_logs": "key", "put_annotations": "stage"}
+_ATTEMPTS: Mapping[str, str] = {
+    "put_record": "key",
+    "put_bundle": "key",
+    "put_logs": "key",
+    "put_annotations": "stage",
+}
+
+
+def _each(given: Any) -> Sequence[Any]:
+    """What an attempt wrote in one request: the one thing, several, or the records of a bundle."""
+    if isinstance(given, Bundle):
+        return given.records
+    return given if isinstance(given, list) else [given]

@@ -39,6 +39,8 @@ class Interposed:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         world, port, method = self._world, self._port, getattr(self._target, name)
+        if name == "head_sizes":
+            return world.head_sizes
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return world.call(port, name, method, args, kwargs=kwargs)

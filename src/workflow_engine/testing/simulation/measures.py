@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MESSAGES = frozenset({"enqueue", "enqueue_parallel", "schedule"})
 # Writes of the store and the blobs, each a request that is billed.
 WRITES = frozenset({
-    "commit", "put_record", "delete_record", "put_input", "put_spilled", "delete_spilled", "put_dead_letter", "delete_dead_letter",
+    "commit", "put_record", "put_bundle", "delete_record", "put_input", "put_spilled", "delete_spilled", "put_dead_letter", "delete_dead_letter",
     "put_logs", "put_annotations", "put_annotation", "extend_expiry", "put", "delete",
 })  # fmt: skip
 

@@ -4,16 +4,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from workflow_engine.adapters.memory.sizes import events_size
+from workflow_engine.kernel import records
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.runs import DeadLetter, Entry, EntryState, Head, PendingEvent
+from workflow_engine.model.limits import HEAD_OUTLIVES, WRITE_UNIT_BYTES
+from workflow_engine.model.runs import DeadLetter, Entry, EntryState, Head, PendingEvent, StageKey, StageRecord, riding
 from workflow_engine.model.status import Status
-from workflow_engine.ports.persistence import Persistence, Rearm
+from workflow_engine.ports.persistence import HeadSizes, Persistence, Rearm
 from workflow_engine.testing.simulation.invariants import Bounds, check_commit, check_listed
 
 
@@ -33,8 +36,9 @@ class Violation(AssertionError):  # noqa: N818 - the word for a broken invariant
 class Observer:
     """Follows the heads of all runs, what was committed to be told, and what was told."""
 
-    def __init__(self, persistence: Persistence, bounds: Bounds) -> None:
-        self._persistence, self._bounds = persistence, bounds
+    def __init__(self, persistence: Persistence, bounds: Bounds, measure: Callable[[Head], HeadSizes]) -> None:
+        self._persistence, self._bounds, self._measure = persistence, bounds, measure
+        self.rode: dict[tuple[RunId, StageKey], StageRecord] = {}
         self.heads: dict[RunId, Head] = {}
         self.events: defaultdict[RunId, list[PendingEvent]] = defaultdict(list)
         self.accepted_through: Counter[RunId] = Counter()
@@ -64,7 +68,12 @@ class Observer:
         self.largest_head = max(self.largest_head, events_size(after.events))
         for problem in check_commit(before, commit, after, at=at, bounds=self._bounds):
             raise Violation(problem)
-        for problem in (*self._check_events(before, after), *self._check_leases(before, after)):
+        checks = (
+            self._check_recent(after),
+            self._check_events(before, after),
+            self._check_leases(before, after),
+        )
+        for problem in chain.from_iterable(checks):
             raise Violation(problem)
         self._note_signals(before, after, at)
 
@@ -74,6 +83,17 @@ class Observer:
             self._due.pop(head.run_id, None)
         else:
             self._due[head.run_id] = head.due_at
+
+    def _check_recent(self, after: Head) -> Iterator[str]:
+        """A record that rides in the head takes it past no unit."""
+        new = [record for record in after.recent if (after.run_id, record.key) not in self.rode]
+        self.rode.update({(after.run_id, record.key): record for record in new})
+        if not new:
+            return
+        found = self._measure(after)
+        units = -(-found.apart // WRITE_UNIT_BYTES)
+        if found.apart + found.frame + sum(found.recent) > units * WRITE_UNIT_BYTES:
+            yield f"I7: with what rides in it, the head of {after.run_id} takes more than {units} units"
 
     def rearmed(
         self, before: Mapping[RunId, Head], wishes: Sequence[Rearm], won: Sequence[RunId], at: datetime
@@ -136,7 +156,7 @@ class Observer:
                     yield f"I4: two leases of stage {ordinal} share epoch {entry.epoch}"
         self.lost_leases[after.run_id] = max(self.lost_leases[after.run_id], *(entry.lost for entry in after.active), 0)
         for ordinal, entry in self._ended(before, after):
-            yield from self._check_record(after, entry)
+            yield from self._check_record(after, before.group, entry)
             key = (after.run_id, after.bases[-1][1], before.group, ordinal)
             self.finished[key] += 1
             if self.finished[key] > 1:
@@ -154,15 +174,18 @@ class Observer:
             if moved or (ordinal < len(after.active) and after.active[ordinal].state is EntryState.DONE):
                 yield ordinal, entry
 
-    def _check_record(self, head: Head, lease: Entry) -> Iterator[str]:
+    def _check_record(self, head: Head, group: int, lease: Entry) -> Iterator[str]:
         """The outcome that counts is in the record under its lease, and nowhere else."""
-        records = [
+        rides = {record.key for record in head.recent if record.key.group == group}
+        found = [
             record
-            for record in self._persistence.list_records(head.run_id)
-            if record.by == lease.by and record.key.epoch == lease.epoch and record.status is Status.COMPLETED
+            for record in records.listed(head, self._persistence)
+            if (record.by == lease.by or record.key in rides)
+            and record.key.epoch == lease.epoch
+            and record.status is Status.COMPLETED
         ]
-        if len(records) != 1:
-            yield f"I4: {len(records)} records hold the outcome of epoch {lease.epoch}, by {lease.by}"
+        if len(found) != 1:
+            yield f"I4: {len(found)} records hold the outcome of epoch {lease.epoch}, by {lease.by}"
 
     def _note_signals(self, before: Head | None, after: Head, at: datetime) -> None:
         for element in after.signals:
@@ -216,7 +239,8 @@ def _is_same(answered: Head, stored: Head) -> bool:
     """Whether two heads are one, but for what DynamoDB's TTL keeps of an expiry: whole seconds."""
     if abs(answered.expires_at - stored.expires_at) >= timedelta(seconds=1):
         return False
-    return replace(answered, expires_at=stored.expires_at) == stored
+    recent = tuple(riding(record, stored.expires_at - HEAD_OUTLIVES) for record in answered.recent)
+    return replace(answered, expires_at=stored.expires_at, recent=recent) == stored
 
 
 def describe(value: Any) -> str:

@@ -106,7 +106,8 @@ class Scenario:
     With a *lease* the workers are long-running processes of two threads each, which renew their
     leases. Clients send commands through the queue if *by_queue*, an invocation gets up to *batch*
     messages, and what has expired may vanish if *expires*. *plugins* hear of events, and to
-    publish them takes *emit_takes*.
+    publish them takes *emit_takes*. A record that rides in a head takes *rider_bytes* of it at least, or two
+    or three times as much, so that there is soon no room for it.
     """
 
     workflows: Sequence[WorkflowDefinition]
@@ -129,6 +130,7 @@ class Scenario:
     side_by_side: bool = False
     plugins: Sequence[Plugin] = ()
     emit_takes: timedelta = timedelta(0)
+    rider_bytes: int = 120
 
     def registry(self, deploys: int) -> Registry:
         """The workflows after that many *deploys*."""

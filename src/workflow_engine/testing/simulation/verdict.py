@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
-from workflow_engine.kernel import Kernel
+from workflow_engine.kernel import Kernel, records
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.census import LONGER_THAN_A_HISTORY, check_left
@@ -129,7 +129,7 @@ def _check_lived(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
     begun_at = world.ledger.chronicle.begun_at[head.run_id]
     if head.deadline < begun_at + definition.max_duration - 2 * world.bounds.skew - _UNANSWERED:
         yield f"deadline: run {head.run_id} was started at {begun_at}, and ends at {head.deadline}"
-    for record in world.persistence.list_records(head.run_id):
+    for record in records.listed(head, world.persistence):
         stages = definition.groups[record.key.group] if record.key.group < len(definition.groups) else ()
         for stage in stages:
             if stage.id == record.key.stage_id and record.attempt > stage.retry.max_attempts:

@@ -9,6 +9,7 @@ import heapq
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -17,12 +18,15 @@ from workflow_engine.adapters.memory import (
     MemoryJobTransport,
     MemoryPersistence,
     MemoryScheduler,
+    sizes,
 )
 from workflow_engine.kernel import KernelSettings
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.instants import whole
+from workflow_engine.model.runs import Head
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.jobs import JobTransport
+from workflow_engine.ports.persistence import HeadSizes
 from workflow_engine.testing.simulation.baton import Aborted, Relay
 from workflow_engine.testing.simulation.choices import Choices
 from workflow_engine.testing.simulation.effects import Effects, refusal, unanswered
@@ -74,7 +78,7 @@ class World:
         self.timers = MemoryScheduler(self.clock, cast(JobTransport, Firing(self)))
         skew = rates.most_skew if rates.skewed_clocks else timedelta(0)
         self.bounds = Bounds(settings.horizon, skew)
-        self.observer = Observer(self.persistence, self.bounds)
+        self.observer = Observer(self.persistence, self.bounds, self.head_sizes)
         self.ledger = Ledger(self.bounds, lease)
         self._effects = Effects(self)
         self.history: list[Step] = []
@@ -89,6 +93,7 @@ class World:
         # What plugins heard of each run, by sequence.
         self.heard: defaultdict[str, list[int]] = defaultdict(list)
         self.emit_takes = timedelta(0)
+        self.rider_bytes = 0
         self.forget: Callable[[], None] = lambda: None
         self._begin()
 
@@ -277,6 +282,13 @@ class World:
             ready.insert(0, current)
         weights = (3 * len(ready), *[2] * (len(ready) - 1))
         return ready[self.choices.pick("turn", weights)]
+
+    def head_sizes(self, head: Head) -> HeadSizes:
+        """What a head takes. It asks nobody, so nothing can come between, and is one measure for all stores.
+        Of two attempts at a stage one is larger."""
+        found = sizes.of(head)
+        least = [self.rider_bytes * (1 + (record.key.group + record.key.epoch) % 3) for record in head.recent]
+        return replace(found, recent=tuple(map(max, zip(found.recent, least, strict=True))))
 
     # What a port call meets
 

@@ -6,30 +6,38 @@ index keys, which every head has anyway.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from workflow_engine.adapters.aws.dynamodb import wire
+from workflow_engine.adapters.aws.dynamodb.rider_codec import (
+    STATUS_CODES,
+    STATUSES,
+    decode_error,
+    decode_rider,
+    encode_error,
+    encode_rider,
+)
 from workflow_engine.adapters.aws.dynamodb.table import HEAD, listing_shard, run_of, run_partition
 from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
 from workflow_engine.model.ids import StageId, WorkflowId
-from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, RunFailure, WaitKind
+from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.runs import (
+    Entry,
+    EntryState,
+    Head,
+    PendingEvent,
+    RunFailure,
+    StageRecord,
+    WaitKind,
+)
 from workflow_engine.model.status import Status
 
-STATUS_CODES: Final[Mapping[Status, str]] = {
-    Status.PENDING: "P",
-    Status.RUNNING: "R",
-    Status.SUSPENDED: "U",
-    Status.COMPLETED: "C",
-    Status.FAILED: "F",
-    Status.CANCELLED: "X",
-    Status.SKIPPED: "K",
-}
-_STATUSES: Final = {code: status for status, code in STATUS_CODES.items()}
 _STATES: Final = {state.value: state for state in EntryState}
 _WAITS: Final = {wait.value: wait for wait in WaitKind}
 NO_RERUNS: Final = ((0, 0),)
 USUAL_PRIORITY: Final = 5
+RECENT: Final = "rc"
 
 
 def encode_head(head: Head) -> Item:
@@ -54,6 +62,7 @@ def encode_head(head: Head) -> Item:
     }
     _encode_events(head, item)
     _encode_leases(head, item)
+    _encode_recent(head, item)
     _encode_rest(head, item)
     return item
 
@@ -82,9 +91,17 @@ def _encode_leases(head: Head, item: Item) -> None:
     if head.winners_from:
         item["wf"] = wire.number(head.winners_from)
         # A version that does not know where the others lie would take other records for theirs.
-        item["f"] = wire.number(wire.FORMAT)
+        item["f"] = wire.number(wire.PARTS_FORMAT)
     if head.signals:
         item["sg"] = {"L": [wire.text(element) for element in head.signals]}
+
+
+def _encode_recent(head: Head, item: Item) -> None:
+    if head.recent:
+        item[RECENT] = {"L": [encode_rider(record, head.created_at) for record in head.recent]}
+    if head.recent or head.bundled:
+        # Also once nothing rides any more: a version that knows no bundles would miss what lies in them.
+        item["f"] = wire.number(wire.FORMAT)
 
 
 def _encode_rest(head: Head, item: Item) -> None:
@@ -160,16 +177,6 @@ def encode_failure(failure: RunFailure) -> Value:
     return {"M": fields}
 
 
-def encode_error(error: ErrorInfo) -> Value:
-    """An error's type, message, whether it is retried, and the end of its traceback."""
-    fields: Item = {"t": wire.text(error.type), "m": wire.text(error.message)}
-    if error.retryable:
-        fields["r"] = {"BOOL": True}
-    if error.trace is not None:
-        fields["x"] = wire.text(error.trace)
-    return {"M": fields}
-
-
 def decode_head(item: Item) -> Head:
     """The head that *item* holds.
 
@@ -184,14 +191,15 @@ def decode_head(item: Item) -> Head:
 def _decode_head(item: Item) -> Head:
     workflow_id, _, _ = item["ls"]["S"].rpartition("#")
     bases = wire.optional(item, "bs", _numbers)
+    created_at, expires_at = wire.read_sortable(item["lc"]["S"]), wire.read_expiry(item["expires_at"])
     return Head(
         run_id=run_of(item["pk"]["S"]),
         workflow_id=WorkflowId(workflow_id),
         fingerprint=item["fp"]["S"],
-        status=_STATUSES[item["st"]["S"]],
-        created_at=wire.read_sortable(item["lc"]["S"]),
+        status=STATUSES[item["st"]["S"]],
+        created_at=created_at,
         deadline=wire.read_instant(item["dl"]),
-        expires_at=wire.read_expiry(item["expires_at"]),
+        expires_at=expires_at,
         content_hash=item["ch"]["S"],
         version=int(item["v"]["N"]),
         by=item["wb"]["S"],
@@ -205,8 +213,17 @@ def _decode_head(item: Item) -> Head:
         told=wire.optional(item, "td", wire.read_number) or 0,
         spilled=wire.optional(item, "sp", wire.read_number) or 0,
         events=tuple(decode_event(event) for event in item["ev"]["L"]) if "ev" in item else (),
+        recent=_decode_recent(item, created_at, expires_at),
+        bundled=int(item["f"]["N"]) >= wire.FORMAT,
         **_decode_rest(item),
     )
+
+
+def _decode_recent(item: Item, created_at: datetime, expires_at: datetime) -> tuple[StageRecord, ...]:
+    if RECENT not in item:
+        return ()
+    run_id, goes_at = run_of(item["pk"]["S"]), expires_at - HEAD_OUTLIVES
+    return tuple(decode_rider(value, run_id, created_at, goes_at) for value in item[RECENT]["L"])
 
 
 def _decode_rest(item: Item) -> dict[str, Any]:
@@ -257,17 +274,6 @@ def decode_failure(value: Mapping[str, Any]) -> RunFailure:
         error=decode_error(fields["e"]),
         stage_id=None if stage_id is None else StageId(stage_id),
         epoch=wire.optional(fields, "n", wire.read_number) or 0,
-    )
-
-
-def decode_error(value: Mapping[str, Any]) -> ErrorInfo:
-    """An error."""
-    fields: Item = value["M"]
-    return ErrorInfo(
-        type=fields["t"]["S"],
-        message=fields["m"]["S"],
-        retryable="r" in fields,
-        trace=wire.optional(fields, "x", wire.read_text),
     )
 
 

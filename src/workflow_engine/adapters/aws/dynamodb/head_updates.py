@@ -10,10 +10,12 @@ from typing import Any
 
 from workflow_engine.adapters.aws.dynamodb import wire
 from workflow_engine.adapters.aws.dynamodb.head_codec import (
-    STATUS_CODES,
     encode_entry,
     encode_event,
     encode_failure,
+)
+from workflow_engine.adapters.aws.dynamodb.rider_codec import (
+    STATUS_CODES,
 )
 from workflow_engine.adapters.aws.dynamodb.table import HEAD, run_partition
 from workflow_engine.adapters.aws.dynamodb.wire import Item, Value

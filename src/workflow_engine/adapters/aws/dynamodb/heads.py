@@ -14,7 +14,7 @@ from workflow_engine.adapters.aws.dynamodb.connection import (
     DynamoConnection,
     ItemTooLargeError,
 )
-from workflow_engine.adapters.aws.dynamodb.head_codec import decode_head, encode_head
+from workflow_engine.adapters.aws.dynamodb.head_codec import RECENT, decode_head, encode_head
 from workflow_engine.adapters.aws.dynamodb.head_updates import (
     DueForm,
     exclusive_update,
@@ -27,7 +27,7 @@ from workflow_engine.adapters.aws.dynamodb.item_codecs import (
     encode_idempotency,
     encode_signal,
 )
-from workflow_engine.adapters.aws.dynamodb.item_size import item_size, value_size
+from workflow_engine.adapters.aws.dynamodb.item_size import ELEMENT_BYTES, item_size, value_size
 from workflow_engine.adapters.aws.dynamodb.items import Items, check_size, in_threads
 from workflow_engine.adapters.aws.dynamodb.table import HEAD, run_partition
 from workflow_engine.adapters.aws.dynamodb.wire import Item
@@ -41,14 +41,22 @@ from workflow_engine.errors import (
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared, Signal, apply_shared
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_ITEM_BYTES
-from workflow_engine.model.runs import Head, IdempotencyRecord
+from workflow_engine.model.runs import Head, IdempotencyRecord, as_kept
 from workflow_engine.ports.clock import Clock
-from workflow_engine.ports.persistence import Rearm
+from workflow_engine.ports.persistence import HeadSizes, Rearm
 
 # Each try follows a tick that moved due_at across the wanted time in between.
 DUE_TRIES: Final = 8
 _OPERATIONS: Final = {"Put": "PutItem", "Update": "UpdateItem"}
 _log = logging.getLogger(__name__)
+
+
+def sizes_of(head: Head) -> HeadSizes:
+    """What *head* takes as an item, and the records that ride in it."""
+    item = encode_head(head)
+    recent = item.pop(RECENT, {"L": []})["L"]
+    frame = item_size({RECENT: {"L": []}}) if recent else 0
+    return HeadSizes(item_size(item), frame, tuple(value_size(value) + ELEMENT_BYTES for value in recent))
 
 
 class Heads:
@@ -89,7 +97,7 @@ class Heads:
                 self._write("Update", update.request(self._table, commit.after.run_id), beside)
         except ConditionFailedError as refusal:
             return self._refused(commit.after.run_id, refusal, commit.idempotency)
-        return Committed(commit.after)
+        return Committed(as_kept(commit.after))
 
     def _create_request(self, item: Item) -> dict[str, Any]:
         return {

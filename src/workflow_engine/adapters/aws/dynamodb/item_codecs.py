@@ -6,13 +6,19 @@ from typing import Any
 
 from workflow_engine.adapters.aws.dynamodb import table, wire
 from workflow_engine.adapters.aws.dynamodb.head_codec import (
-    STATUS_CODES,
     decode_epochs,
-    decode_error,
     decode_event,
     encode_epochs,
-    encode_error,
     encode_event,
+)
+from workflow_engine.adapters.aws.dynamodb.rider_codec import (
+    STATUS_CODES,
+    decode_error,
+    decode_payload,
+    decode_rider,
+    encode_error,
+    encode_payload,
+    encode_rider,
 )
 from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
 from workflow_engine.errors import CorruptItemError, InvalidCommandError
@@ -20,9 +26,9 @@ from workflow_engine.model.commands import Command, parse_command
 from workflow_engine.model.deliveries import Recurrence, body_of
 from workflow_engine.model.ids import WorkflowId
 from workflow_engine.model.limits import HEAD_OUTLIVES
-from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import (
     Annotation,
+    Bundle,
     DeadLetter,
     EventKey,
     Head,
@@ -47,25 +53,12 @@ def _item(partition: str, sort_key: str, **values: Value | None) -> Item:
 
 def _of(key: StageKey, item: Item) -> Item:
     """*item* in the format that says what *key* says: code that knows no parts must not take it for the whole."""
-    return {**item, "f": wire.number(wire.FORMAT)} if key.part else item
+    return {**item, "f": wire.number(wire.PARTS_FORMAT)} if key.part else item
 
 
 def _name(item: Item) -> str:
     """What an error calls the item."""
     return f"{item.get('pk', {}).get('S', '?')}/{item.get('sk', {}).get('S', '?')}"
-
-
-def _encode_payload(payload: Payload) -> Value:
-    if payload.inline is not None:
-        return wire.binary(payload.inline)
-    return {"L": [wire.text(payload.blob_key or ""), wire.number(payload.size_bytes)]}
-
-
-def _decode_payload(value: Value) -> Payload:
-    if "B" in value:
-        return Payload.of(wire.read_binary(value))
-    blob_key, size_bytes = value["L"]
-    return Payload(size_bytes=wire.read_number(size_bytes), blob_key=wire.read_text(blob_key))
 
 
 def encode_record(record: StageRecord) -> Item:
@@ -79,7 +72,7 @@ def encode_record(record: StageRecord) -> Item:
         fa=wire.instant(record.finished_at),
         b=wire.text(record.by),
         expires_at=wire.expiry(record.expires_at),
-        o=_encode_payload(record.output) if record.output else None,
+        o=encode_payload(record.output) if record.output else None,
         x=encode_error(record.error) if record.error else None,
         m=wire.json_text(dict(record.metrics)) if record.metrics else None,
         af=wire.json_text(dict(record.artifacts)) if record.artifacts else None,
@@ -89,7 +82,7 @@ def encode_record(record: StageRecord) -> Item:
 
 def decode_record(item: Item) -> StageRecord:
     """One finished attempt."""
-    with wire.reading(_name(item), item, newest=wire.FORMAT):
+    with wire.reading(_name(item), item, newest=wire.PARTS_FORMAT):
         return StageRecord(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),
@@ -99,10 +92,36 @@ def decode_record(item: Item) -> StageRecord:
             finished_at=wire.read_instant(item["fa"]),
             by=wire.read_text(item["b"]),
             expires_at=wire.read_expiry(item["expires_at"]),
-            output=wire.optional(item, "o", _decode_payload),
+            output=wire.optional(item, "o", decode_payload),
             error=wire.optional(item, "x", decode_error),
             metrics=wire.optional(item, "m", wire.read_object) or {},
             artifacts=wire.optional(item, "af", wire.read_object) or {},
+        )
+
+
+def encode_bundle(bundle: Bundle) -> Item:
+    """Records that have left the head together."""
+    since = bundle.records[0].started_at
+    item = _item(
+        table.run_partition(bundle.run_id),
+        table.bundle_key(*bundle.name),
+        sa=wire.instant(since),
+        rc={"L": [encode_rider(record, since) for record in bundle.records]},
+        expires_at=wire.expiry(bundle.expires_at),
+    )
+    return {**item, "f": wire.number(wire.FORMAT)}
+
+
+def decode_bundle(item: Item) -> Bundle:
+    """Records that have left the head together."""
+    with wire.reading(_name(item), item, newest=wire.FORMAT):
+        run_id, expires_at = table.run_of(item["pk"]["S"]), wire.read_expiry(item["expires_at"])
+        since = wire.read_instant(item["sa"])
+        return Bundle(
+            run_id=run_id,
+            base=table.base_of_bundle(item["sk"]["S"]),
+            records=tuple(decode_rider(value, run_id, since, expires_at) for value in item["rc"]["L"]),
+            expires_at=expires_at,
         )
 
 
@@ -134,7 +153,7 @@ def encode_input(value: RunInput) -> Item:
     return _item(
         table.run_partition(value.run_id),
         table.INPUTS + value.hash,
-        o=_encode_payload(value.payload),
+        o=encode_payload(value.payload),
         expires_at=wire.expiry(value.expires_at),
     )
 
@@ -145,7 +164,7 @@ def decode_input(item: Item) -> RunInput:
         return RunInput(
             run_id=table.run_of(item["pk"]["S"]),
             hash=item["sk"]["S"].removeprefix(table.INPUTS),
-            payload=_decode_payload(item["o"]),
+            payload=decode_payload(item["o"]),
             expires_at=wire.read_expiry(item["expires_at"]),
         )
 
@@ -212,7 +231,7 @@ def encode_log(line: LogLine) -> Item:
 
 def decode_log(item: Item) -> LogLine:
     """A line that a stage logged."""
-    with wire.reading(_name(item), item, newest=wire.FORMAT):
+    with wire.reading(_name(item), item, newest=wire.PARTS_FORMAT):
         return LogLine(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),

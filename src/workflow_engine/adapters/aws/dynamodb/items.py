@@ -150,6 +150,12 @@ class Items:
         condition = Path(["sk"]).startswith(prefix) if prefix else None
         return self._query({"hash_key": partition, "range_key_condition": condition, "consistent_read": True})
 
+    def first_of(self, partition: str, first: str, last: str) -> Item | None:
+        """The item of a partition with the least sort key from *first* to *last*."""
+        between = Path(["sk"]).between(first, last)
+        arguments = {"hash_key": partition, "range_key_condition": between, "consistent_read": True, "limit": 1}
+        return next(self._query(arguments), None)
+
     def list_index(
         self,
         index: str,

@@ -10,7 +10,7 @@ from typing_extensions import override
 from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
 from workflow_engine.adapters.aws.dynamodb import table, wire
 from workflow_engine.adapters.aws.dynamodb.connection import DynamoConnection
-from workflow_engine.adapters.aws.dynamodb.heads import Heads
+from workflow_engine.adapters.aws.dynamodb.heads import Heads, sizes_of
 from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
 from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
 from workflow_engine.adapters.aws.dynamodb.wire import Item
@@ -19,6 +19,7 @@ from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
+    Bundle,
     DeadLetter,
     EventKey,
     Head,
@@ -32,7 +33,7 @@ from workflow_engine.model.runs import (
     Winners,
 )
 from workflow_engine.ports.clock import Clock, IdSource
-from workflow_engine.ports.persistence import DuePage, Persistence, Rearm, RunPage
+from workflow_engine.ports.persistence import DuePage, HeadSizes, Persistence, Rearm, RunPage
 
 
 class DynamoPersistence(Persistence):
@@ -101,8 +102,25 @@ class DynamoPersistence(Persistence):
 
     @override
     def list_records(self, run_id: RunId) -> Sequence[StageRecord]:
-        records = map(codecs.decode_record, self._list(run_id, table.STAGES))
-        return sorted(records, key=lambda record: _order(record.key))
+        found: dict[StageKey, StageRecord] = {}
+        # In their order, so that what is in a bundle comes behind, and counts, where it is both ways.
+        for item in self._list(run_id, table.RECORDS):
+            found |= {record.key: record for record in _records_of(item)}
+        return sorted(found.values(), key=lambda record: _order(record.key))
+
+    @override
+    def put_bundle(self, bundle: Bundle) -> None:
+        self._items.put_if_absent(codecs.encode_bundle(bundle), "the bundle")
+
+    @override
+    def load_bundle(self, run_id: RunId, base: int, key: StageKey) -> Bundle | None:
+        first = table.bundle_key(base, key.group, key.epoch)
+        item = self._items.first_of(table.run_partition(run_id), first, table.bundles_of(base) + "~")
+        return codecs.decode_bundle(item) if item else None
+
+    @override
+    def head_sizes(self, head: Head) -> HeadSizes:
+        return sizes_of(head)
 
     @override
     def put_winners(self, page: Winners) -> None:
@@ -280,6 +298,12 @@ class DynamoPersistence(Persistence):
 def _keys(run_id: RunId, sort_keys: Iterable[str]) -> list[Item]:
     partition = table.run_partition(run_id)
     return [key_of(partition, sort_key) for sort_key in sort_keys]
+
+
+def _records_of(item: Item) -> Sequence[StageRecord]:
+    if item["sk"]["S"].startswith(table.BUNDLES):
+        return codecs.decode_bundle(item).records
+    return (codecs.decode_record(item),)
 
 
 def _order(key: StageKey) -> tuple[int, str, int, str]:

@@ -14,6 +14,9 @@ FAILURES: Final = "failures"
 
 HEAD: Final = "RUN"
 STAGES: Final = "STAGE#"
+# Sorts right behind the records, so that one query reads both; no stage's record has a key among these.
+BUNDLES: Final = "STAGES#"
+RECORDS: Final = "STAGE"
 # Between a lease's epoch and the part of its stage that it was on; no id or number has it.
 _PART: Final = "+"
 INPUTS: Final = "INPUT#"
@@ -96,6 +99,21 @@ def stage_key_of(sort_key: str) -> StageKey:
     _, group, stage_id, epoch = sort_key.split("#")[:4]
     number, _, part = epoch.partition(_PART)
     return StageKey(int(group), StageId(stage_id), int(number), part)
+
+
+def bundle_key(base: int, group: int, epoch: int) -> str:
+    """The sort key of the bundle whose last record that is; bundles of one base sort like their records."""
+    return f"{bundles_of(base)}{group:04d}#{epoch:06d}"
+
+
+def bundles_of(base: int) -> str:
+    """What the sort keys of all bundles of one base begin with."""
+    return f"{BUNDLES}{base:06d}#"
+
+
+def base_of_bundle(sort_key: str) -> int:
+    """The base in what ``bundle_key`` made."""
+    return int(sort_key.split("#")[1])
 
 
 def winners_key(base: int, through: int) -> str:

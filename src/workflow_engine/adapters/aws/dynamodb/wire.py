@@ -15,9 +15,11 @@ Value: TypeAlias = dict[str, Any]
 Item: TypeAlias = dict[str, Value]
 _T = TypeVar("_T")
 
-# Every item carries it; a version that finds a higher one leaves the item alone.
-FORMAT = 2
-# What an item is written in that the version before can read as well.
+# Every item carries it; a version that finds a higher one leaves the item alone. 2: winners outside of the
+# head, and parts of stages; 3: records in heads and in bundles.
+FORMAT = 3
+PARTS_FORMAT = 2
+# What an item is written in that every version can read.
 USUAL_FORMAT = 1
 
 # What reading raises of values that are not what the codec takes them for; too deep for JSON is one of them.
