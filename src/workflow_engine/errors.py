@@ -130,6 +130,19 @@ class StaleRunError(WorkflowEngineError):
         self.run_id, self.tries = run_id, tries
 
 
+class SubmissionError(WorkflowEngineError):
+    """The queue did not answer to a command that was submitted: whether it has it is not known."""
+
+    retryable = True
+
+    def __init__(self, *, run_id: str, idempotency_key: str, reason: str) -> None:
+        super().__init__(
+            f"run {run_id!r} may or may not start: {reason}; submitted again with the idempotency key "
+            f"{idempotency_key!r}, it starts once"
+        )
+        self.run_id, self.idempotency_key, self.reason = run_id, idempotency_key, reason
+
+
 class PayloadTooLargeError(WorkflowEngineError):
     """A value is larger than AWS (or the engine) takes, and retrying will not shrink it."""
 

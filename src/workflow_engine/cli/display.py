@@ -52,6 +52,10 @@ class Display(Protocol):
         """Show what came out of each source."""
         ...
 
+    def submitted(self, sources: Mapping[RunId, str]) -> None:
+        """Show runs that the queue has, and that are not there yet."""
+        ...
+
     def failures(self, runner: FunctionRunner) -> None:
         """Show what handlers raised: an error of the engine, or of the template."""
         ...
@@ -59,6 +63,9 @@ class Display(Protocol):
 
 class JsonDisplay(Display):
     """One document at the end, and nothing before it."""
+
+    def __init__(self) -> None:
+        self._submitted: dict[RunId, str] = {}
 
     @override
     def refused(self, refused: Sequence[RefusedInput]) -> None:
@@ -78,7 +85,13 @@ class JsonDisplay(Display):
             "runs": [{"source": source, **run_document(one)} for source, one in shown],
             "refused": [refusal_document(item.source, item.error) for item in refused],
         }
+        if self._submitted:
+            document["submitted"] = [{"run_id": run_id, "source": one} for run_id, one in self._submitted.items()]
         print_json(document)
+
+    @override
+    def submitted(self, sources: Mapping[RunId, str]) -> None:
+        self._submitted = dict(sources)
 
     @override
     def failures(self, runner: FunctionRunner) -> None:
@@ -129,6 +142,11 @@ class TerminalDisplay(Display):
             show(self._console, *_result(source, one, full=full, line_width=self._console.width))
         if len(shown) > 1:
             show(self._console, _summary([one for _, one in shown], refused))
+
+    @override
+    def submitted(self, sources: Mapping[RunId, str]) -> None:
+        for run_id, source in sources.items():
+            show(self._console, f"{run_id} is submitted ({one_line(source)}): workflow-engine watch {run_id}")
 
     @override
     def failures(self, runner: FunctionRunner) -> None:

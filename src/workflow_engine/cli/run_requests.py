@@ -29,7 +29,7 @@ class RunRequest:
 
     *inputs* are pairs of a workflow's id and what it is given. *config* is by stage id. *signals* are
     sent to runs that wait for them. *by_schedule* is the expression of schedules that are to start
-    the runs.
+    the runs. To *submit* them leaves their creation to the queue.
     """
 
     inputs: Sequence[tuple[str, str]]
@@ -40,6 +40,7 @@ class RunRequest:
     signals: Mapping[str, Any] = field(default_factory=dict)
     by_schedule: str | None = None
     wait: bool = True
+    submit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,10 @@ def prepare(request: RunRequest, registry: Registry) -> tuple[list[Ready], list[
     return ready, refused
 
 
-def start(ready: Sequence[Ready], stack: Stack, sources: dict[RunId, str]) -> list[RefusedInput]:
-    """Create the runs, with each its source in *sources*; answers what the kernel refused.
+def start(
+    ready: Sequence[Ready], stack: Stack, sources: dict[RunId, str], *, submit: bool = False
+) -> list[RefusedInput]:
+    """Create the runs, or *submit* them, with each its source in *sources*; answers what the kernel refused.
 
     Raises:
         TransientError, WorkflowNotFoundError: it would refuse the rest as well.
@@ -84,7 +87,9 @@ def start(ready: Sequence[Ready], stack: Stack, sources: dict[RunId, str]) -> li
     refused: list[RefusedInput] = []
     for one in ready:
         try:
-            sources[RunId(stack.kernel.dispatch(one.command).run_id)] = one.source
+            kernel = stack.kernel
+            run_id = kernel.submit(one.command) if submit else RunId(kernel.dispatch(one.command).run_id)
+            sources[run_id] = one.source
         except WorkflowEngineError as error:
             if error.retryable or isinstance(error, WorkflowNotFoundError):
                 raise

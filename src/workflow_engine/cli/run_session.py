@@ -57,7 +57,7 @@ def _start(request: RunRequest, ready: Sequence[Ready], stack: Stack, sources: d
     if request.by_schedule is not None:
         sources.update(start_by_schedules(ready, request.by_schedule, stack))
         return []
-    return start(ready, stack, sources)
+    return start(ready, stack, sources, submit=request.submit)
 
 
 def _what_becomes_of(run_ids: Collection[str], stack: Stack, where: Where) -> str:
@@ -88,8 +88,10 @@ def _stay(
     if wait:
         with display.following(watch, sources):
             watch.follow()
-    shown = [(source, Shown.of(stack.kernel, run_id)) for run_id, source in sources.items()]
+    there = stack.kernel.queries.find(list(sources))
+    shown = [(source, Shown.of(stack.kernel, run_id)) for run_id, source in sources.items() if run_id in there]
     with for_whoever_listens():
+        display.submitted({run_id: source for run_id, source in sources.items() if run_id not in there})
         display.finished(shown, refused)
         if stack.driver is not None:
             display.failures(stack.driver.runner)

@@ -120,7 +120,7 @@ class MeteredEngine:
         before = {key_text(item) for item in self.scan()}
         self._reset()
         begin = self.clock.now()
-        run_id = RunId(self.kernel.dispatch(CreateRun(workflow_id=definition.id, input=dict(input))).run_id)
+        run_id = self.kernel.submit(CreateRun(workflow_id=definition.id, input=dict(input)))
         waiting = dict(signals or {})
         while self._queue:
             self._invoke(run_id)

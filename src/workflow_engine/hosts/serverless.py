@@ -75,7 +75,7 @@ class ServerlessHost:
         command: Command | None = None
         try:
             command = _command_of(message)
-            result = self.kernel.dispatch(command, deadline=deadline, lease=self.lease, time=time)
+            result = self.kernel.dispatch(command, deadline=deadline, lease=self.lease, time=time, delivered=True)
         except Exception as error:
             return self._failed(error, command, message)
         if isinstance(result, JobExecuted):

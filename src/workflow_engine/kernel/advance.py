@@ -109,6 +109,14 @@ class Advancer:
         self.rest.settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
 
+    def tell_in_passing(self, head: Head, told: Told) -> Told:
+        """Tell what can be told now, while a lease is held: that must not be lost to it."""
+        try:
+            return self.teller.tell_events(head, told)
+        except Exception as error:
+            _log.warning("events of run %s are told later: %r", head.run_id, error)
+            return told
+
     def definition_of(self, head: Head, invocation: Invocation) -> WorkflowDefinition:
         """What a run that is to go on now goes on with.
 
@@ -208,10 +216,7 @@ class Advancer:
 
     def _told_in_passing(self, turn: Turn) -> None:
         """Tell what can be told now, while the next lease is held: that must not be lost to it."""
-        try:
-            turn.told = self.teller.tell_events(turn.head, turn.told)
-        except Exception as error:
-            _log.warning("events of run %s are told later: %r", turn.head.run_id, error)
+        turn.told = self.tell_in_passing(turn.head, turn.told)
 
     def _after_wait(self, turn: Turn, lease: Lease, *, own: int) -> Told:
         head, told, invocation = turn.head, turn.told, turn.invocation

@@ -13,10 +13,11 @@ from workflow_engine.kernel.invocation import COMMIT_MARGIN, FunctionTime, Invoc
 from workflow_engine.kernel.parts import Parts, Ports
 from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.submission import submit
 from workflow_engine.kernel.sweep import MaintenanceTick
-from workflow_engine.model.commands import Answered, Command, CommandModel, parse_command
+from workflow_engine.model.commands import Answered, Command, CommandModel, CreateRun, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
-from workflow_engine.model.ids import digest
+from workflow_engine.model.ids import RunId, digest
 from workflow_engine.model.results import ResultModel, ResultT
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock, IdSource
@@ -100,6 +101,7 @@ class Kernel:
         deadline: datetime | None = ...,
         lease: timedelta | None = ...,
         time: FunctionTime | None = ...,
+        delivered: bool = ...,
     ) -> ResultT: ...
     @overload
     def dispatch(
@@ -109,6 +111,7 @@ class Kernel:
         deadline: datetime | None = ...,
         lease: timedelta | None = ...,
         time: FunctionTime | None = ...,
+        delivered: bool = ...,
     ) -> ResultModel: ...
     def dispatch(
         self,
@@ -117,12 +120,15 @@ class Kernel:
         deadline: datetime | None = None,
         lease: timedelta | None = None,
         time: FunctionTime | None = None,
+        delivered: bool = False,
     ) -> ResultModel:
         """Execute *command* (a model, or the message that says it) and answer its result.
 
         Everything must be done by *deadline* (default: the settings' invocation from now on);
         leases end then, or after *lease* where the caller renews them (``heartbeats``). *time* is
-        shared by the commands of one invocation of a function (default: this command has its own).
+        shared by the commands of one invocation of a function (default: this command has its own). A
+        command that was *delivered* by the queue may take as long as stages do: a run that it creates is
+        begun at once.
 
         Raises:
             InvalidCommandError: it is no command of the contract.
@@ -133,7 +139,24 @@ class Kernel:
         handler = self._handlers.get(cast(type[CommandModel], type(command)))
         if handler is None:
             raise InvalidCommandError(problems=[f"{type(command).__name__} is no command"])
-        return handler(command, self.invocation(deadline, lease, time))
+        invocation = self.invocation(deadline, lease, time)
+        invocation.performs = delivered
+        return handler(command, invocation)
+
+    def submit(self, command: CreateRun | Mapping[str, Any] | str | bytes) -> RunId:
+        """Send the queue a command that starts a run: one request, and the run's id is known at once.
+
+        The command is validated here, and sized: what is above the queue's 1 MiB is dispatched instead.
+        Without an idempotency key it gets one, which is in the message: delivered twice, it starts one
+        run. The run is there once the message was handled: until then, reading it says that there is none.
+
+        Raises:
+            WorkflowNotFoundError, InvalidInputError, InvalidConfigError, PayloadTooLargeError: as
+                ``dispatch`` says; nothing was sent.
+            SubmissionError: the queue did not answer. It names the run and the key: with that key the same
+                again starts the run once.
+        """
+        return submit(command, parts=self.parts, dispatch=self.dispatch)
 
     def tick(self, *, deadline: datetime | None = None) -> MaintenanceTick:
         """Look at every run that is due: the maintenance tick."""

@@ -31,7 +31,8 @@ class FunctionTime:
 class Invocation:
     """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
 
-    It must end by *deadline*. A lease ends then, too, or after *lease* where the host renews it.
+    It must end by *deadline*. It *performs* what it creates where its command was a message of the queue:
+    whoever sent that waits for no answer. A lease ends then, too, or after *lease* where the host renews it.
     *had_time* says whether there was any time for a stage when it began. Once *hurried* is set, its host
     is to end.
     """
@@ -43,6 +44,7 @@ class Invocation:
     lease: timedelta | None = None
     may_chain: bool = True
     had_time: bool = True
+    performs: bool = False
     time: FunctionTime = field(default_factory=lambda: FunctionTime(timedelta(0)))
     hurried: threading.Event = field(default_factory=threading.Event)
     _writes: int = field(default=0)

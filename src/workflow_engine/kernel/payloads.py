@@ -68,6 +68,17 @@ def fetch(payload: Payload, blobs: BlobStore) -> bytes:
     return blobs.get(payload.blob_key)
 
 
+def check_attributes(attributes: Mapping[str, Any]) -> None:
+    """Refuse attributes that are no few facts to find a run by.
+
+    Raises:
+        PayloadTooLargeError: they are above 16 KB.
+    """
+    size = len(to_json(attributes))
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise PayloadTooLargeError(what="attributes", size_bytes=size, limit_bytes=MAX_ATTRIBUTES_BYTES)
+
+
 def keep_input(
     run_id: RunId,
     *,
@@ -80,9 +91,7 @@ def keep_input(
 ) -> tuple[bytes | None, str | None]:
     """Store what a run is started with, its *input* as JSON; answers (inline bytes, hash): exactly one
     is set."""
-    size = len(to_json(attributes))
-    if size > MAX_ATTRIBUTES_BYTES:
-        raise PayloadTooLargeError(what="attributes", size_bytes=size, limit_bytes=MAX_ATTRIBUTES_BYTES)
+    check_attributes(attributes)
     rest = {"config": config, "attributes": attributes}
     parts = [b',"%s":%s' % (name.encode(), to_json(value)) for name, value in rest.items() if value]
     data = b'{"input":' + input + b"".join(parts) + b"}"

@@ -48,6 +48,9 @@ def run(
         str | None,
         typer.Option(help="Let schedules start them, such as 'rate(1 day)' (local mode).", show_default=False),
     ] = None,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Leave it to the queue to start them: one request a run.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Stay until the runs are over.")] = True,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs at the same time, in local mode.")] = 1,
     full: Annotated[bool, typer.Option("--full", help="Show outputs whole.")] = False,
@@ -78,6 +81,7 @@ def run(
         signals=option_values.json_pairs("--signal", signal),
         by_schedule=by_schedule,
         wait=wait,
+        submit=submit,
     )
     where = replace(
         where,

@@ -1,4 +1,8 @@
-"""``run.create``: one put creates the run, records its key and lists it; then its jobs are sent."""
+"""``run.create``: one put creates the run, records its key and lists it; then its jobs are sent.
+
+Where the command came as a message, its invocation goes on with the first stage at once, if that is alone
+and there is time for it: the put takes the lease, and no message follows.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,20 +13,23 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
 from workflow_engine.kernel import payloads, transitions
+from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.claim import CLAIM_PATIENCE
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
+from workflow_engine.kernel.handlers.execute_job import execute_job
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import NewRun, Told, wakes
+from workflow_engine.kernel.teller import Teller, job_for
+from workflow_engine.kernel.transitions import Lease, NewRun, Told, wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.results import RunCreated
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.model.shards import shard_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
@@ -39,10 +46,10 @@ def create_run(
     definitions: Definitions,
     persistence: Persistence,
     blob_store: BlobStore,
-    teller: Teller,
     ids: IdSource,
     settings: KernelSettings,
     observer: Observer,
+    advancer: Advancer,
 ) -> RunCreated:
     """Start a run; with a key that was used for the same content, the run that it started before.
 
@@ -55,7 +62,7 @@ def create_run(
     definition = registry.get(command.workflow_id)
     run_id, moment = _run_id(command, ids), invocation.moment()
     try:
-        input, config = _fixed(command, definition, moment.at, settings)
+        input, config = fixed(command, definition, moment.at, settings)
     except (InvalidInputError, InvalidConfigError):
         # A deploy may have made the rules stricter since the first time; the first result stands.
         if not _was_created(run_id, command, persistence):
@@ -64,13 +71,36 @@ def create_run(
     definitions.keep(definition)
     keep = partial(payloads.keep_input, run_id, input=input, config=config, persistence=persistence, blobs=blob_store)
     run = _new_run(run_id, command, definition, moment.at, settings=settings, keep_input=keep)
-    outcome = commit_once(persistence, transitions.create(run, definition.plan, moment))
+    until = _lease_end(definition, invocation, moment.at)
+    commit = transitions.create(run, definition.plan, moment, until=until)
+    # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
+    outcome = commit_once(persistence, commit, invocation.patience(CLAIM_PATIENCE) if until else None)
     if isinstance(outcome, Committed):
         observer.happened("RunsStarted")
-        _tell(outcome.head, definition, teller, moment.at)
+        _go_on(outcome.head, definition, invocation, advancer, by=moment.by)
     elif outcome.head is not None:
-        _again(outcome.head, command, definition, teller, at=moment.at)
+        _again(outcome.head, command, definition, invocation, advancer=advancer)
     return RunCreated(run_id=run_id)
+
+
+def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datetime) -> datetime | None:
+    """The end of a lease on the first stage, if this invocation is to perform it."""
+    first = definition.groups[0]
+    if not invocation.performs or len(first) > 1 or not invocation.may_begin(first[0].timeout):
+        return None
+    return invocation.lease_end(at)
+
+
+def _go_on(head: Head, definition: WorkflowDefinition, invocation: Invocation, advancer: Advancer, *, by: str) -> None:
+    """Perform the first stage, if the run as it is now says that the lease on it is ours; else tell what
+    there is to do."""
+    entry = head.active[0] if head.group == 0 and head.active else None
+    if entry is None or entry.state is not EntryState.LEASED or entry.by != by or head.status.is_terminal:
+        _tell(head, definition, advancer.teller, invocation.clock.now())
+        return
+    lease = Lease(group=0, ordinal=0, stage_id=definition.plan.stage(0, 0), entry=entry)
+    told = advancer.tell_in_passing(head, Told()) if head.events else Told()
+    advancer.work(head, lease, definition, told, invocation=invocation)
 
 
 def _new_run(
@@ -108,10 +138,14 @@ def _run_id(command: CreateRun, ids: IdSource) -> RunId:
     return run_id_for(command.workflow_id, command.idempotency_key)
 
 
-def _fixed(
+def fixed(
     command: CreateRun, definition: WorkflowDefinition, at: datetime, settings: KernelSettings
 ) -> tuple[bytes, dict[str, Any]]:
-    """Input and config with the defaults of this moment: each attempt of each stage gets the same."""
+    """Input and config with the defaults of this moment: each attempt of each stage gets the same.
+
+    Raises:
+        InvalidInputError, InvalidConfigError: they are none, or the run would outlive its payloads.
+    """
     input, _ = definition.fixed_input(command.input)
     config = definition.fixed_config(command.config)
     if command.start_at is not None and command.start_at - at > definition.max_duration:
@@ -134,14 +168,32 @@ def _content(command: CreateRun) -> str:
     return content_hash(command.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
 
 
-def _again(head: Head, command: CreateRun, definition: WorkflowDefinition, teller: Teller, *, at: datetime) -> None:
-    """The run is there already. If it was never claimed, its creator may have died before it sent
-    the jobs."""
+def _again(
+    head: Head, command: CreateRun, definition: WorkflowDefinition, invocation: Invocation, *, advancer: Advancer
+) -> None:
+    """The run is there already. If it was never claimed, its creator may have died before it sent the jobs;
+    if it was begun by its creator, whose lease has ended, that one has died in its first stage."""
     if head.content_hash != _content(command):
         key = command.idempotency_key or head.run_id
         raise IdempotencyConflictError(key=key, command_type=command.type)
+    at = invocation.clock.now()
     if head.status is Status.PENDING and head.fingerprint == definition.fingerprint:
-        _tell(head, definition, teller, at)
+        _tell(head, definition, advancer.teller, at)
+    elif invocation.performs and head.group == 0 and len(head.active) == 1 and wakes.has_expired(head.active[0], at):
+        _take_over(head, definition, invocation, advancer)
+
+
+def _take_over(head: Head, definition: WorkflowDefinition, invocation: Invocation, advancer: Advancer) -> None:
+    wake = wakes.wake_for(head, 0, invocation.clock.now())
+    if wake is not None:
+        execute_job(
+            job_for(head, definition.plan, wake),
+            invocation,
+            persistence=advancer.persistence,
+            advancer=advancer,
+            definitions=advancer.definitions,
+            teller=advancer.teller,
+        )
 
 
 def _tell(head: Head, definition: WorkflowDefinition, teller: Teller, at: datetime) -> None:

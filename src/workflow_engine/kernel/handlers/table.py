@@ -42,10 +42,10 @@ def _started(parts: Parts) -> Handlers:
             definitions=parts.definitions,
             persistence=parts.persistence,
             blob_store=parts.blob_store,
-            teller=parts.teller,
             ids=parts.ids,
             settings=parts.settings,
             observer=parts.observer,
+            advancer=parts.advancer,
         ),
         commands.RerunFrom: partial(
             rerun_from,

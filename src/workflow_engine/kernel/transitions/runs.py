@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_engine.kernel.transitions import heads
@@ -37,22 +37,28 @@ ARCHIVE_AGAIN = timedelta(hours=6)
 MAX_RELIEVED = 300
 
 
-def create(run: NewRun, plan: Plan, moment: Moment) -> Exclusive:
-    """A run that nobody has claimed. With *start_at* ahead, its first stages wait for it."""
-    waits = run.start_at is not None and run.start_at > moment.at
-    first = Entry(EntryState.WAITING, until=run.start_at, wait=WaitKind.START) if waits else Entry(EntryState.READY)
+def create(run: NewRun, plan: Plan, moment: Moment, *, until: datetime | None = None) -> Exclusive:
+    """A run that nobody has claimed. With *start_at* ahead, its first stages wait for it. With *until* its
+    first stage, which is alone, is claimed in the same write."""
+    first, happened = Entry(EntryState.READY), [PendingEvent("workflow:created", moment.at, {"priority": run.priority})]
+    if run.start_at is not None and run.start_at > moment.at:
+        first = Entry(EntryState.WAITING, until=run.start_at, wait=WaitKind.START)
+    elif until is not None and len(plan.first) == 1:
+        first = Entry(EntryState.LEASED, until=until, by=moment.by)
+        facts = {"stage_id": plan.stage(0, 0), "attempt": 1}
+        happened += [PendingEvent("workflow:started", moment.at), PendingEvent("stage:started", moment.at, facts)]
     head = Head(
         run_id=run.run_id,
         workflow_id=run.workflow_id,
         fingerprint=run.fingerprint,
-        status=Status.PENDING,
+        status=Status.RUNNING if first.state is EntryState.LEASED else Status.PENDING,
         created_at=moment.at,
         deadline=run.deadline,
         expires_at=run.expires_at,
         content_hash=run.content_hash,
         by=moment.by,
         active=(first,) * len(plan.first),
-        events=moment.events(PendingEvent("workflow:created", moment.at, {"priority": run.priority})),
+        events=moment.events(*happened),
         due_shard=run.due_shard,
         priority=run.priority,
         input_inline=run.input_inline,
