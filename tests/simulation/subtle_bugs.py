@@ -39,7 +39,7 @@ def _seen(module: str, name: str, old: str, new: str, scenario: Scenario = refer
 # Six that nothing saw before what they show was asked for.
 ONCE_UNSEEN: Mapping[str, Bug] = {
     "a chain goes on under a lease that another took": _seen(
-        "kernel.advance", "_chained", ' or not entry.by.startswith(turn.invocation.id + ".")', "", varied.GHOSTS
+        "kernel.advance", "leases_by", " or not entry.by.startswith(by)", "", varied.GHOSTS
     ),
     "spilled events are never deleted": _seen(
         "kernel.outbox", "Outbox.tidy", "if keys:", "if keys and before is None:", varied.SPILLED
@@ -84,6 +84,40 @@ RIDING: Mapping[str, Bug] = {
     ),
     "a rerun keeps what rides in the head": _seen(
         "kernel.transitions.runs", "rerun", "recent=(),", "recent=head.recent,", varied.RIDING
+    ),
+}
+
+# Of groups that one invocation holds, and of runs that their own message begins.
+TOGETHER: Mapping[str, Bug] = {
+    "an inline write rewrites the list as remembered": _seen(
+        "kernel.execution.together",
+        "_KeepingTogether._decided",
+        "turn, moment = self.turn, self.invocation.moment()",
+        "turn, moment = self.turn, self.invocation.moment()\n    head = replace(head, active=turn.head.active)",
+        varied.INLINE,
+    ),
+    "an inline sibling is committed under another's epoch": _seen(
+        "kernel.execution.together",
+        "_KeepingTogether._decided",
+        "if holds(head, sibling.lease)]",
+        "if head.group == sibling.lease.group and not head.status.is_terminal]",
+        varied.INLINE_BY_QUEUE,
+    ),
+    "a part of a group's records rides": _seen(
+        "kernel.execution.together", "_KeepingTogether._with_records", "if complete:", "if True:", varied.INLINE
+    ),
+    "an inline sibling that waits is left to the tick": _seen(
+        "kernel.advance", "Advancer._after_portion", "self._send_wakes(turn, sibling.lease)", "pass", varied.INLINE_CALM
+    ),
+    "a run is begun by whoever finds it begun": _seen(
+        "kernel.handlers.create_run",
+        "create_run",
+        "elif outcome.head is not None:",
+        "elif outcome.head is not None:\n        _go_on(outcome.head, definition, invocation, advancer, by='')",
+        varied.INLINE_BY_QUEUE,
+    ),
+    "a run that was begun waits for its message": _seen(
+        "kernel.handlers.create_run", "_go_on", "if not leases:", "if True:", varied.QUEUED
     ),
 }
 
@@ -230,7 +264,7 @@ THIRTY: Mapping[str, Bug] = {
         "kernel.sweep", "Sweeper._wish", "min(due, latest) if due > at else latest", "latest"
     ),
 }
-BUGS: Mapping[str, Bug] = {**ONCE_UNSEEN, **THIRTY, **RIDING}
+BUGS: Mapping[str, Bug] = {**ONCE_UNSEEN, **THIRTY, **RIDING, **TOGETHER}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancelled while they wait": varied.CANCELLED,
     "workers that hang": varied.GHOSTS,
     "records in heads": varied.RIDING,
+    "inline groups": varied.INLINE,
+    "inline groups by the queue": varied.INLINE_BY_QUEUE,
 }
 
 
@@ -45,6 +47,13 @@ def test_the_same_seed_is_the_same_history(name: str) -> None:
 
 def test_nothing_comes_late_or_costs_more_where_nothing_goes_wrong() -> None:
     report = explore(varied.CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
+
+
+def test_an_inline_group_costs_no_more_and_is_never_late_where_nothing_goes_wrong() -> None:
+    report = explore(varied.INLINE_CALM, 20)
 
     assert report.faults == 0
     assert report.runs > 60

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from tests.simulation import inline_workflows
 from tests.simulation.long_workflows import (
     LENGTH,
     RECALLS,
@@ -173,6 +174,40 @@ RIDING = replace(
     ],
     runs=5,
     rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
+)
+
+
+def _answered_in_time(ended: Ended) -> str | None:
+    """COMPLETED, or failed where the answer came too late or not at all."""
+    if ended.head.status is Status.FAILED and ended.error == "WaitExpiredError":
+        return (
+            None if "answer" not in ended.signalled or ended.reruns else "its answer came, and it failed for want of it"
+        )
+    return completes_with(2 + 1002 + 1 + 5)(ended)
+
+
+# Groups of which one invocation holds all leases.
+INLINE = replace(
+    REFERENCE,
+    workflows=inline_workflows.WORKFLOWS,
+    plots=(
+        Plot("at-once", {"value": 1}, rerun_from="near", judge=completes_with(112)),
+        Plot("at-once", {"value": 1}, rerun_from="add-up", judge=completes_with(112)),
+        Plot(
+            "mixed-inline",
+            {"value": 1},
+            signals=[Signalling("answer", {"approved": True}, [timedelta(seconds=1), timedelta(minutes=20)])],
+            rerun_from="begin",
+            judge=_answered_in_time,
+        ),
+        Plot("breaking", {"value": 1}, judge=fails_with("PermanentError")),
+        Plot("wide-inline", {"value": 1}, rerun_from="pause", judge=completes_with(inline_workflows.WIDE_TOTAL)),
+    ),
+    rates=replace(FaultRates(), stall=10, answer_lost=12, twice=12),
+)
+INLINE_BY_QUEUE = replace(INLINE, by_queue=True)
+INLINE_CALM = replace(
+    INLINE_BY_QUEUE, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20, plots=INLINE.plots
 )
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(

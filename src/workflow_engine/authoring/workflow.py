@@ -26,7 +26,7 @@ from workflow_engine.authoring.stages import Stage
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import WorkflowDefinitionError
 from workflow_engine.model.ids import is_name
-from workflow_engine.model.limits import MAX_GROUP_STAGES, MAX_RUN_DURATION
+from workflow_engine.model.limits import MAX_GROUP_STAGES, MAX_INLINE_STAGES, MAX_RUN_DURATION
 
 __all__ = ["Workflow", "WorkflowDefinition"]
 
@@ -50,6 +50,7 @@ class Workflow:
         self._id, self._input = id, input
         self._max_duration, self._version = max_duration, version
         self._groups: list[tuple[StageDefinition, ...]] = []
+        self._inline: set[int] = set()
         self._problems: list[str] = []
 
     @property
@@ -61,13 +62,24 @@ class Workflow:
         """Add a stage, which gets the output of what comes before it."""
         return self._add("pipe", (stage,))
 
-    def parallel(self, *stages: Stage[..., Any]) -> "Workflow":
+    def parallel(self, *stages: Stage[..., Any], inline: bool = False) -> "Workflow":
         """Add stages that run at the same time, each with the output of what comes before them.
 
         The input of the stage after them has a field for each output that it wants, named after
         the stage, hyphens turned into underscores. At most 100; one alone is as with ``pipe``.
+
+        Each is a message of its own, and may run on a machine of its own. Stages that wait for others more
+        than they compute are cheaper *inline* (at most 16): the invocation that enters the group runs all of
+        them, ``def`` stages in threads of their own and ``async def`` ones in event loops, if the longest of
+        their timeouts fits into what is left of it; else they are messages as well. What has come in is
+        stored within 2 s. A ``def`` stage in a thread cannot be interrupted: beyond its timeout its code
+        goes on, its result is not seen, and the process is not used again.
         """
-        return self._add("parallel", stages)
+        before = len(self._groups)
+        self._add("parallel", stages)
+        if inline and len(self._groups) > before:
+            self._inline.add(before)
+        return self
 
     def build(self) -> WorkflowDefinition:
         """The workflow, checked.
@@ -76,7 +88,7 @@ class Workflow:
             WorkflowDefinitionError: with all problems: types that do not fit between neighbours,
                 ids that are malformed or there twice, dependencies that do not come before, a
                 stage that waits without the function to go on with, an empty workflow, a group of
-                more than 100, a timeout above 900 s, more sleep than a run lives.
+                more than 100 (inline: 16), a timeout above 900 s, more sleep than a run lives.
         """
         problems = [*self._own_problems(), *self._problems, *_problems_of_ids(self._groups)]
         groups: list[tuple[StageDefinition, ...]] = []
@@ -100,6 +112,7 @@ class Workflow:
             max_duration=self._max_duration,
             groups=tuple(groups),
             joins={stage_id: fields for stage_id, fields in joins.items() if fields},
+            inline=frozenset(group for group in self._inline if len(groups[group]) > 1),
         )
 
     def _add(self, method: str, stages: Sequence[object]) -> "Workflow":
@@ -120,6 +133,8 @@ class Workflow:
             yield f"max_duration must be above 0 and at most {MAX_RUN_DURATION.days} days"
         elif (slept := _slept(self._groups)) >= self._max_duration:
             yield f"its stages sleep for {slept}, and a run fails after max_duration, {self._max_duration}"
+        for group in self._inline:
+            yield from _problems_of_inline(self._groups[group])
         if self._version < 1:
             yield f"version must be at least 1, not {self._version}"
         if not self._groups and not self._problems:
@@ -133,6 +148,11 @@ def _problems_of_input(model: Any) -> Iterator[str]:
         yield f"input: model {name_of(model)} has fields of types that are not defined"
     elif not is_object(model):
         yield f"input: a run is started with an object, and {name_of(model)} is none: put it into a field"
+
+
+def _problems_of_inline(stages: Sequence[StageDefinition]) -> Iterator[str]:
+    if len(stages) > MAX_INLINE_STAGES:
+        yield f"an inline group of {len(stages)} stages: at most {MAX_INLINE_STAGES} run in one invocation"
 
 
 def _slept(groups: Sequence[Sequence[StageDefinition]]) -> timedelta:

@@ -27,7 +27,8 @@ from workflow_engine.model.plans import Plan
 class WorkflowDefinition:
     """A workflow's groups of stages, in order. The stages of a group run at the same time.
 
-    *joins* says for a stage after a group of several which field of its input is which output.
+    *joins* says for a stage after a group of several which field of its input is which output, *inline* has
+    the numbers of the groups that one invocation runs. Neither is part of what a run in flight is held to.
     """
 
     id: str
@@ -36,6 +37,7 @@ class WorkflowDefinition:
     max_duration: timedelta
     groups: tuple[tuple[StageDefinition, ...], ...]
     joins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
+    inline: frozenset[int] = frozenset()
 
     @cached_property
     def plan(self) -> Plan:

@@ -5,6 +5,7 @@ whose stage has moved on, and the tick, come in through ``wake``.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workflow_engine.authoring.stage_definition import StageDefinition
@@ -32,10 +33,12 @@ from workflow_engine.kernel.execution.endings import (
 from workflow_engine.kernel.execution.held_leases import HeldLeases
 from workflow_engine.kernel.execution.keeper import Keeper
 from workflow_engine.kernel.execution.run_data import RunData
+from workflow_engine.kernel.execution.together import Sibling
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.patience import A_MOMENT
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.rest import Rest
+from workflow_engine.kernel.siblings import Siblings
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told, wakes
 from workflow_engine.kernel.turn import Turn
@@ -65,31 +68,47 @@ class Advancer:
     keeper: Keeper
     relief: Relief
     rest: Rest
+    siblings: Siblings
 
     def work(
-        self, head: Head, lease: Lease, definition: WorkflowDefinition, told: Told, *, invocation: Invocation
+        self,
+        head: Head,
+        leases: Sequence[Lease],
+        definition: WorkflowDefinition,
+        told: Told,
+        *,
+        invocation: Invocation,
     ) -> JobExecuted:
-        """Perform *lease* and what can be chained after it; answers what came of the last stage."""
+        """Perform *leases*, one or all of an inline group, and what can be chained after them; answers what
+        came of the last stage."""
         turn = self._turn(head, definition, invocation, told)
-        own = events_of_claim(head, lease)
+        own = events_of_claim(head, leases[0]) if len(leases) == 1 else 0
         self._relieved_in_passing(turn, own)
         while True:
-            with self.held.holding(turn.head.run_id, lease):
-                attempt = self._perform(turn, lease)
-                kept = self.keeper.keep(attempt, lease, turn)
-            turn.head = kept.head
-            result = result_of(kept.attempt, kept.head, lease, ours=kept.ours)
-            if not kept.ours:
-                self.observer.happened("Ghosts")
+            if len(leases) == 1:
+                result, leases = self._alone(turn, leases[0], own)
+            else:
+                result = self.siblings.perform(turn, leases, self._after_portion)
+                leases = self._after_group(turn, leases[0].group)
+            if not leases:
                 return result
-            self.rest.observe_end(kept.head)
-            self.keeper.recorder.forget_state(kept.attempt, lease, kept.head.run_id)
-            following = self._after(turn, lease, own=own + kept.added)
-            if turn.head.group == lease.group:
-                turn.head, turn.told = self.relief.relieve(turn.head, kept.added, turn.told, invocation)
-            if following is None:
-                return result
-            lease = following
+
+    def _alone(self, turn: Turn, lease: Lease, own: int) -> tuple[JobExecuted, Sequence[Lease]]:
+        """What came of *lease*, and the leases that its commit took."""
+        with self.held.holding(turn.head.run_id, lease):
+            attempt = self._perform(turn, lease)
+            kept = self.keeper.keep(attempt, lease, turn)
+        turn.head = kept.head
+        result = result_of(kept.attempt, kept.head, lease, ours=kept.ours)
+        if not kept.ours:
+            self.observer.happened("Ghosts")
+            return result, ()
+        self.rest.observe_end(kept.head)
+        self.keeper.recorder.forget_state(kept.attempt, lease, kept.head.run_id)
+        following = self._after(turn, lease, own=own + kept.added)
+        if turn.head.group == lease.group:
+            turn.head, turn.told = self.relief.relieve(turn.head, kept.added, turn.told, turn.invocation)
+        return result, following
 
     def wake(self, head: Head, invocation: Invocation, *, send_jobs: bool) -> RunTransitioned:
         """Do what is due for a run that nobody may be looking after: tell, join, expire, and with
@@ -188,19 +207,52 @@ class Advancer:
         message = f"{last.message} (then {ending.error.message})"
         return Failed(replace(last, message=message, retryable=False), retryable=False)
 
-    def _after(self, turn: Turn, lease: Lease, *, own: int) -> Lease | None:
+    def _after_portion(self, turn: Turn, kept: Sequence[Sibling]) -> None:
+        """Tell what the commit of some siblings made: that the run is over, or what wakes those that wait."""
+        if not any(sibling.counts for sibling in kept):
+            return
+        if turn.head.status.is_terminal:
+            self.rest.observe_end(turn.head)
+            turn.told = self.rest.end(turn.head, turn.plan, turn.told, turn.invocation)
+            return
+        for sibling in kept:
+            if sibling.counts and turn.head.group == sibling.lease.group:
+                self._send_wakes(turn, sibling.lease)
+
+    def _after_group(self, turn: Turn, group: int) -> Sequence[Lease]:
+        """Go on behind an inline *group*; answers the next leases, if a commit of ours took them."""
+        if turn.head.status.is_terminal:
+            return ()
+        if turn.head.group == group and wakes.all_done(turn.head.active):
+            self._join(turn, goes_on=True)
+        head, invocation = turn.head, turn.invocation
+        if head.status.is_terminal:
+            turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
+            return ()
+        following = _chained(turn)
+        if following:
+            self._told_in_passing(turn)
+        elif head.group != group:
+            jobs = wakes.sendable(head, invocation.clock.now())
+            turn.told = self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
+        else:
+            turn.told = self.teller.tell_events(head, turn.told)
+            self.rest.settle(head, turn.told, invocation, drop=False)
+        return following
+
+    def _after(self, turn: Turn, lease: Lease, *, own: int) -> Sequence[Lease]:
         """Tell what our commit made, join if it was the last of its group. *own* events are of our lease.
-        Answers the next lease, if our commit took one."""
+        Answers the next leases, if our commit took them."""
         if turn.head.group == lease.group and wakes.all_done(turn.head.active):
             self._join(turn, goes_on=True)
         head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
             turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
-            return None
+            return ()
         following = _chained(turn)
         if head.group == lease.group:
             turn.told = self._after_wait(turn, lease, own=own)
-        elif following is None:
+        elif not following:
             jobs = wakes.sendable(head, invocation.clock.now())
             turn.told = self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
         else:
@@ -231,17 +283,24 @@ class Advancer:
             # Siblings that come back one by one, from waits of hours, have jobs that were sent before:
             # none knows what the others told, and each would tell all of it again.
             twice = len(head.active) > 1 and told.through - start > own
-        if entry.state is EntryState.WAITING and entry.epoch == lease.entry.epoch:
-            at = invocation.clock.now()
-            wake = wakes.wake_for(head, lease.ordinal, at)
-            later = [w for w in wakes.timers(head, at) if w.ordinal == lease.ordinal]
-            for timer in later:
-                self.teller.send_later(head, turn.plan, timer, told, at=at)
-            self.teller.send_jobs(head, turn.plan, [wake] if wake else [], told)
+        turn.told = told
+        self._send_wakes(turn, lease)
         if not busy:
             # A signal's job knows nothing of what was told before; that of any other wait does.
             self.rest.settle(head, told, invocation, drop=twice or entry.wait is WaitKind.SIGNAL)
         return told
+
+    def _send_wakes(self, turn: Turn, lease: Lease) -> None:
+        """Send what wakes the stage of *lease*, if our commit left it waiting."""
+        head, told, at = turn.head, turn.told, turn.invocation.clock.now()
+        entry = head.active[lease.ordinal]
+        if entry.state is not EntryState.WAITING or entry.epoch != lease.entry.epoch:
+            return
+        wake = wakes.wake_for(head, lease.ordinal, at)
+        for timer in wakes.timers(head, at):
+            if timer.ordinal == lease.ordinal:
+                self.teller.send_later(head, turn.plan, timer, told, at=at)
+        self.teller.send_jobs(head, turn.plan, [wake] if wake else [], told)
 
     def _joined(self, turn: Turn) -> RunTransitioned:
         turn.told = self.teller.tell_events(turn.head, turn.told)
@@ -280,12 +339,19 @@ class Advancer:
             self.rest.observe_end(turn.head)
 
 
-def _chained(turn: Turn) -> Lease | None:
-    """The lease on the next stage that our own commit took, if it did."""
+def _chained(turn: Turn) -> Sequence[Lease]:
+    """The leases that our own commit took when it entered the group, if it did."""
     head = turn.head
-    if head.status.is_terminal or len(head.active) != 1:
-        return None
-    entry = head.active[0]
-    if entry.state is not EntryState.LEASED or not entry.by.startswith(turn.invocation.id + "."):
-        return None
-    return Lease(group=head.group, ordinal=0, stage_id=turn.plan.stage(head.group, 0), entry=entry)
+    if head.status.is_terminal or (len(head.active) > 1 and head.group not in turn.definition.inline):
+        return ()
+    return leases_by(head, turn.invocation.id + ".", turn.plan)
+
+
+def leases_by(head: Head, by: str, plan: Plan) -> Sequence[Lease]:
+    """The leases on all stages of the group, if each was taken by a write whose name begins with *by*."""
+    if any(entry.state is not EntryState.LEASED or not entry.by.startswith(by) for entry in head.active):
+        return ()
+    return [
+        Lease(group=head.group, ordinal=ordinal, stage_id=plan.stage(head.group, ordinal), entry=entry)
+        for ordinal, entry in enumerate(head.active)
+    ]

@@ -70,11 +70,9 @@ def _holds_lease_of(commit: Exclusive, head: Head) -> bool:
     """Whether the lease that a chain or a join took is there; the head's ``by`` may have been
     overwritten since, by a tick that told something."""
     after = commit.after
-    leased = len(after.active) == 1 and after.active[0].state is EntryState.LEASED
-    if not leased or len(head.active) != 1 or head.group != after.group:
+    if head.group != after.group or not any(entry.by == after.by for entry in after.active):
         return False
-    entry = head.active[0]
-    return entry.state is EntryState.LEASED and entry.by == after.by
+    return any(entry.state is EntryState.LEASED and entry.by == after.by for entry in head.active)
 
 
 def commit_once(

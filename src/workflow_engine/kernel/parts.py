@@ -9,11 +9,13 @@ from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.execution.held_leases import HeldLeases
 from workflow_engine.kernel.execution.keeper import Keeper
 from workflow_engine.kernel.execution.recorder import Recorder
+from workflow_engine.kernel.execution.together import Together
 from workflow_engine.kernel.plugin_sink import PluginRunner
 from workflow_engine.kernel.queries.archiver import Archiver
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.siblings import Siblings
 from workflow_engine.kernel.sweep import Sweeper
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.ports.blobs import BlobStore
@@ -108,6 +110,9 @@ def _advancer(
         definitions=definitions,
         relief=relief,
     )
+    together = Together(
+        persistence=persistence, recorder=keeper.recorder, definitions=definitions, outbox=teller.outbox
+    )
     return Advancer(
         persistence=persistence,
         blobs=blobs,
@@ -118,6 +123,7 @@ def _advancer(
         keeper=keeper,
         relief=relief,
         rest=rest,
+        siblings=Siblings(together=together, held=held, observer=ports.observer),
     )
 
 

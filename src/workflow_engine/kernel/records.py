@@ -47,6 +47,10 @@ def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
     weight, own = sum(sizes.recent[:known]), sum(sizes.recent[known:])
     if weight + own <= room:
         return commit
+    if len(new) > 1:
+        # Of a group whose leases are all ours: nobody else puts a bundle under their epoch.
+        put_aside(after, (*older, *new), persistence)
+        return replace(commit, after=altered(after, recent=()))
     if own > room:
         for record in new:
             persistence.put_record(record)
@@ -63,7 +67,7 @@ def flush(head: Head, persistence: Persistence) -> None:
 
 
 def put_aside(head: Head, records: Sequence[StageRecord], persistence: Persistence) -> None:
-    """Store *records*, which are committed and ride in *head*, in a bundle. They are of one base, since a
+    """Store *records*, which ride in *head*, in a bundle. They are of one base, since a
     rerun, which draws another, leaves nothing in the head."""
     if records:
         base = head.base_of(records[-1].key.group)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from workflow_engine.kernel.execution.side_by_side import GroupRunner, run_side_by_side
 from workflow_engine.kernel.execution.time_limit import StageRunner, run_within
 from workflow_engine.kernel.patience import Pause, pause_for_real
 from workflow_engine.model.events import EVENT_TYPES, PUBLISHED_BY_DEFAULT
@@ -20,8 +21,8 @@ def published_types(patterns: Sequence[str]) -> frozenset[str]:
 class KernelSettings:
     """*invocation* is the function's timeout (Lambda: at most 900 s), *due_shards* the number of
     shards of the due index and the listing, *retention* how long a finished run is kept. *run_stage*
-    calls the stages' functions, and *pause* waits before something is tried again: a simulation has
-    both in simulated time. With *archive* a run that is over is stored as JSON lines before it comes
+    calls the stages' functions, *run_group* those of an inline group side by side, and *pause* waits before something is tried again: a simulation has
+    them in simulated time. With *archive* a run that is over is stored as JSON lines before it comes
     to rest. *payload_lifetime* is the age at which blobs are deleted, ``None`` where they are not. With
     *records_in_head* small records ride in the head; what rides there is read either way."""
 
@@ -30,6 +31,7 @@ class KernelSettings:
     due_shards: int = 8
     retention: timedelta = timedelta(days=30)
     run_stage: StageRunner = run_within
+    run_group: GroupRunner = run_side_by_side
     pause: Pause = pause_for_real
     archive: bool = False
     payload_lifetime: timedelta | None = None

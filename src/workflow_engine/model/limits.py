@@ -54,6 +54,8 @@ MAX_LOGS_PER_ATTEMPT = 1000
 # What belongs to a run is kept that long, and dates stay within what Python holds.
 MAX_RUN_DURATION = timedelta(days=3660)
 MAX_GROUP_STAGES = 100
+# They share the memory and the time of one invocation.
+MAX_INLINE_STAGES = 16
 # Signals that are kept and not used up, whatever their names. Beyond them there is room for the first
 # of another name, and beyond that for one that a stage waits for at that moment.
 MAX_KEPT_SIGNALS = 100

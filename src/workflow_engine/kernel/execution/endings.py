@@ -28,20 +28,22 @@ from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.instants import after, whole
 from workflow_engine.model.results import JobExecuted
-from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, WaitKind
+from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, RunFailure, WaitKind
 
 # How long a stage waits out an outage of what it needs. It is no attempt, so it does not grow.
 POSTPONE = timedelta(seconds=60)
 
 
 def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
-    """The end of a lease on the next group's only stage, if this invocation can go on with it."""
+    """The end of a lease on the next group's only stage, or on all of an inline group, if this invocation can
+    go on with it."""
     if not invocation.may_chain or definition.plan.is_last(head.group):
         return None
-    stages = definition.groups[plans.after(head.group)]
-    if len(stages) > 1:
+    group = plans.after(head.group)
+    stages = definition.groups[group]
+    if len(stages) > 1 and group not in definition.inline:
         return None
-    needed = stages[0].timeout + COMMIT_MARGIN
+    needed = max(stage.timeout for stage in stages) + COMMIT_MARGIN
     if needed > invocation.remaining():
         return None
     return invocation.lease_end(invocation.clock.now())
@@ -92,6 +94,25 @@ def decide_ending(
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
 
 
+def ending_entry(
+    attempt: Attempt, lease: Lease, data: RunData, moment: Moment
+) -> tuple[Entry, RunFailure | None, tuple[PendingEvent, ...]]:
+    """What a sibling's entry becomes by what came of *lease*, why the run fails for it, if it does, and the
+    events of that."""
+    ending, stage = attempt.ending, data.definition.groups[lease.group][lease.ordinal]
+    notes = _noted(attempt, lease, moment)
+    if isinstance(ending, Completed):
+        seconds = (attempt.finished_at - attempt.started_at).total_seconds()
+        done = _event(moment, lease, "stage:completed", duration_seconds=seconds)
+        return Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt), None, (*notes, *done)
+    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage):
+        failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
+        ended = replace(lease.entry, state=EntryState.FAILED, until=None)
+        return ended, failure, (*notes, *_failed(moment, lease, ending, None))
+    entry = _in_milliseconds(_waiting(attempt, lease, stage, data.head, at=moment.at))
+    return entry, None, (*notes, *_wait_events(moment, lease, ending, entry))
+
+
 def outcome_of(attempt: Attempt) -> Literal["completed", "suspended", "failed"]:
     """The attempt's ending in the words of ``job.execute``."""
     if isinstance(attempt.ending, Completed):
@@ -127,6 +148,11 @@ def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobE
             retryable=True,
         )
     return JobExecuted(outcome="suspended", next_poll_at=until, ghost=ghost)
+
+
+def is_final(attempt: Attempt, lease: Lease, stage: StageDefinition) -> bool:
+    """Whether the run fails for it."""
+    return isinstance(attempt.ending, Failed) and not _is_retried(attempt.ending, lease, stage)
 
 
 def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition) -> bool:

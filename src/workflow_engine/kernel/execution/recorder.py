@@ -39,8 +39,9 @@ class Recorder:
         """When what belongs to the run may go: the head goes a week later."""
         return head.deadline + self.retention
 
-    def store(self, attempt: Attempt, lease: Lease, data: RunData) -> StageRecord | None:
-        """Store what *attempt* left; answers its record, if that is to ride in the commit that counts it.
+    def store(self, attempt: Attempt, lease: Lease, data: RunData, *, together: bool = False) -> StageRecord | None:
+        """Store what *attempt* left; answers its record, if that is to ride in the commit that counts it. Of
+        siblings, only those of one invocation are committed *together*.
 
         Raises:
             TransientError: the store did not answer; the same again changes nothing.
@@ -53,7 +54,7 @@ class Recorder:
             return None
         output = self._keep_output(attempt, key, data.head)
         record = self._record_of(attempt, key, data.head, output)
-        rides = self._rides(record, data.head)
+        rides = (together or len(data.head.active) == 1) and self._rides(record)
         if not rides:
             self.persistence.put_record(record)
         if isinstance(ending, Completed):
@@ -83,10 +84,9 @@ class Recorder:
             if len(kept.dump()) > MAX_INLINE_BYTES:
                 self.blobs.delete(_blob_key(run_id, key, "state"))
 
-    def _rides(self, record: StageRecord, head: Head) -> bool:
-        """Whether *record* may be small enough. The state of a suspended stage is taken away again, and
-        siblings do not rewrite the head."""
-        if not self.may_ride or len(head.active) != 1 or record.status is Status.SUSPENDED:
+    def _rides(self, record: StageRecord) -> bool:
+        """Whether *record* may be small enough. The state of a suspended stage is taken away again."""
+        if not self.may_ride or record.status is Status.SUSPENDED:
             return False
         return record.output is None or len(record.output.inline or b"") < WRITE_UNIT_BYTES
 

@@ -5,7 +5,7 @@ stage reads nothing from the store.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -104,6 +104,18 @@ class RunData:
             InvalidInputError: it does not fit the stage's model.
         """
         return None if stage.input_model is None else stage.load_input(self._input_json(stage))
+
+    def fetch_ahead(self) -> None:
+        """Read what each stage of the group will ask for: once, before they do it side by side."""
+        before = plans.before(self.head.group)
+        if before is None:
+            self.started_with()
+        else:
+            self.outputs([self.key(before, i) for i in range(len(self.definition.groups[before]))])
+
+    def apart(self) -> "RunData":
+        """What is known of the run, for one of several who read at the same time."""
+        return replace(self)
 
     def _input_json(self, stage: StageDefinition) -> bytes:
         before = plans.before(self.head.group)

@@ -13,7 +13,7 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
 from workflow_engine.kernel import payloads, transitions
-from workflow_engine.kernel.advance import Advancer
+from workflow_engine.kernel.advance import Advancer, leases_by
 from workflow_engine.kernel.claim import CLAIM_PATIENCE
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
@@ -22,14 +22,14 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller, job_for
-from workflow_engine.kernel.transitions import Lease, NewRun, Told, wakes
+from workflow_engine.kernel.transitions import NewRun, Told, wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.results import RunCreated
-from workflow_engine.model.runs import EntryState, Head
+from workflow_engine.model.runs import Head
 from workflow_engine.model.shards import shard_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
@@ -86,21 +86,22 @@ def create_run(
 def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datetime) -> datetime | None:
     """The end of a lease on the first stage, if this invocation is to perform it."""
     first = definition.groups[0]
-    if not invocation.performs or len(first) > 1 or not invocation.may_begin(first[0].timeout):
+    alone = len(first) == 1 or 0 in definition.inline
+    if not invocation.performs or not alone or not invocation.may_begin(max(stage.timeout for stage in first)):
         return None
     return invocation.lease_end(at)
 
 
 def _go_on(head: Head, definition: WorkflowDefinition, invocation: Invocation, advancer: Advancer, *, by: str) -> None:
-    """Perform the first stage, if the run as it is now says that the lease on it is ours; else tell what
+    """Perform the first group, if the run as it is now says that the leases on it are ours; else tell what
     there is to do."""
-    entry = head.active[0] if head.group == 0 and head.active else None
-    if entry is None or entry.state is not EntryState.LEASED or entry.by != by or head.status.is_terminal:
+    ours = head.group == 0 and not head.status.is_terminal
+    leases = leases_by(head, by, definition.plan) if ours else ()
+    if not leases:
         _tell(head, definition, advancer.teller, invocation.clock.now())
         return
-    lease = Lease(group=0, ordinal=0, stage_id=definition.plan.stage(0, 0), entry=entry)
     told = advancer.tell_in_passing(head, Told()) if head.events else Told()
-    advancer.work(head, lease, definition, told, invocation=invocation)
+    advancer.work(head, leases, definition, told, invocation=invocation)
 
 
 def _new_run(
@@ -179,13 +180,16 @@ def _again(
     at = invocation.clock.now()
     if head.status is Status.PENDING and head.fingerprint == definition.fingerprint:
         _tell(head, definition, advancer.teller, at)
-    elif invocation.performs and head.group == 0 and len(head.active) == 1 and wakes.has_expired(head.active[0], at):
+    elif invocation.performs and head.group == 0 and any(wakes.has_expired(entry, at) for entry in head.active):
         _take_over(head, definition, invocation, advancer)
 
 
 def _take_over(head: Head, definition: WorkflowDefinition, invocation: Invocation, advancer: Advancer) -> None:
+    """Claim the first stage, or have its group, whose leases are all over, carried on by messages."""
     wake = wakes.wake_for(head, 0, invocation.clock.now())
-    if wake is not None:
+    if len(head.active) > 1:
+        advancer.wake(head, invocation, send_jobs=True)
+    elif wake is not None:
         execute_job(
             job_for(head, definition.plan, wake),
             invocation,

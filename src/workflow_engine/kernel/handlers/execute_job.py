@@ -70,7 +70,7 @@ def execute_job(
     teller.forget_timeout(head, lease.entry, wake)
     advancer.observe_claim(wake)
     told = Told(min(command.told_through, head.told + head.untold))
-    return advancer.work(head, lease, definition, told, invocation=invocation)
+    return advancer.work(head, [lease], definition, told, invocation=invocation)
 
 
 def _refuse_late(command: ExecuteJob, invocation: Invocation, definitions: Definitions) -> None:

@@ -80,4 +80,4 @@ def _check(
     if now is None or lease is None:
         return None
     advancer.teller.forget_timeout(now, lease.entry, wake)
-    return advancer.work(now, lease, definition, Told(), invocation=invocation)
+    return advancer.work(now, [lease], definition, Told(), invocation=invocation)

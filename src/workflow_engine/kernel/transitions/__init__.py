@@ -7,8 +7,8 @@ the same moment refuse nobody, and whoever sees all done makes the exclusive joi
 ``transitions.finish(…)``; which of the modules a decision is in is for its readers.
 """
 
-from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Rerun, Told
-from workflow_engine.kernel.transitions.groups import adopting, join
+from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Outcomes, Rerun, Told
+from workflow_engine.kernel.transitions.groups import adopting, join, merge
 from workflow_engine.kernel.transitions.heads import failure_of
 from workflow_engine.kernel.transitions.runs import (
     ANNOTATED,
@@ -30,6 +30,7 @@ __all__ = [
     "Lease",
     "Moment",
     "NewRun",
+    "Outcomes",
     "Rerun",
     "Told",
     "adopting",
@@ -43,6 +44,7 @@ __all__ = [
     "finish",
     "hold",
     "join",
+    "merge",
     "note",
     "relieve",
     "rerun",

@@ -1,5 +1,6 @@
 """What a decision is made of: when and by whom, what is told, which lease, and the facts of a run that begins or goes again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -7,6 +8,7 @@ from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.runs import (
     Entry,
     PendingEvent,
+    RunFailure,
 )
 
 
@@ -45,6 +47,16 @@ class Lease:
     ordinal: int
     stage_id: StageId
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What came of several stages of a group: their *entries* by ordinal, and the *failure* of the run, if
+    one of them ends it."""
+
+    entries: Mapping[int, Entry]
+    failure: RunFailure | None
+    notes: tuple[PendingEvent, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

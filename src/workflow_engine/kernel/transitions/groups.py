@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from workflow_engine.kernel.transitions import heads
-from workflow_engine.kernel.transitions.facts import Moment, Told
+from workflow_engine.kernel.transitions.facts import Moment, Outcomes, Told
 from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
@@ -24,6 +24,24 @@ from workflow_engine.model.status import Status
 def join(head: Head, plan: Plan, moment: Moment, *, told: Told, next_until: datetime | None) -> Exclusive:
     """All stages of a group are done: move on."""
     return moved_on(head, head.active, plan, moment, told=told, next_until=next_until, notes=())
+
+
+def merge(
+    head: Head, outcomes: Outcomes, plan: Plan, moment: Moment, *, told: Told, next_until: datetime | None
+) -> Exclusive:
+    """What came of stages that one invocation holds together, in one write: no other entry changes. Once all
+    are done, the run moves on in it."""
+    entries = outcomes.entries
+    active = tuple(entries.get(ordinal, entry) for ordinal, entry in enumerate(head.active))
+    if outcomes.failure is not None:
+        events = (*outcomes.notes, *moment.events(heads.failed_event(outcomes.failure, moment.at)))
+        return heads.ended(head, outcomes.failure, moment, told=told, active=active, events=events)
+    if all(entry.state is EntryState.DONE for entry in active):
+        return moved_on(head, active, plan, moment, told=told, next_until=next_until, notes=outcomes.notes)
+    base = heads.after_telling(head, told)
+    commit = heads.exclusive(head, moment, after=base, active=active, events=base.events + outcomes.notes)
+    held = [entry.until for entry in active if entry.state is EntryState.LEASED and entry.until is not None]
+    return heads.kept_due(commit, moment, max(held, default=None))
 
 
 def moved_on(
@@ -80,9 +98,9 @@ def _entered(head: Head, after: Head, plan: Plan, moment: Moment, *, next_until:
     stages, base = plan.stages(group), head.base_of(group)
     events: tuple[PendingEvent, ...] = ()
     first = Entry(EntryState.READY, base)
-    if next_until is not None and len(stages) == 1:
+    if next_until is not None:
         first = Entry(EntryState.LEASED, base, until=next_until, by=moment.by)
-        events = moment.events(PendingEvent("stage:started", moment.at, {"stage_id": stages[0], "attempt": 1}))
+        events = moment.events(*(started(stage, moment) for stage in stages))
     commit = heads.exclusive(
         head,
         moment,
@@ -93,6 +111,11 @@ def _entered(head: Head, after: Head, plan: Plan, moment: Moment, *, next_until:
         events=after.events + events,
     )
     return heads.kept_due(commit, moment, next_until)
+
+
+def started(stage_id: str, moment: Moment) -> PendingEvent:
+    """A first attempt begins."""
+    return PendingEvent("stage:started", moment.at, {"stage_id": stage_id, "attempt": 1})
 
 
 def _winners(head: Head, active: Sequence[Entry]) -> Mapping[tuple[int, int], int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from workflow_engine.kernel.transitions import heads
 from workflow_engine.kernel.transitions.facts import Moment, NewRun, Rerun, Told
+from workflow_engine.kernel.transitions.groups import started
 from workflow_engine.kernel.transitions.wakes import next_due, signals_limit
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
@@ -38,15 +39,14 @@ MAX_RELIEVED = 300
 
 
 def create(run: NewRun, plan: Plan, moment: Moment, *, until: datetime | None = None) -> Exclusive:
-    """A run that nobody has claimed. With *start_at* ahead, its first stages wait for it. With *until* its
-    first stage, which is alone, is claimed in the same write."""
+    """A run that nobody has claimed. With *start_at* ahead, its first stages wait for it. With *until* they are
+    claimed in the same write."""
     first, happened = Entry(EntryState.READY), [PendingEvent("workflow:created", moment.at, {"priority": run.priority})]
     if run.start_at is not None and run.start_at > moment.at:
         first = Entry(EntryState.WAITING, until=run.start_at, wait=WaitKind.START)
-    elif until is not None and len(plan.first) == 1:
+    elif until is not None:
         first = Entry(EntryState.LEASED, until=until, by=moment.by)
-        facts = {"stage_id": plan.stage(0, 0), "attempt": 1}
-        happened += [PendingEvent("workflow:started", moment.at), PendingEvent("stage:started", moment.at, facts)]
+        happened += [PendingEvent("workflow:started", moment.at), *(started(stage, moment) for stage in plan.first)]
     head = Head(
         run_id=run.run_id,
         workflow_id=run.workflow_id,

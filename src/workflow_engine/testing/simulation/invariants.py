@@ -15,8 +15,8 @@ from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 
-# What a terminal run may still change (I8): the bookkeeping of its last events.
-_BOOKKEEPING = ("version", "by", "due_at", "told", "spilled", "events", "refusals")
+# What a terminal run may still change (I8): the bookkeeping of its last events, and where its records lie.
+_BOOKKEEPING = ("version", "by", "due_at", "told", "spilled", "events", "refusals", "recent", "bundled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +161,18 @@ def check_signals(head: Head) -> Iterator[str]:
         yield f"I4: the signals {sorted(twice)} answer two waits each"
 
 
+def _invocation(by: str) -> str:
+    return by.partition(".")[0]
+
+
 def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
     if after.status is not Status.COMPLETED and after.group != plans.after(before.group):
         yield f"I4: the run went from group {before.group} to {after.group}"
-    alone = len(before.active) == 1
+    by = {entry.by for entry in before.active if entry.state is EntryState.LEASED}
+    # One stage alone, or an inline group's: those of one write of the invocation that leaves it.
+    together = len(before.active) == 1 or (len(by) == 1 and _invocation(*by) == _invocation(after.by))
     for ordinal, entry in enumerate(before.active):
-        if entry.state is not EntryState.DONE and not (alone and entry.state is EntryState.LEASED):
+        if entry.state is not EntryState.DONE and not (together and entry.state is EntryState.LEASED):
             yield f"I4: the group was left while stage {ordinal} was {_told(entry)}"
         if entry.signal is not None and entry.state is EntryState.DONE and entry.signal in after.signals:
             yield f"I4: a signal that stage {ordinal} has used up is kept"

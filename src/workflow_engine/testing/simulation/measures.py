@@ -198,6 +198,7 @@ class Measures:
         self.tallies[head.run_id].claims += 1
         if task is not None:
             task.lease = held
+            task.leases.append(held)
 
     def _note_signals(self, head: Head, at: datetime) -> None:
         known = self._signalled_at[head.run_id]

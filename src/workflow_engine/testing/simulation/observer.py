@@ -50,6 +50,7 @@ class Observer:
         self.signalled: dict[tuple[RunId, str], datetime] = {}
         self.largest_head = 0
         self._due: dict[RunId, datetime] = {}
+        self._counted: Counter[tuple[RunId, int, int, str]] = Counter()
         self._leases: dict[tuple[RunId, int, int, int], str] = {}
 
     def committed(
@@ -156,7 +157,7 @@ class Observer:
                     yield f"I4: two leases of stage {ordinal} share epoch {entry.epoch}"
         self.lost_leases[after.run_id] = max(self.lost_leases[after.run_id], *(entry.lost for entry in after.active), 0)
         for ordinal, entry in self._ended(before, after):
-            yield from self._check_record(after, before.group, entry)
+            yield from self._check_record(after, before, entry)
             key = (after.run_id, after.bases[-1][1], before.group, ordinal)
             self.finished[key] += 1
             if self.finished[key] > 1:
@@ -174,17 +175,20 @@ class Observer:
             if moved or (ordinal < len(after.active) and after.active[ordinal].state is EntryState.DONE):
                 yield ordinal, entry
 
-    def _check_record(self, head: Head, group: int, lease: Entry) -> Iterator[str]:
-        """The outcome that counts is in the record under its lease, and nowhere else."""
-        rides = {record.key for record in head.recent if record.key.group == group}
+    def _check_record(self, head: Head, before: Head, lease: Entry) -> Iterator[str]:
+        """The outcome that counts is in the record under its lease, and nowhere else. The siblings of an inline
+        group have leases of one name: each that counts has a record under it."""
+        group, place = before.group, (head.run_id, before.group, lease.epoch, lease.by)
+        self._counted[place] += 1
         found = [
             record
             for record in records.listed(head, self._persistence)
-            if (record.by == lease.by or record.key in rides)
+            if (record.by == lease.by or (not record.by and record.key.group == group))
             and record.key.epoch == lease.epoch
             and record.status is Status.COMPLETED
         ]
-        if len(found) != 1:
+        alone = len(before.active) == 1
+        if len(found) < self._counted[place] or (alone and len(found) > 1):
             yield f"I4: {len(found)} records hold the outcome of epoch {lease.epoch}, by {lease.by}"
 
     def _note_signals(self, before: Head | None, after: Head, at: datetime) -> None:

@@ -5,9 +5,9 @@ anywhere.
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
@@ -16,6 +16,8 @@ from workflow_engine.testing.simulation.baton import Aborted
 from workflow_engine.testing.simulation.faults import Crash
 from workflow_engine.testing.simulation.observer import Violation
 from workflow_engine.testing.simulation.world import World, current_world
+
+AnswerT = TypeVar("AnswerT")
 
 
 def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is_async: bool) -> Any:
@@ -42,6 +44,27 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
     finally:
         task.stage_deadline = None
+
+
+def run_in_turns(
+    calls: Sequence[Callable[[], AnswerT]], *, patience: timedelta, is_urgent: Callable[[AnswerT], bool]
+) -> Iterator[Sequence[tuple[int, AnswerT]]]:
+    """Run the stages of an inline group in the thread of their process, one after the other in an order that
+    is drawn, and hand out what came of them in portions that are drawn, whatever *patience* would make of them."""
+    world = current_world()
+    assert patience > timedelta(0)
+    task = world.current
+    assert task is not None
+    held = sorted(task.leases[-len(calls) :], key=lambda one: one.ordinal)
+    left, portion = list(range(len(calls))), list[tuple[int, AnswerT]]()
+    while left:
+        index = left.pop(world.choices.pick(f"{task.name}/sibling", (1,) * len(left)))
+        task.lease = held[index]
+        answer = calls[index]()
+        portion.append((index, answer))
+        if not left or is_urgent(answer) or world.choices.pick(f"{task.name}/portion", (2, 1)):
+            yield portion
+            portion = []
 
 
 class _TooLateError(Exception):

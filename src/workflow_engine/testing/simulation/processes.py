@@ -27,7 +27,7 @@ from workflow_engine.testing.simulation.faults import SKEWS
 from workflow_engine.testing.simulation.identity import ProcessClock
 from workflow_engine.testing.simulation.interposed import Interposed
 from workflow_engine.testing.simulation.observer import Violation
-from workflow_engine.testing.simulation.outside import run_inline
+from workflow_engine.testing.simulation.outside import run_in_turns, run_inline
 from workflow_engine.testing.simulation.scenario import Scenario
 from workflow_engine.testing.simulation.tasks import Task
 from workflow_engine.testing.simulation.troubles import Trouble
@@ -139,7 +139,7 @@ class Deployment:
             registry=self.scenario.registry(deploy),
             ids=SequentialIds(self.spawned),
             observer=self.facts,
-            settings=replace(self.scenario.settings, run_stage=run_inline, pause=world.sleep),
+            settings=replace(self.scenario.settings, run_stage=run_inline, run_group=run_in_turns, pause=world.sleep),
         )
         return Process(self.spawned, clock, kernel, self.deploys, lease)
 

@@ -22,7 +22,7 @@ class Task:
     """One thing that a process does: an invocation, a tick, a client's call.
 
     It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's,
-    *lease* the newest one that it took, *troubles* what happened to it. A *shared* one, a tick for
+    *lease* the newest one that it took of all its *leases*, *troubles* what happened to it. A *shared* one, a tick for
     example, looks after many runs.
     """
 
@@ -38,6 +38,7 @@ class Task:
     carrier: Carrier | None = None
     shared: bool = False
     lease: Held | None = None
+    leases: list[Held] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
 
