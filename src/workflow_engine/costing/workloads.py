@@ -22,6 +22,7 @@ from workflow_engine.authoring import (
 # With its field names, about the 200 bytes of a small payload.
 TEXT: Final = "x" * 120
 BRANCHES: Final = 10
+WIDE: Final = 100
 POLLS: Final = 3
 
 
@@ -60,10 +61,13 @@ class Workload:
 
 
 def reference_workloads() -> tuple[Workload, ...]:
-    """Chains of 5, 10 and 100, 1 + 10 in parallel + join, three polls, a signal, a timer of a day."""
+    """Chains of 5, 10 and 100, 1 + 10 in parallel + join, the same inline, a group of 100, three polls, a signal,
+    a timer of a day."""
     return (
         *(chain(length) for length in (5, 10, 100)),
         fan(BRANCHES),
+        fan(BRANCHES, inline=True),
+        fan(WIDE),
         Workload(name=f"suspend, {POLLS} polls", definition=_polled(), input=_input(), steps=1, checks=POLLS),
         Workload(
             name="signal",
@@ -85,14 +89,15 @@ def chain(length: int) -> Workload:
     return Workload(name=f"chain of {length}", definition=workflow.build(), input=_input(), steps=length)
 
 
-def fan(width: int) -> Workload:
+def fan(width: int, *, inline: bool = False) -> Workload:
     """A stage, *width* stages at once, and one that takes what they leave."""
     branches = [_next(f"branch-{number}") for number in range(width)]
     fields: dict[str, Any] = {f"branch_{number}": (Parcel, ...) for number in range(width)}
     joined = create_model("Joined", **fields)
-    workflow = Workflow(f"fan-{width}", input=Parcel).pipe(_next("first"))
-    built = workflow.parallel(*branches).pipe(_join(joined)).build()
-    return Workload(name=f"1 + {width} + join", definition=built, input=_input(), steps=width + 2, forks=1)
+    workflow = Workflow(f"fan-{width}{'-inline' if inline else ''}", input=Parcel).pipe(_next("first"))
+    built = workflow.parallel(*branches, inline=inline).pipe(_join(joined)).build()
+    name = f"1 + {width} + join{', inline' if inline else ''}"
+    return Workload(name=name, definition=built, input=_input(), steps=width + 2, forks=1)
 
 
 def _input() -> dict[str, Any]:
