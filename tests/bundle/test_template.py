@@ -393,6 +393,7 @@ def test_both_functions_have_the_environment_that_the_bundle_reads(resources: Js
         "TICK_DLQ_URL": {"Ref": "TickDeadLetterQueue"},
         "WORKFLOWS": {"Ref": "Workflows"},
         "PUBLISH_EVENTS": {"Ref": "PublishEvents"},
+        "RECORDS": {"Ref": "Records"},
         "INVOCATION_SECONDS": {"Ref": "InvocationSeconds"},
         "DUE_SHARDS": {"Ref": "DueShards"},
         "RETENTION_DAYS": {"Ref": "RetentionDays"},

@@ -111,9 +111,9 @@ TOGETHER: Mapping[str, Bug] = {
     ),
     "a run is begun by whoever finds it begun": _seen(
         "kernel.handlers.create_run",
-        "create_run",
-        "elif outcome.head is not None:",
-        "elif outcome.head is not None:\n        _go_on(outcome.head, definition, invocation, advancer, by='')",
+        "_is_begun",
+        "if outcome.head is not None:",
+        "if outcome.head is not None:\n        _go_on(outcome.head, definition, invocation, advancer, by='')",
         varied.INLINE_BY_QUEUE,
     ),
     "a run that was begun waits for its message": _seen(
@@ -165,7 +165,7 @@ THIRTY: Mapping[str, Bug] = {
         varied.PEOPLE,
     ),
     "a wait that is over by its signal sends its message at its time": _seen(
-        "kernel.advance", "Advancer._after_wait", "[wake] if wake else []", "[]", varied.CALM
+        "kernel.advance", "Advancer._send_wakes", "[wake] if wake else []", "[]", varied.CALM
     ),
     "a timer fires two minutes late": _seen(
         "kernel.teller",

@@ -52,6 +52,12 @@ CAUGHT_BY = {
     "a rerun drops what rides in the head": "records",
     "a bundle is read past a rerun": "records",
     "a rerun keeps what rides in the head": "I1",
+    "an inline write rewrites the list as remembered": "I4",
+    "an inline sibling is committed under another's epoch": "I4",
+    "a part of a group's records rides": "records",
+    "an inline sibling that waits is left to the tick": "late",
+    "a run is begun by whoever finds it begun": "calls",
+    "a run that was begun waits for its message": "calls",
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_archive_setting import REQUIRED
+from tests.unit.test_settings_of_the_kernel import REQUIRED
 from workflow_engine.wiring.settings import Settings
 
 ROOT = Path(__file__).parents[2]

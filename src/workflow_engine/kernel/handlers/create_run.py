@@ -22,7 +22,7 @@ from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller, job_for
-from workflow_engine.kernel.transitions import NewRun, Told, wakes
+from workflow_engine.kernel.transitions import Moment, NewRun, Told, wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
@@ -71,16 +71,31 @@ def create_run(
     definitions.keep(definition)
     keep = partial(payloads.keep_input, run_id, input=input, config=config, persistence=persistence, blobs=blob_store)
     run = _new_run(run_id, command, definition, moment.at, settings=settings, keep_input=keep)
+    if _is_begun(run, command, definition, invocation, moment=moment, advancer=advancer):
+        observer.happened("RunsStarted")
+    return RunCreated(run_id=run_id)
+
+
+def _is_begun(
+    run: NewRun,
+    command: CreateRun,
+    definition: WorkflowDefinition,
+    invocation: Invocation,
+    *,
+    moment: Moment,
+    advancer: Advancer,
+) -> bool:
+    """Put the run and go on with it; answers whether it is new."""
     until = _lease_end(definition, invocation, moment.at)
     commit = transitions.create(run, definition.plan, moment, until=until)
     # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
-    outcome = commit_once(persistence, commit, invocation.patience(CLAIM_PATIENCE) if until else None)
+    outcome = commit_once(advancer.persistence, commit, invocation.patience(CLAIM_PATIENCE) if until else None)
     if isinstance(outcome, Committed):
-        observer.happened("RunsStarted")
         _go_on(outcome.head, definition, invocation, advancer, by=moment.by)
-    elif outcome.head is not None:
+        return True
+    if outcome.head is not None:
         _again(outcome.head, command, definition, invocation, advancer=advancer)
-    return RunCreated(run_id=run_id)
+    return False
 
 
 def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datetime) -> datetime | None:

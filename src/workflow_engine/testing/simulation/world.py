@@ -88,9 +88,8 @@ class World:
         self.current: Task | None = None
         self.environment: Callable[[], datetime | None] = lambda: None
         self.refill: Callable[[], bool] = lambda: False
-        # By key: the run, the stage, and the epoch of first leases when it was called.
+        # By key: the run, the stage, and the epoch of first leases when it was called; what plugins heard, by run.
         self.effects: dict[str, list[tuple[str, str, int]]] = {}
-        # What plugins heard of each run, by sequence.
         self.heard: defaultdict[str, list[int]] = defaultdict(list)
         self.emit_takes = timedelta(0)
         self.rider_bytes = 0

@@ -1,4 +1,4 @@
-"""``ARCHIVE_RUNS`` reaches the kernel."""
+"""``ARCHIVE_RUNS`` and ``RECORDS`` reach the kernel."""
 
 import pytest
 
@@ -34,3 +34,14 @@ def test_runs_are_archived_only_where_the_environment_says_so(
 def test_anything_but_true_and_false_is_refused(said: str) -> None:
     with pytest.raises(SettingsError, match="ARCHIVE_RUNS must be true or false"):
         Settings.from_environment({**REQUIRED, "ARCHIVE_RUNS": said})
+
+
+@pytest.mark.parametrize(("said", "in_head"), [(None, True), ("head", True), ("items", False)])
+def test_records_are_in_the_head_unless_somebody_says_items(said: str | None, in_head: bool) -> None:
+    variables = {} if said is None else {"RECORDS": said}
+    assert Settings.from_environment({**REQUIRED, **variables}).records_in_head is in_head
+
+
+def test_records_lie_nowhere_else() -> None:
+    with pytest.raises(SettingsError, match="RECORDS must be head or items, not 'both'"):
+        Settings.from_environment({**REQUIRED, "RECORDS": "both"})
