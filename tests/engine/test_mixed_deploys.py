@@ -261,3 +261,13 @@ def test_a_create_that_reaches_the_old_code_first_waits_for_the_new(old_code: Ol
     mixed.engine.advance(MINUTE)
     (run_id,) = mixed.engine.persistence.list_runs("brand-new").run_ids
     assert mixed.engine.persistence.load_heads([RunId(run_id)])[RunId(run_id)].status is Status.COMPLETED
+
+
+def test_a_run_that_the_code_of_before_has_completed_has_its_output_for_code_that_knows_a_group_more() -> None:
+    engine = VirtualEngine()
+    longer = Workflow("growing", input=Item).pipe(work).pipe(other_work).build()
+    shorter = Workflow("growing", input=Item).pipe(work).build()
+    engine.deploy(shorter)
+    run = engine.run(shorter, Item(number=7))
+    engine.deploy(longer)
+    assert (run.status, run.output) == (Status.COMPLETED, {"number": 7})

@@ -131,8 +131,8 @@ def _unconditional_clear(original: Any) -> Any:
 
 
 def _without_due(original: Any) -> Any:
-    def create(*args: Any) -> Any:
-        commit = original(*args)
+    def create(*args: Any, **named: Any) -> Any:
+        commit = original(*args, **named)
         return replace(commit, after=replace(commit.after, due_at=None))
 
     return create

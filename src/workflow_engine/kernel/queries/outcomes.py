@@ -29,7 +29,8 @@ def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, b
     if head.status is not Status.COMPLETED:
         return RunOutcome(head.run_id, head.status, error=error)
     definition = definitions.for_run(head)
-    last = len(definition.groups) - 1
+    # Not the definition's last: after a rollback, this code may know a group more than the run had.
+    last = head.group
     keys = {
         stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
         for ordinal, stage in enumerate(definition.groups[last])

@@ -70,9 +70,11 @@ def moved_on(
 
 def adopting(commit: Exclusive, fingerprint: str) -> Exclusive:
     """*commit*, of a run that enters its next group under the compatible definition *fingerprint* and goes on as
-    a run of that: compared with the old one, the group it has just entered might not be there."""
-    entered = commit.before is not None and commit.after.group > commit.before.group
-    if not entered or commit.after.fingerprint == fingerprint:
+    a run of that: compared with the old one, the group it has just entered might not be there. So does one that is
+    complete by it: by another, it might have had more to do."""
+    before, after = commit.before, commit.after
+    moved = before is not None and (after.group > before.group or after.status is Status.COMPLETED)
+    if not moved or commit.after.fingerprint == fingerprint:
         return commit
     return replace(commit, after=altered(commit.after, fingerprint=fingerprint))
 

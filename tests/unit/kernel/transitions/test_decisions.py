@@ -68,10 +68,16 @@ class TestFinish:
         (entry,) = exclusive(commit).active
         assert (entry.state, entry.until, entry.by, entry.epoch) == (EntryState.LEASED, NOW + SECOND, "i.1", 0)
 
-    def test_nobody_takes_the_leases_of_a_group_of_several(self) -> None:
-        after = exclusive(finished(leased_head(START), next_until=NOW + SECOND))
+    def test_without_a_lease_to_take_a_group_of_several_is_ready(self) -> None:
+        after = exclusive(finished(leased_head(START)))
 
         assert {entry.state for entry in after.active} == {EntryState.READY}
+
+    def test_the_leases_of_an_inline_group_are_all_taken_by_the_write_that_enters_it(self) -> None:
+        after = exclusive(finished(leased_head(START), next_until=NOW + SECOND))
+
+        assert len(after.active) > 1
+        assert {(entry.state, entry.by, entry.epoch) for entry in after.active} == {(EntryState.LEASED, "i.1", 0)}
 
     def test_behind_the_last_group_the_run_is_complete(self) -> None:
         after = exclusive(finished(leased_head(START, group=2), published=ALL))
@@ -117,6 +123,12 @@ class TestAdopting:
         assert isinstance(commit, Exclusive)
 
         assert transitions.adopting(commit, self.NEW).after == replace(commit.after, fingerprint=self.NEW)
+
+    def test_so_is_one_that_is_complete_by_it(self) -> None:
+        commit = finished(leased_head(START, group=2))
+        assert isinstance(commit, Exclusive)
+
+        assert transitions.adopting(commit, self.NEW).after.fingerprint == self.NEW
 
     def test_one_that_stays_in_its_group_is_what_it_was(self) -> None:
         head = leased_head(START)
