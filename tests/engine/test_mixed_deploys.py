@@ -271,3 +271,12 @@ def test_a_run_that_the_code_of_before_has_completed_has_its_output_for_code_tha
     run = engine.run(shorter, Item(number=7))
     engine.deploy(longer)
     assert (run.status, run.output) == (Status.COMPLETED, {"number": 7})
+
+
+def test_a_run_that_newer_code_has_completed_has_its_output_for_code_that_knows_a_group_less() -> None:
+    longer = Workflow("growing", input=Item).pipe(work).pipe(other_work).build()
+    shorter = Workflow("growing", input=Item).pipe(work).build()
+    engine = VirtualEngine(longer)
+    run = engine.run(longer, Item(number=7))
+    engine.deploy(shorter)
+    assert (run.status, run.output) == (Status.COMPLETED, {"text": "x"})

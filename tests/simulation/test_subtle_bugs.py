@@ -54,7 +54,7 @@ CAUGHT_BY = {
     "a rerun keeps what rides in the head": "I1",
     "an inline write rewrites the list as remembered": "I4",
     "an inline sibling is committed under another's epoch": "I4",
-    "a part of a group's records rides": "records",
+    "a part of a group's records rides": "I4",
     "an inline sibling that waits is left to the tick": "late",
     "a run is begun by whoever finds it begun": "calls",
     "a run that was begun waits for its message": "calls",

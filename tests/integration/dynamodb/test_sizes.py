@@ -9,12 +9,14 @@ from botocore.exceptions import ClientError
 
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.head_codec import encode_head
+from workflow_engine.adapters.aws.dynamodb.heads import sizes_of
 from workflow_engine.adapters.aws.dynamodb.item_size import item_size
+from workflow_engine.adapters.memory import sizes
 from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.commits import Signal
-from workflow_engine.model.limits import MAX_ITEM_BYTES
+from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_ITEM_BYTES
 from workflow_engine.model.payloads import Payload
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import Head, riding
 from workflow_engine.testing.builders import (
     LIFE,
     committed,
@@ -155,3 +157,17 @@ def test_what_is_read_at_once_may_be_larger_than_an_answer(persistence: DynamoPe
         persistence.put_record(record)
     assert persistence.load_records(head.run_id, list(records)) == records
     assert wire.counts()["BatchGetItem"] == 2
+
+
+@pytest.mark.parametrize("stages", [1, 2, 5, 10])
+def test_memory_takes_a_head_and_what_rides_in_it_for_about_as_large_as_dynamodb_does(stages: int) -> None:
+    head = leased_head(START, run_id="r" * 26, stages=stages, fingerprint="f" * 12, by="abcdefghijklm.1")
+    head = replace(head, active=tuple(replace(entry, by=head.by) for entry in head.active))
+    rider = riding(new_record(head, stage_id="step-1"), head.expires_at - HEAD_OUTLIVES)
+    fuller = replace(
+        head, recent=(rider,) * 2, bundled=True, events=(new_event(START, stage_id="x"),), signals=("approval#k",)
+    )
+    for each in (head, fuller):
+        here, there = sizes.of(each), sizes_of(each)
+        assert here.apart == pytest.approx(there.apart, rel=0.1)
+        assert here.recent == pytest.approx(there.recent, abs=4)

@@ -29,8 +29,10 @@ def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, b
     if head.status is not Status.COMPLETED:
         return RunOutcome(head.run_id, head.status, error=error)
     definition = definitions.for_run(head)
-    # Not the definition's last: after a rollback, this code may know a group more than the run had.
+    # Not the definition's last: after a rollback, this code may know a group more than the run had, or less.
     last = head.group
+    if last >= len(definition.groups):
+        return RunOutcome(head.run_id, head.status, _unknown(head, persistence, blobs))
     keys = {
         stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
         for ordinal, stage in enumerate(definition.groups[last])
@@ -43,3 +45,13 @@ def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, b
     }
     output = definition.join_outputs(last, outputs) if outputs else None
     return RunOutcome(head.run_id, head.status, output)
+
+
+def _unknown(head: Head, persistence: Persistence, blobs: BlobStore) -> bytes | None:
+    """The output of a last group that this code does not know: what its one stage left. Of several stages
+    nobody here can say which fields they are."""
+    left = [record for record in records.listed(head, persistence) if record.key.group == head.group]
+    stages = {record.key.stage_id for record in left}
+    winner = head.winner(head.group, 0)
+    outputs = [record.output for record in left if record.key.epoch == winner and record.output is not None]
+    return payloads.fetch(outputs[0], blobs) if len(stages) == 1 and outputs else None

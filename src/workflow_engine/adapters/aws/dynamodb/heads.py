@@ -4,6 +4,7 @@ A refused write answers with the head that refused it, so that no read follows.
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -47,16 +48,25 @@ from workflow_engine.ports.persistence import HeadSizes, Rearm
 
 # Each try follows a tick that moved due_at across the wanted time in between.
 DUE_TRIES: Final = 8
+# Of so many heads the items are at hand: what one of a worker's threads is at, before and after.
+ENCODED: Final = 16
 _OPERATIONS: Final = {"Put": "PutItem", "Update": "UpdateItem"}
 _log = logging.getLogger(__name__)
 
 
 def sizes_of(head: Head) -> HeadSizes:
     """What *head* takes as an item, and the records that ride in it."""
-    item = encode_head(head)
-    recent = item.pop(RECENT, {"L": []})["L"]
-    frame = item_size({RECENT: {"L": []}}) if recent else 0
-    return HeadSizes(item_size(item), frame, tuple(value_size(value) + ELEMENT_BYTES for value in recent))
+    return _sizes_of(encode_head(head))
+
+
+def _sizes_of(item: Item) -> HeadSizes:
+    recent = item[RECENT]["L"] if RECENT in item else ()
+    riders = tuple(value_size(value) + ELEMENT_BYTES for value in recent)
+    frame = _FRAME_BYTES if recent else 0
+    return HeadSizes(item_size(item) - frame - sum(riders), frame, riders)
+
+
+_FRAME_BYTES: Final = item_size({RECENT: {"L": []}})
 
 
 class Heads:
@@ -65,6 +75,20 @@ class Heads:
     def __init__(self, connection: DynamoConnection, items: Items, clock: Clock) -> None:
         self._connection, self._items, self._clock = connection, items, clock
         self._table = connection.table_name
+        # A head is measured, written, and changed by the next write of the same invocation.
+        self._encoded: deque[tuple[Head, Item]] = deque(maxlen=ENCODED)
+
+    def sizes(self, head: Head) -> HeadSizes:
+        """What *head* takes, and the records that ride in it."""
+        return _sizes_of(self._item_of(head))
+
+    def _item_of(self, head: Head) -> Item:
+        for known, item in list(self._encoded):
+            if known is head:
+                return item
+        item = encode_head(head)
+        self._encoded.append((head, item))
+        return item
 
     def load(self, run_id: RunId) -> Head | None:
         """The head, or ``None``."""
@@ -86,18 +110,20 @@ class Heads:
 
     def commit_exclusive(self, commit: Exclusive) -> Committed | Refused:
         """Replace the head where its version is the one that was read."""
-        after = encode_head(commit.after)
+        after = self._item_of(commit.after)
         check_size(after, "the head")
         beside = self._beside(commit.idempotency)
         try:
             if commit.before is None:
                 self._write("Put", self._create_request(after), beside)
             else:
-                update = exclusive_update(encode_head(commit.before), after)
+                update = exclusive_update(self._item_of(commit.before), after)
                 self._write("Update", update.request(self._table, commit.after.run_id), beside)
         except ConditionFailedError as refusal:
             return self._refused(commit.after.run_id, refusal, commit.idempotency)
-        return Committed(as_kept(commit.after))
+        kept = as_kept(commit.after)
+        self._encoded.append((kept, after))
+        return Committed(kept)
 
     def _create_request(self, item: Item) -> dict[str, Any]:
         return {

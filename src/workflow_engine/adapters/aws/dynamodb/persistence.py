@@ -10,7 +10,7 @@ from typing_extensions import override
 from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
 from workflow_engine.adapters.aws.dynamodb import table, wire
 from workflow_engine.adapters.aws.dynamodb.connection import DynamoConnection
-from workflow_engine.adapters.aws.dynamodb.heads import Heads, sizes_of
+from workflow_engine.adapters.aws.dynamodb.heads import Heads
 from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
 from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
 from workflow_engine.adapters.aws.dynamodb.wire import Item
@@ -120,7 +120,7 @@ class DynamoPersistence(Persistence):
 
     @override
     def head_sizes(self, head: Head) -> HeadSizes:
-        return sizes_of(head)
+        return self._heads.sizes(head)
 
     @override
     def put_winners(self, page: Winners) -> None:
