@@ -149,3 +149,28 @@ paging = (
     .pipe(_summing("count", ["page", "work-1"]))
     .build()
 )
+
+
+@stage("tell", timeout=timedelta(minutes=2), retry=RetryPolicy(max_attempts=3, first_delay=timedelta(seconds=30)))
+def tell(number: Number, ctx: StageContext) -> Number:
+    """Says to its own run what the next stage waits for, and fails once behind that."""
+    ctx.signal(ctx.run_id, "word", {"approved": True})
+    ctx.signal(ctx.run_id, "word", {"approved": False}, key=f"{ctx.effect_key}-again")
+    if ctx.attempt == 1:
+        raise ConnectionError("after it was said")
+    return Number(value=number.value + ctx.run_input.value)
+
+
+@stage("hear", timeout=timedelta(minutes=2))
+def hear(number: Number) -> WaitForSignal[Answer]:
+    """Waits for it."""
+    return WaitForSignal("word", Answer, timeout=timedelta(hours=4))
+
+
+@hear.on_signal
+def heard_word(answer: Answer, ctx: StageContext) -> Number:
+    """The one that was said first, whatever was said again."""
+    return Number(value=ctx.require(tell).value if answer.approved else 0)
+
+
+telling = Workflow("telling", input=Number).pipe(tell).pipe(hear).build()

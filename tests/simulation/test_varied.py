@@ -25,6 +25,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancelled while they wait": varied.CANCELLED,
     "workers that hang": varied.GHOSTS,
     "records in heads": varied.RIDING,
+    "stages that signal": varied.TELLING,
     "inline groups": varied.INLINE,
     "inline groups by the queue": varied.INLINE_BY_QUEUE,
 }

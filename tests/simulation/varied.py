@@ -15,7 +15,7 @@ from tests.simulation.long_workflows import (
     short_lived,
     stubborn,
 )
-from tests.simulation.people_workflows import again, alone, paging, panel, twins, wide_panel
+from tests.simulation.people_workflows import again, alone, paging, panel, telling, twins, wide_panel
 from tests.simulation.reference import DEPLOYED, PLOTS, REFERENCE, completes_with, fails_with
 from workflow_engine.authoring.plugins import Plugin
 from workflow_engine.model.status import Status
@@ -100,6 +100,13 @@ PEOPLE_PLOTS = (
     Plot("panel-4", {"value": 1}, start_after=HOUR, signals=_answers(4), judge=completes_with(4)),
 )
 PEOPLE = replace(REFERENCE, workflows=(panel, twins, again, alone, paging), plots=PEOPLE_PLOTS, runs=4)
+# Stages that signal: each signal is kept once, however often its stage is tried.
+TELLING = replace(
+    REFERENCE,
+    workflows=(telling,),
+    plots=[Plot("telling", {"value": 1}, rerun_from="tell", judge=completes_with(2))],
+    rates=replace(FaultRates(), crash=14, answer_lost=14, twice=14),
+)
 # Half of thirty ask people, and all of their events are published, to a bus that takes a second.
 WIDE = replace(
     REFERENCE,

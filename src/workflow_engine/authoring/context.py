@@ -28,6 +28,23 @@ Outcome: TypeAlias = OutputT | Suspended[Any] | WaitForSignal[Any] | StageResult
 Pause: TypeAlias = Suspended[Any] | WaitForSignal[Any]
 
 
+class Engine(Protocol):
+    """What a stage may ask of the engine that runs it."""
+
+    def run_input(self) -> BaseModel:
+        """The run's input, validated.
+
+        Raises:
+            InvalidInputError: it no longer fits the workflow's model.
+            TransientError: the store did not answer.
+        """
+        ...
+
+    def signal(self, run_id: str, name: str, payload: Any, key: str) -> bool:
+        """Keep a signal for a run; answers whether the run could take it."""
+        ...
+
+
 class OutputReader(Protocol):
     """Finds the outputs of finished stages."""
 
@@ -112,11 +129,13 @@ class StageContext(Generic[ConfigT_co]):
         "_config",
         "_copied",
         "_deadline",
+        "_engine",
         "_group",
         "_journal",
         "_make_storage",
         "_now",
         "_outputs",
+        "_run_input",
         "_seen",
         "_storage",
         "_workflow",
@@ -143,6 +162,7 @@ class StageContext(Generic[ConfigT_co]):
         now: Callable[[], datetime],
         outputs: OutputReader,
         make_storage: Callable[[], StageStorage],
+        engine: Engine | None = None,
     ) -> None:
         self.run_id = run_id
         self.stage_id = stage_id
@@ -158,6 +178,8 @@ class StageContext(Generic[ConfigT_co]):
         self._now = now
         self._outputs = outputs
         self._make_storage = make_storage
+        self._engine = engine
+        self._run_input: BaseModel | None = None
         self._storage: StageStorage | None = None
         self._journal: Journal | None = None
         self._seen: dict[str, BaseModel | None] | None = None
@@ -171,6 +193,17 @@ class StageContext(Generic[ConfigT_co]):
     def stage_number(self) -> int:
         """The position of the stage's group in the workflow, from 1."""
         return plans.number(self._group)
+
+    @property
+    def run_input(self) -> Any:
+        """What the run was started with, as the workflow's input model: the same object each time.
+
+        Raises:
+            InvalidInputError: the stored input no longer fits the model.
+        """
+        if self._run_input is None:
+            self._run_input = self._asked.run_input()
+        return self._run_input
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -277,6 +310,23 @@ class StageContext(Generic[ConfigT_co]):
         """
         self.journal.annotate(key, value)
 
+    def signal(self, run_id: str, name: str, payload: Any = None, key: str | None = None) -> bool:
+        """Send the run *run_id* (its own is one, too) the signal *name*, with a model or JSON-compatible
+        *payload* of up to 32 KB; answers whether it could take it: ``False`` where it is over.
+
+        It is kept at once, and once, also where the stage is tried again: its *key* is by default made of this
+        stage's ``effect_key``, the run and the name. So give a key of your own to each of several signals of
+        one name for one run; after a rerun of this stage the default is another one.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            InvalidInputError: none of the run's stages could take it.
+            PayloadTooLargeError: *payload* is too large.
+            TooManySignalsError: the run keeps as many as it can.
+            IdempotencyConflictError: the key was used with another payload.
+        """
+        return self._asked.signal(run_id, name, payload, key or f"{self.effect_key}:{run_id}:{name}")
+
     def now(self) -> datetime:
         """The time, in UTC. Stages that use it can be tested with a clock that stands still."""
         return self._now()
@@ -296,6 +346,12 @@ class StageContext(Generic[ConfigT_co]):
     def noted(self) -> Journal | None:
         """The journal, if the stage noted anything at all."""
         return self._journal
+
+    @property
+    def _asked(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("this context was made by hand, and no engine runs its stage")
+        return self._engine
 
     def _output(self, stage_id: str) -> tuple[bool, BaseModel | None]:
         """Whether there is an output, and the output: the same object each time it is asked for."""

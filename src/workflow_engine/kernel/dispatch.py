@@ -207,4 +207,6 @@ class Kernel:
         shared = time or FunctionTime(max(until - now, timedelta(0)))
         had_time = now + COMMIT_MARGIN < until
         settings, hurried = self.parts.settings, self.parts.hurried
-        return Invocation(name, until, self.clock, settings, lease, had_time=had_time, time=shared, hurried=hurried)
+        return Invocation(
+            name, until, self.clock, settings, lease, had_time=had_time, time=shared, hurried=hurried, ask=self.dispatch
+        )

@@ -1,8 +1,10 @@
 """One dispatch: who writes, until when, and what it has learnt on the way."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.settings import KernelSettings
@@ -27,6 +29,10 @@ class FunctionTime:
     stage_begun: bool = False
 
 
+def _nobody(command: Any) -> Any:
+    raise RuntimeError(f"nobody here executes {command}")
+
+
 @dataclass(slots=True)
 class Invocation:
     """Names the writes of one dispatch (``by``: its id and a counter, so that no two are equal).
@@ -34,7 +40,7 @@ class Invocation:
     It must end by *deadline*. It *performs* what it creates where its command was a message of the queue:
     whoever sent that waits for no answer. A lease ends then, too, or after *lease* where the host renews it.
     *had_time* says whether there was any time for a stage when it began. Once *hurried* is set, its host
-    is to end.
+    is to end. *ask* executes a command that a stage has, and answers its result.
     """
 
     id: str
@@ -47,6 +53,7 @@ class Invocation:
     performs: bool = False
     time: FunctionTime = field(default_factory=lambda: FunctionTime(timedelta(0)))
     hurried: threading.Event = field(default_factory=threading.Event)
+    ask: Callable[[Any], Any] = _nobody
     _writes: int = field(default=0)
 
     def moment(self) -> Moment:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from workflow_engine.authoring.context import StageContext
@@ -32,9 +32,12 @@ from workflow_engine.kernel.execution.stage_storage import AttemptStorage
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.kernel.transitions.wakes import signal_for
+from workflow_engine.model.commands import SignalRun
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.limits import MAX_RUN_DURATION
 from workflow_engine.model.payloads import ErrorInfo
+from workflow_engine.model.problems import problems_of
+from workflow_engine.model.results import RunSignalled
 from workflow_engine.model.runs import StageKey
 
 
@@ -195,6 +198,27 @@ class _UnfitSignalError(Exception):
         self.problems = problems
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """What a stage may ask of the engine."""
+
+    data: RunData
+    invocation: Invocation
+
+    def run_input(self) -> BaseModel:
+        """The run's input, for ``ctx.run_input``."""
+        return self.data.run_input()
+
+    def signal(self, run_id: str, name: str, payload: Any, key: str) -> bool:
+        """Keep a signal for a run, for ``ctx.signal``."""
+        try:
+            command = SignalRun(run_id=run_id, name=name, payload=payload, idempotency_key=key)
+        except ValidationError as error:
+            raise InvalidInputError(what=f"signal {name!r}", problems=problems_of(error)) from error
+        answer: RunSignalled = self.invocation.ask(command)
+        return answer.delivered
+
+
 @dataclass(slots=True, kw_only=True)
 class _Call:
     """Chooses the function that a lease is for, and reads what it takes."""
@@ -280,6 +304,7 @@ class _Call:
             now=now,
             outputs=data,
             make_storage=self._storage,
+            engine=_Asking(data=data, invocation=self.invocation),
         )
         return self.context
 

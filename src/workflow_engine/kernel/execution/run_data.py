@@ -97,6 +97,14 @@ class RunData:
             return None
         return self.outputs([self.key(group, ordinal)])[0]
 
+    def run_input(self) -> BaseModel:
+        """The run's input, validated, for ``ctx.run_input``.
+
+        Raises:
+            InvalidInputError: it does not fit the workflow's model.
+        """
+        return self.definition.validate_input(self.started_with()["input"])
+
     def input_for(self, stage: StageDefinition) -> BaseModel | None:
         """The stage's input, validated.
 
