@@ -23,7 +23,12 @@ Parameters: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--parameter", "-p", help="NAME=VALUE of the template, in local mode.", show_default=False),
 ]
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
+RunId: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The run's id, the first 8 characters of it or more, or `last`.", show_default=False
+    ),
+]
 StatusName: TypeAlias = Annotated[
     str | None, typer.Option("--status", "-s", help="Only runs in this status.", show_default=False)
 ]

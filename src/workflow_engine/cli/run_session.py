@@ -2,15 +2,19 @@
 
 import shlex
 import sys
+import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 
 from workflow_engine.cli.display import Display
 from workflow_engine.cli.errors import BAD_USAGE, COMPLETED, RUN_FAILED, UnreadableInputError
 from workflow_engine.cli.inputs import RefusedInput
-from workflow_engine.cli.interrupts import saying
+from workflow_engine.cli.interrupts import Interrupt, saying
+from workflow_engine.cli.run_names import WHOLE
 from workflow_engine.cli.run_requests import Ready, RunRequest, prepare, start, start_by_schedules
-from workflow_engine.cli.run_watch import Watch
+from workflow_engine.cli.run_watch import LOOK_EVERY, Watch
 from workflow_engine.cli.stacks import Stack, open_stack
 from workflow_engine.cli.streams import for_whoever_listens
 from workflow_engine.cli.where import Where
@@ -19,6 +23,9 @@ from workflow_engine.local.functions import FunctionLog
 from workflow_engine.local.project import Project
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.status import Status
+
+# What a queue that is not long takes to deliver, with room for a cold start.
+NOT_YET = timedelta(seconds=20)
 
 
 def run_workflows(request: RunRequest, where: Where, display: Display, *, verbose: bool) -> int:
@@ -105,11 +112,12 @@ def _exit_code(statuses: set[Status], refused: Sequence[RefusedInput], *, wait: 
 
 
 def watch_run(stack: Stack, run_id: str, display: Display) -> int:
-    """Stay with one run until it is over; answers the exit code.
+    """Stay with one run until it is over; answers the exit code. One that was submitted may be there in a moment.
 
     Raises:
         RunNotFoundError: there is none.
     """
+    _await(stack, run_id)
     head = stack.kernel.queries.head(run_id)
     watch = Watch(stack=stack, run_ids=[head.run_id])
     with display.following(watch, {head.run_id: head.workflow_id}):
@@ -118,3 +126,12 @@ def watch_run(stack: Stack, run_id: str, display: Display) -> int:
     with for_whoever_listens():
         display.finished([(head.workflow_id, shown)], [])
     return _exit_code({shown.view.head.status}, [], wait=True)
+
+
+def _await(stack: Stack, run_id: str) -> None:
+    """Wait for a run whose message may be on its way; what is no whole id is the name of none."""
+    give_up = time.monotonic() + (NOT_YET.total_seconds() if len(run_id) == WHOLE else 0)
+    with Interrupt() as interrupt:
+        while run_id not in stack.kernel.queries.find([run_id]) and time.monotonic() < give_up:
+            interrupt.check()
+            threading.Event().wait(LOOK_EVERY.total_seconds())

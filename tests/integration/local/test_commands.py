@@ -277,6 +277,21 @@ def test_dead_schedules_are_sent_to_the_job_queue_and_dead_ticks_are_forgotten(p
     assert said("show", finished("even", 8, "--key", "fired"))["status"] == "COMPLETED"
 
 
+def test_the_last_run_and_the_beginning_of_an_id_are_names_of_runs() -> None:
+    run_id = finished("even", 8)
+    for name in ("last", run_id[:8], run_id):
+        assert said("show", name)["run_id"] == run_id
+
+
+def test_runs_are_submitted_and_seen_through_or_left_to_the_queue() -> None:
+    run = said("run", "even", "--input", '{"value": 6}', "--submit")["runs"][0]
+    assert run["status"] == "COMPLETED"
+    left = said("run", "even", "--input", '{"value": 6}', "--submit", "--no-wait")
+    ids = [one["run_id"] for one in (*left["runs"], *left.get("submitted", ()))]
+    assert len(ids) == 1
+    assert said("watch", ids[0])["runs"][0]["status"] == "COMPLETED"
+
+
 def test_a_workflow_and_a_run_are_drawn() -> None:
     assert "-->" in call("graph", "even").stdout
     assert call("graph", "even", "--format", "svg").stdout.startswith("<svg ")

@@ -21,8 +21,9 @@ def cancel(
     """
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import cancel_run
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
 
     unknown = f"whether {run} is cancelled is not known: workflow-engine show {run}"
     with saying(lambda: unknown, [run]), open_stack(where) as opened:
-        cancel_run(opened.kernel, run, reason, as_json=as_json)
+        cancel_run(opened.kernel, run_named(opened, run), reason, as_json=as_json)

@@ -14,8 +14,9 @@ def events(
 
     Example: workflow-engine events k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.run_views import show_events
     from workflow_engine.cli.stacks import open_stack
 
     with open_stack(where) as opened:
-        show_events(opened.kernel, run, as_json=as_json)
+        show_events(opened.kernel, run_named(opened, run), as_json=as_json)

@@ -27,7 +27,8 @@ def export(
     Example: workflow-engine export k3v5x2m7p4q6r8s2t4w6y2z4a6 --output run.jsonl
     """
     from workflow_engine.cli.archives import export_run
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
 
     with open_stack(where) as opened:
-        export_run(opened.kernel, run, output=output, with_logs=with_logs, archived_on=archived_on)
+        export_run(opened.kernel, run_named(opened, run), output=output, with_logs=with_logs, archived_on=archived_on)

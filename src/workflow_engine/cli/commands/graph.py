@@ -39,10 +39,11 @@ def graph(
     from workflow_engine.local.project import Project
 
     if run is not None:
+        from workflow_engine.cli.run_names import run_named
         from workflow_engine.cli.stacks import open_stack
 
         with open_stack(where) as opened:
-            drawn = Graph.of_run(opened.kernel.queries.run(run))
+            drawn = Graph.of_run(opened.kernel.queries.run(run_named(opened, run)))
     elif workflow is not None:
         with Project.find(where.template).registry() as registry:
             drawn = Graph.of_workflow(registry.get(workflow))

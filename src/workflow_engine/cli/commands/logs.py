@@ -28,11 +28,13 @@ def logs(
     import threading
 
     from workflow_engine.cli.interrupts import saying
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.run_session import goes_on
     from workflow_engine.cli.run_views import LogReader
     from workflow_engine.cli.stacks import open_stack
 
     with saying(lambda: goes_on([run], where), [run]), open_stack(where) as opened:
+        run = run_named(opened, run)
         reader = LogReader(kernel=opened.kernel, run_id=run, stage_id=stage, all_attempts=all_attempts, as_json=as_json)
         if follow:
             reader.follow(threading.Event())

@@ -49,6 +49,7 @@ def rerun(
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import BulkRerun, rerun_many, rerun_one
     from workflow_engine.cli.run_filters import read_run_filter
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
     from workflow_engine.local.errors import InvalidOptionError
 
@@ -61,7 +62,7 @@ def rerun(
     unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
     with saying(lambda: unknown, named), open_stack(where) as opened:
         if run is not None:
-            rerun_one(opened.kernel, run, from_stage, changed, key=key, as_json=as_json)
+            rerun_one(opened.kernel, run_named(opened, run), from_stage, changed, key=key, as_json=as_json)
             return
         wanted = read_run_filter(
             workflow, status or "FAILED", attribute, since, until=until, now=opened.kernel.clock.now()

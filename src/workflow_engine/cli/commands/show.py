@@ -22,8 +22,10 @@ def show(
     Example: workflow-engine show k3v5x2m7p4q6r8s2t4w6y2z4a6
     """
     from workflow_engine.cli.archives import kernel_with
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.run_views import show_run
     from workflow_engine.cli.stacks import open_stack
 
     with open_stack(where) as opened:
+        run = run_named(opened, run)
         show_run(kernel_with(opened.kernel, run, archived_on), run, with_input=with_input, as_json=as_json)

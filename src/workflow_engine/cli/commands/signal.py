@@ -25,8 +25,9 @@ def signal(
     """
     from workflow_engine.cli.interrupts import saying
     from workflow_engine.cli.run_actions import signal_run
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
 
     unknown = f"whether {run} has the signal is not known: workflow-engine show {run}"
     with saying(lambda: unknown, [run]), open_stack(where) as opened:
-        signal_run(opened.kernel, run, name, payload, key=key, as_json=as_json)
+        signal_run(opened.kernel, run_named(opened, run), name, payload, key=key, as_json=as_json)

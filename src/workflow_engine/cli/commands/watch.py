@@ -18,9 +18,10 @@ def watch(
     """
     from workflow_engine.cli.display import Display, JsonDisplay, TerminalDisplay
     from workflow_engine.cli.interrupts import saying
+    from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.run_session import goes_on, watch_run
     from workflow_engine.cli.stacks import open_stack
 
     with saying(lambda: goes_on([run], where), [run]), open_stack(where) as opened:
         display: Display = JsonDisplay() if as_json else TerminalDisplay(full=True)
-        raise typer.Exit(watch_run(opened, run, display))
+        raise typer.Exit(watch_run(opened, run_named(opened, run), display))

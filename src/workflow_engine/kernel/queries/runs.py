@@ -83,6 +83,28 @@ class Queries:
         """The heads of those of the runs that there are, read in one go."""
         return self.persistence.load_heads([RunId(run_id) for run_id in run_ids])
 
+    def newest(self) -> RunId | None:
+        """The run that was created last, of the workflows that are known here."""
+        pages = (self.persistence.list_runs(name, limit=1) for name in self._workflows())
+        heads = self.find([run_id for page in pages for run_id in page.run_ids])
+        return max(heads.values(), key=lambda head: head.created_at).run_id if heads else None
+
+    def beginning_with(self, prefix: str, *, most: int = 10_000) -> list[RunId]:
+        """The runs whose ids begin with *prefix*, among the newest *most* of each workflow that is known here."""
+        found: list[RunId] = []
+        for name in self._workflows():
+            cursor, read = None, 0
+            while read < most:
+                page = self.persistence.list_runs(name, limit=PAGE * 10, cursor=cursor)
+                found += [run_id for run_id in page.run_ids if run_id.startswith(prefix)]
+                cursor, read = page.cursor, read + len(page.run_ids)
+                if cursor is None:
+                    break
+        return found
+
+    def _workflows(self) -> list[str]:
+        return sorted({definition.id for definition in self.definitions.registry})
+
     def live(self) -> Iterator[Head]:
         """Every run that is not over, of all workflows, in no order; read as they are asked for."""
         return live_runs(self.persistence, self.due_shards)
