@@ -15,6 +15,7 @@ from workflow_engine import (
     RetryPolicy,
     Stage,
     StageContext,
+    StageResult,
     Status,
     Suspended,
     WaitForSignal,
@@ -107,6 +108,36 @@ def test_each_has_a_record_and_the_history_of_any_other(engine: VirtualEngine) -
     ]
     view = engine.kernel.queries.run(run.id)
     assert [stage.status for stage in view.stages] == [Status.COMPLETED] * 4
+
+
+def test_what_is_large_of_one_is_an_item_and_what_is_small_of_the_others_is_found_beside_it(
+    engine: VirtualEngine,
+) -> None:
+    def noting(name: str, size: int) -> Stage[..., Any]:
+        @stage(name, timeout=MINUTE)
+        def body(item: Item) -> StageResult[Item]:
+            return StageResult(item, {}, {f"page-{n}": "x" * 100 for n in range(size)})
+
+        return body
+
+    @stage("look", timeout=timedelta(minutes=14))
+    def look(item: Item, ctx: StageContext) -> Item:
+        return Item(value=sum(ctx.require(name).value for name in ("left", "right", "third")))
+
+    class Three(BaseModel):
+        left: Item
+        right: Item
+        third: Item
+
+    @stage("three", timeout=MINUTE)
+    def three(given: Three) -> Item:
+        return given.left
+
+    sides = [noting("left", 3_000), noting("right", 5), noting("third", 6)]
+    workflow = Workflow("noting", input=Item).pipe(first).parallel(*sides, inline=True).pipe(three).pipe(look).build()
+    run = engine.run(workflow, Item())
+    assert (run.status, run.output) == (Status.COMPLETED, {"value": 3})
+    assert [len(record.artifacts) for record in run.records] == [0, 3_000, 5, 6, 0, 0]
 
 
 def test_it_is_rerun_from_one_of_its_stages(engine: VirtualEngine) -> None:

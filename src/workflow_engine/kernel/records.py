@@ -48,8 +48,9 @@ def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
     if weight + own <= room:
         return commit
     if len(new) > 1:
+        small = _small(new, sizes.recent[known:], persistence)
         # Of a group whose leases are all ours: nobody else puts a bundle under their epoch.
-        put_aside(after, (*older, *new), persistence)
+        put_aside(after, (*older, *small), persistence)
         return replace(commit, after=altered(after, recent=()))
     if own > room:
         for record in new:
@@ -59,6 +60,14 @@ def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
         put_aside(before, older, persistence)
         older = ()
     return replace(commit, after=altered(after, recent=(*older, *new), bundled=before.bundled or bool(new)))
+
+
+def _small(records: Sequence[StageRecord], sizes: Sequence[int], persistence: Persistence) -> Sequence[StageRecord]:
+    """Those of *records* that are small; the others are stored as items of their own."""
+    for record, size in zip(records, sizes, strict=True):
+        if size > WRITE_UNIT_BYTES:
+            persistence.put_record(record)
+    return [record for record, size in zip(records, sizes, strict=True) if size <= WRITE_UNIT_BYTES]
 
 
 def flush(head: Head, persistence: Persistence) -> None:
