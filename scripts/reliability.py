@@ -38,6 +38,7 @@ from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate
 from workflow_engine.testing.simulation.baton import on_one_processor
 from workflow_engine.testing.simulation.crash_points import CrashReport, survive_crashes
+from workflow_engine.testing.simulation.faults import CRASHES, Fault
 
 BLOCK = 50
 REQUESTS = Path(__file__).parent.parent / "tests/simulation/test_aws_requests.py"
@@ -66,6 +67,8 @@ SHARES = (
     ("errors for good", varied.REFUSING, 1),
     ("old code beside new", varied.SIDE_BY_SIDE, 1),
 )
+CRASHED = {f"{place}-{plot.workflow_id}": replace(REFERENCE, plots=(plot,)) for place, plot in enumerate(PLOTS)}
+CRASHED |= varied.LATER
 SCENARIOS = {name: scenario for name, scenario, _ in SHARES}
 # Violations that the simulator found in the kernel; tests/simulation/test_mended.py has each.
 MENDED = (
@@ -107,11 +110,12 @@ def run_block(block: Block) -> Report | str:
         return f"{block.scenario}: {error}"
 
 
-def crash_plot(work: tuple[int, int]) -> CrashReport | str:
-    """Every crash point of one reference workflow, and some pairs."""
-    place, pairs = work
+def crash_plot(work: tuple[str, int, bool]) -> CrashReport | str:
+    """Every crash point of one workflow, and some pairs; or each call unanswered, lost on its way back, and twice."""
+    name, pairs, crashes = work
+    faults = CRASHES if crashes else (Fault.FAIL_BEFORE, Fault.ANSWER_LOST, Fault.TWICE)
     try:
-        return survive_crashes(replace(REFERENCE, plots=(PLOTS[place],)), pairs=pairs, seed=place)
+        return survive_crashes(CRASHED[name], faults=faults, pairs=pairs, seed=list(CRASHED).index(name))
     except SimulationError as error:
         return str(error)
 
@@ -202,14 +206,14 @@ def _seeds(pool: ProcessPoolExecutor, seeds: int) -> bool:
 
 
 def _crashes(pool: ProcessPoolExecutor, pairs: int) -> bool:
-    work = [(place, pairs // len(PLOTS)) for place in range(len(PLOTS))]
+    work = [(name, pairs // len(PLOTS), True) for name in CRASHED] + [(name, 0, False) for name in varied.LATER]
     found = list(pool.map(crash_plot, work))
     reports = [report for report in found if not isinstance(report, str)]
     for report in found:
         if isinstance(report, str):
             print(report)
     _line("port calls of the fault-free histories", sum(report.calls for report in reports))
-    _line("crash points enumerated and survived", sum(report.points for report in reports))
+    _line("crashes and lost answers enumerated and survived", sum(report.points for report in reports))
     _line("pairs of crashes survived", sum(report.pairs for report in reports))
     return len(reports) == len(found)
 

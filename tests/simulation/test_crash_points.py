@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.simulation import varied
 from tests.simulation.reference import PLOTS, REFERENCE
 from workflow_engine.testing.simulation import Plot
 from workflow_engine.testing.simulation.crash_points import survive_crashes
@@ -26,3 +27,12 @@ def test_every_call_may_fail_lose_its_answer_or_happen_twice(plot: Plot, fault: 
     report = survive_crashes(replace(REFERENCE, plots=(plot,)), faults=[fault])
 
     assert report.points == report.calls
+
+
+# `make reliability` has all of them, with each kind of answer that is lost, too.
+@pytest.mark.parametrize("name", ["riding-1", "inline-0", "inline-3", "queued-0", "queued-4", "telling"])
+def test_so_are_those_of_what_came_later(name: str) -> None:
+    report = survive_crashes(varied.LATER[name])
+
+    assert report.points == 2 * report.calls
+    assert report.points > 0
