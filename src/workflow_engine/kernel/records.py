@@ -30,8 +30,9 @@ MANY = 4
 def carrying(commit: Exclusive, record: StageRecord) -> Exclusive:
     """*commit*, in whose head *record* rides, if there is room (``fitted``)."""
     after = commit.after
-    rider = replace(record, expires_at=after.expires_at - HEAD_OUTLIVES)
-    return replace(commit, after=altered(after, recent=(*after.recent, rider), bundled=True))
+    goes_at = after.expires_at - HEAD_OUTLIVES
+    rider = record if record.expires_at == goes_at else replace(record, expires_at=goes_at)
+    return Exclusive(commit.before, altered(after, recent=(*after.recent, rider), bundled=True), commit.idempotency)
 
 
 def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
@@ -59,7 +60,8 @@ def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
     if weight + own > room:
         put_aside(before, older, persistence)
         older = ()
-    return replace(commit, after=altered(after, recent=(*older, *new), bundled=before.bundled or bool(new)))
+    left = altered(after, recent=(*older, *new), bundled=before.bundled or bool(new))
+    return Exclusive(before, left, commit.idempotency)
 
 
 def _small(records: Sequence[StageRecord], sizes: Sequence[int], persistence: Persistence) -> Sequence[StageRecord]:

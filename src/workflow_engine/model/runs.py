@@ -6,7 +6,7 @@ second, and the codec of an adapter validates what it reads.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -210,8 +210,21 @@ def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
     it goes when that goes."""
     if not record.by and record.expires_at == expires_at:
         return record
-    started, finished = cut(record.started_at), cut(record.finished_at)
-    return replace(record, by="", started_at=started, finished_at=finished, expires_at=expires_at)
+    # By its fields: ``replace`` takes several times as long, and each chained stage has one of these.
+    return StageRecord(
+        run_id=record.run_id,
+        key=record.key,
+        status=record.status,
+        attempt=record.attempt,
+        started_at=cut(record.started_at),
+        finished_at=cut(record.finished_at),
+        by="",
+        expires_at=expires_at,
+        output=record.output,
+        error=record.error,
+        metrics=record.metrics,
+        artifacts=record.artifacts,
+    )
 
 
 def as_kept(head: Head) -> Head:
@@ -219,7 +232,7 @@ def as_kept(head: Head) -> Head:
     if not head.recent or not head.recent[-1].by:
         return head
     expires_at = head.expires_at - HEAD_OUTLIVES
-    return altered(head, recent=tuple(riding(record, expires_at) for record in head.recent))
+    return altered(head, recent=tuple([riding(record, expires_at) for record in head.recent]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,26 +55,24 @@ def check_head(head: Head) -> None:
 
 def of(head: Head) -> HeadSizes:
     """About what a head takes, and each record that rides in it."""
-    return HeadSizes(head_size(head), 0, tuple(map(rider_size, head.recent)))
+    return HeadSizes(head_size(head), 0, tuple([rider_size(record) for record in head.recent]))
 
 
 def head_size(head: Head) -> int:
     """About what a head takes apart from the records that ride in it."""
-    return (
-        HEAD_BYTES
-        + len(head.input_inline or b"")
-        + len(head.active) * LEASED_BYTES
-        + sum(len(event.type) + EVENT_BYTES for event in head.events)
-        + events_size(head.events)
-        + text_size(*head.signals, head.reason)
-        + error_size(head.failure.error if head.failure else None)
-        + len(head.winners) * WINNER_BYTES
-    )
+    size = HEAD_BYTES + len(head.input_inline or b"") + len(head.active) * LEASED_BYTES
+    if head.events:
+        size += sum(len(event.type) + EVENT_BYTES for event in head.events) + events_size(head.events)
+    if head.signals or head.reason or head.failure or head.winners:
+        size += text_size(*head.signals, head.reason) + len(head.winners) * WINNER_BYTES
+        size += error_size(head.failure.error if head.failure else None)
+    return size
 
 
 def rider_size(record: StageRecord) -> int:
     """About what a record takes in a head or a bundle."""
-    size = RIDER_BYTES + len(record.key.stage_id) + payload_size(record.output)
+    inline = record.output.inline if record.output is not None else None
+    size = RIDER_BYTES + len(record.key.stage_id) + (len(inline) if inline else 0)
     if record.error is None and not record.metrics and not record.artifacts:
         return size
     return size + error_size(record.error) + json_size(dict(record.metrics)) + json_size(dict(record.artifacts))
