@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeAlias
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import override
 
 from workflow_engine import (
     CancelRun,
@@ -16,6 +17,7 @@ from workflow_engine import (
     InvalidConfigError,
     InvalidInputError,
     PayloadTooLargeError,
+    RetryPolicy,
     SignalRun,
     Status,
     SubmissionError,
@@ -34,12 +36,14 @@ from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.limits import MAX_ATTRIBUTES_BYTES, MAX_MESSAGE_BYTES
 from workflow_engine.model.results import RunCreated
 from workflow_engine.model.runs import EntryState
+from workflow_engine.ports.observer import NoObserver
 from workflow_engine.testing.clock import START
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
 
 MakeEngine: TypeAlias = Callable[..., VirtualEngine]
 MakeKernel: TypeAlias = Callable[..., Kernel]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+WEST, EAST = timezone(-timedelta(hours=5)), timezone(timedelta(hours=5))
 calls: list[str] = []
 
 
@@ -166,6 +170,8 @@ class TestSubmit:
             ),
             (CancelRun(run_id="r" * 26), InvalidCommandError),
             ({"type": "run.create"}, InvalidCommandError),
+            (ORDER.model_copy(update={"start_at": datetime.max.replace(tzinfo=WEST)}), InvalidInputError),
+            (ORDER.model_copy(update={"start_at": datetime.min.replace(tzinfo=EAST)}), InvalidInputError),
         ],
     )
     def test_what_cannot_start_is_refused_and_not_sent(
@@ -174,6 +180,10 @@ class TestSubmit:
         with pytest.raises(error):
             engine.kernel.submit(command)
         assert engine.job_transport.pending() == 0
+
+    def test_a_command_that_starts_nothing_is_named(self, engine: VirtualEngine) -> None:
+        with pytest.raises(InvalidCommandError, match=r"run\.cancel starts no run"):
+            engine.kernel.submit(CancelRun(run_id="r" * 26))  # type: ignore[arg-type]
 
     def test_what_no_message_can_hold_is_dispatched(self, engine: VirtualEngine) -> None:
         large = ORDER.model_copy(update={"input": {"number": "9" * MAX_MESSAGE_BYTES}})
@@ -210,6 +220,43 @@ class TestSubmit:
         engine.kernel.submit(create)
         engine.advance(30 * MINUTE)
         assert engine.job_transport.pending() == 0
+
+
+class Counting(NoObserver):
+    """Notes what happened."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    @override
+    def happened(self, fact: str, count: int = 1) -> None:
+        self.noted += [fact] * count
+
+
+def test_a_run_is_counted_as_started_whatever_comes_of_its_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    @stage("shaky", timeout=MINUTE, retry=RetryPolicy(first_delay=timedelta(seconds=5)))
+    def shaky(order: Order) -> Order:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ConnectionError("not yet")
+        return order
+
+    engine = VirtualEngine(observer=(observer := Counting()))
+    engine.deploy(Workflow("shaking", input=Order).pipe(shaky).build())
+    run_id = engine.kernel.submit(CreateRun(workflow_id="shaking", input={}))
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise TransientError(service="jobs", operation="SendMessage", code="ServiceUnavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.job_transport, "enqueue", silent)
+        engine.host.process_available_jobs()
+        assert observer.noted.count("RunsStarted") == 1
+    engine.advance(HOUR)
+    assert run_of(engine, run_id).status is Status.COMPLETED
+    assert observer.noted.count("RunsStarted") == 1
 
 
 class TestCreationTakesTheLease:

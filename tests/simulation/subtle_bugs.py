@@ -111,9 +111,9 @@ TOGETHER: Mapping[str, Bug] = {
     ),
     "a run is begun by whoever finds it begun": _seen(
         "kernel.handlers.create_run",
-        "_is_begun",
-        "if outcome.head is not None:",
-        "if outcome.head is not None:\n        _go_on(outcome.head, definition, invocation, advancer, by='')",
+        "_begin",
+        "elif outcome.head is not None:",
+        "elif outcome.head is not None:\n        _go_on(outcome.head, definition, invocation, advancer, by='')",
         varied.INLINE_BY_QUEUE,
     ),
     "a run that was begun waits for its message": _seen(

@@ -17,9 +17,10 @@ def submit(
     command: CreateRun | Mapping[str, Any] | str | bytes, *, parts: Parts, dispatch: Callable[[CreateRun], Any]
 ) -> RunId:
     """Send *command* as ``Kernel.submit`` says; what no message can hold is dispatched."""
-    asked = command if isinstance(command, CreateRun) else parse_command(command)
+    asked = parse_command(command) if isinstance(command, Mapping | str | bytes) else command
     if not isinstance(asked, CreateRun):
-        raise InvalidCommandError(problems=[f"{asked.type} starts no run, and only such a command is submitted"])
+        named = getattr(asked, "type", type(asked).__name__)
+        raise InvalidCommandError(problems=[f"{named} starts no run, and only such a command is submitted"])
     at = parts.clock.now()
     fixed(asked, parts.registry.get(asked.workflow_id), at, parts.settings)
     payloads.check_attributes(asked.attributes)

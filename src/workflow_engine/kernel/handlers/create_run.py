@@ -34,7 +34,6 @@ from workflow_engine.model.shards import shard_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import IdSource
-from workflow_engine.ports.observer import Observer
 from workflow_engine.ports.persistence import Persistence
 
 
@@ -48,7 +47,6 @@ def create_run(
     blob_store: BlobStore,
     ids: IdSource,
     settings: KernelSettings,
-    observer: Observer,
     advancer: Advancer,
 ) -> RunCreated:
     """Start a run; with a key that was used for the same content, the run that it started before.
@@ -71,12 +69,11 @@ def create_run(
     definitions.keep(definition)
     keep = partial(payloads.keep_input, run_id, input=input, config=config, persistence=persistence, blobs=blob_store)
     run = _new_run(run_id, command, definition, moment.at, settings=settings, keep_input=keep)
-    if _is_begun(run, command, definition, invocation, moment=moment, advancer=advancer):
-        observer.happened("RunsStarted")
+    _begin(run, command, definition, invocation, moment=moment, advancer=advancer)
     return RunCreated(run_id=run_id)
 
 
-def _is_begun(
+def _begin(
     run: NewRun,
     command: CreateRun,
     definition: WorkflowDefinition,
@@ -84,18 +81,18 @@ def _is_begun(
     *,
     moment: Moment,
     advancer: Advancer,
-) -> bool:
-    """Put the run and go on with it; answers whether it is new."""
+) -> None:
+    """Put the run and go on with it."""
     until = _lease_end(definition, invocation, moment.at)
     commit = transitions.create(run, definition.plan, moment, until=until)
     # Unanswered, it may have happened: whoever comes next would find the stage in good hands.
     outcome = commit_once(advancer.persistence, commit, invocation.patience(CLAIM_PATIENCE) if until else None)
     if isinstance(outcome, Committed):
+        # Now: what comes of its first stages, and whether they end at all, is another matter.
+        advancer.observer.happened("RunsStarted")
         _go_on(outcome.head, definition, invocation, advancer, by=moment.by)
-        return True
-    if outcome.head is not None:
+    elif outcome.head is not None:
         _again(outcome.head, command, definition, invocation, advancer=advancer)
-    return False
 
 
 def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datetime) -> datetime | None:
@@ -162,6 +159,7 @@ def fixed(
     Raises:
         InvalidInputError, InvalidConfigError: they are none, or the run would outlive its payloads.
     """
+    _check_instant(command.start_at)
     input, _ = definition.fixed_input(command.input)
     config = definition.fixed_config(command.config)
     if command.start_at is not None and command.start_at - at > definition.max_duration:
@@ -169,6 +167,15 @@ def fixed(
         raise InvalidInputError(what="start_at", problems=[problem])
     check_lifetime(definition, settings, starts_in=max((command.start_at or at) - at, timedelta(0)))
     return input, config
+
+
+def _check_instant(start_at: datetime | None) -> None:
+    """Refuse a time that is none in UTC: the first and the last hours that Python knows, elsewhere."""
+    try:
+        if start_at is not None:
+            start_at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInputError(what="start_at", problems=["is no time that there is in UTC"]) from error
 
 
 def _was_created(run_id: RunId, command: CreateRun, persistence: Persistence) -> bool:

@@ -44,7 +44,6 @@ def _started(parts: Parts) -> Handlers:
             blob_store=parts.blob_store,
             ids=parts.ids,
             settings=parts.settings,
-            observer=parts.observer,
             advancer=parts.advancer,
         ),
         commands.RerunFrom: partial(
