@@ -73,7 +73,7 @@ class Workflow:
         them, ``def`` stages in threads of their own and ``async def`` ones in event loops, if the longest of
         their timeouts fits into what is left of it; else they are messages as well. What has come in is
         stored within 2 s. A ``def`` stage in a thread cannot be interrupted: beyond its timeout its code
-        goes on, its result is not seen, and the process is not used again.
+        goes on and its result is not seen; on Lambda the process then ends.
         """
         before = len(self._groups)
         self._add("parallel", stages)

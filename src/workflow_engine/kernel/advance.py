@@ -88,8 +88,11 @@ class Advancer:
             if len(leases) == 1:
                 result, leases = self._alone(turn, leases[0], own)
             else:
-                result = self.siblings.perform(turn, leases, self._after_portion)
+                result, error = self.siblings.perform(turn, leases, self._after_portion)
                 leases = self._after_group(turn, leases[0].group)
+                if error is not None and not leases:
+                    # The message comes again. A lease that was taken meanwhile must not be lost for it.
+                    raise error
             if not leases:
                 return result
 

@@ -110,9 +110,7 @@ def _advancer(
         definitions=definitions,
         relief=relief,
     )
-    together = Together(
-        persistence=persistence, recorder=keeper.recorder, definitions=definitions, outbox=teller.outbox
-    )
+    together = Together(persistence=persistence, recorder=keeper.recorder, definitions=definitions, teller=teller)
     return Advancer(
         persistence=persistence,
         blobs=blobs,

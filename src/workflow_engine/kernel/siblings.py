@@ -35,23 +35,28 @@ class Siblings:
 
     def perform(
         self, turn: Turn, leases: Sequence[Lease], after: Callable[[Turn, Sequence[Sibling]], None]
-    ) -> JobExecuted:
+    ) -> tuple[JobExecuted, Exception | None]:
         """Perform all *leases* and commit what comes of them, portion by portion; *after* each of them is
-        called. Answers what came of the last one.
+        called. Answers what came of the last one, and the first error of a portion.
 
-        All are waited for, also where the run is over meanwhile: a thread cannot be stopped.
+        All are waited for, also where the run is over meanwhile: a thread cannot be stopped. So an error of one
+        portion must not cost the others, which are at work.
         """
-        result = JobExecuted(outcome="completed", ghost=True)
+        result, first = JobExecuted(outcome="completed", ghost=True), None
         with ExitStack() as holding:
             for lease in leases:
                 holding.enter_context(self.held.holding(turn.head.run_id, lease))
             for attempts in self._performed(turn, leases):
-                kept = self.together.keep(attempts, turn)
-                self._observe(turn, kept)
-                after(turn, kept)
-                last = kept[-1]
-                result = result_of(last.attempt, turn.head, last.lease, ours=last.counts)
-        return result
+                try:
+                    kept = self.together.keep(attempts, turn)
+                    self._observe(turn, kept)
+                    last = kept[-1]
+                    result = result_of(last.attempt, turn.head, last.lease, ours=last.counts)
+                    after(turn, kept)
+                except Exception as error:
+                    _log.warning("a portion of group %s of run %s: %r", leases[0].group, turn.head.run_id, error)
+                    first = first or error
+        return result, first
 
     def _performed(self, turn: Turn, leases: Sequence[Lease]) -> Iterator[list[tuple[Lease, Attempt]]]:
         invocation, stages = turn.invocation, turn.definition.groups[leases[0].group]

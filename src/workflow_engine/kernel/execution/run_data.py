@@ -116,9 +116,9 @@ class RunData:
     def fetch_ahead(self) -> None:
         """Read what each stage of the group will ask for: once, before they do it side by side."""
         before = plans.before(self.head.group)
-        if before is None:
+        if before is None or any(stage.wants_context for stage in self.definition.groups[self.head.group]):
             self.started_with()
-        else:
+        if before is not None:
             self.outputs([self.key(before, i) for i in range(len(self.definition.groups[before]))])
 
     def apart(self) -> "RunData":

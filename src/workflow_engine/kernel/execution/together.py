@@ -23,6 +23,7 @@ from workflow_engine.kernel.execution.recorder import Recorder
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.patience import Patience
+from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.kernel.turn import Turn
 from workflow_engine.model.commits import Exclusive
@@ -50,7 +51,7 @@ class Together:
     persistence: Persistence
     recorder: Recorder
     definitions: Definitions
-    outbox: Outbox
+    teller: Teller
 
     def keep(self, attempts: Sequence[tuple[Lease, Attempt]], turn: Turn) -> list[Sibling]:
         """Store and commit what came of some of the leases, as far as they are ours; *turn* has the head then.
@@ -66,22 +67,19 @@ class Together:
             invocation=turn.invocation,
             patience=patience,
             commits=Committing(persistence=self.persistence, patience=patience),
-            outbox=self.outbox,
+            # One for each, as it knows what was put for its commit alone.
+            outbox=self.teller.outbox,
         )
         siblings = [keeping.stored(lease, attempt) for lease, attempt in attempts]
-        try:
-            keeping.commit(siblings)
-        except (TransientError, StaleRunError) as error:
-            keeping.give_back(siblings, error)
-        except Exception as error:
-            keeping.fail(siblings, error)
+        keeping.keep(siblings)
         for sibling in siblings:
             if sibling.rider is not None and not sibling.counts:
                 keeping.put(sibling)
+        keeping.outbox.tidy(keeping.committed_from, turn.head, turn.invocation)
         return siblings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _KeepingTogether:
     together: Together
     turn: Turn
@@ -89,6 +87,7 @@ class _KeepingTogether:
     patience: Patience
     commits: Committing
     outbox: Outbox
+    committed_from: Head | None = None
 
     def stored(self, lease: Lease, attempt: Attempt) -> Sibling:
         """What could be stored of *attempt*: as it is, postponed, or failed for what was wrong with it."""
@@ -101,39 +100,82 @@ class _KeepingTogether:
             return Sibling(lease, self._instead(lease, attempt, error))
         return Sibling(lease, attempt, rider)
 
-    def commit(self, siblings: Sequence[Sibling]) -> None:
-        """Commit all of *siblings* whose leases are still ours when it happens."""
-        before = self.turn.head
-        head, commit = self.commits.commit(before, lambda now: self._decided(now, siblings))
-        for sibling in siblings:
-            sibling.counts = commit is not None and self._is_in(commit, sibling)
-        self.outbox.tidy(commit.before if isinstance(commit, Exclusive) else None, head, self.invocation)
-        self.turn.head = head
-
-    def give_back(self, siblings: Sequence[Sibling], error: TransientError | StaleRunError) -> None:
-        """No time is left for another try: what was tried may have happened; else there was no attempt."""
-        tried, kept = list(self.commits.unanswered), [sibling.attempt for sibling in siblings]
-        for sibling in siblings:
-            sibling.attempt = replace(sibling.attempt, ending=Postponed(error), journal=None)
-        riders = [sibling.rider for sibling in siblings]
-        self._without_riders(siblings)
-        head, commit = self.commits.commit(self.turn.head, lambda now: self._decided(now, siblings))
-        if any(commit is one for one in tried):
-            for sibling, attempt, rider in zip(siblings, kept, riders, strict=True):
-                sibling.attempt, sibling.rider = attempt, rider
-        for sibling in siblings:
-            sibling.counts = commit is not None and self._is_in(commit, sibling)
-        self.turn.head = head
-
-    def fail(self, siblings: Sequence[Sibling], error: Exception) -> None:
-        """What they came to cannot be committed for what it says: they fail instead."""
-        for sibling in siblings:
-            sibling.attempt = self._instead(sibling.lease, sibling.attempt, error)
-        self._without_riders(siblings)
+    def keep(self, siblings: Sequence[Sibling]) -> None:
+        """Commit what came of *siblings*, or that it could not be: each for itself where not all of it can be."""
         try:
-            self.commit(siblings)
+            self._commit(siblings)
+        except (TransientError, StaleRunError) as error:
+            self._give_back(siblings, error)
+        except Exception as error:
+            if len(siblings) == 1 or self.commits.unanswered:
+                self._fail(siblings, error)
+                return
+            for sibling in siblings:
+                self.keep([sibling])
+
+    def _commit(self, siblings: Sequence[Sibling]) -> Exclusive | None:
+        """Commit all of *siblings* whose leases are still ours when it happens; answers what was committed."""
+        head, commit = self.commits.commit(self.turn.head, lambda now: self._decided(now, siblings))
+        assert commit is None or isinstance(commit, Exclusive)
+        for sibling in siblings:
+            sibling.counts = commit is not None and self._is_in(commit, sibling)
+        if commit is not None:
+            self.committed_from = commit.before
+            # It is counted now. The next portion must not count it once more.
+            self.turn.told = replace(self.turn.told, refused=False)
+        self.turn.head = head
+        return commit
+
+    def _commit_instead(self, siblings: Sequence[Sibling], instead: Sequence[Attempt]) -> None:
+        """Commit *instead* of what they came to, unless that was committed before, by a try without an answer."""
+        tried = list(self.commits.unanswered)
+        came_to = [(sibling.attempt, sibling.rider) for sibling in siblings]
+        for sibling, attempt in zip(siblings, instead, strict=True):
+            sibling.attempt, sibling.rider = attempt, None
+        commit = self._commit(siblings)
+        if any(commit is one for one in tried):
+            for sibling, (attempt, rider) in zip(siblings, came_to, strict=True):
+                sibling.attempt, sibling.rider = attempt, rider
+
+    def _give_back(self, siblings: Sequence[Sibling], error: TransientError | StaleRunError) -> None:
+        """No time is left for another try: what was tried may have happened; else there was no attempt."""
+        without = [replace(sibling.attempt, ending=Postponed(error), journal=None) for sibling in siblings]
+        self._commit_instead(siblings, without)
+
+    def _fail(self, siblings: Sequence[Sibling], error: Exception) -> None:
+        """What they came to cannot be committed for what it says: they fail instead, and the run with them where
+        not even that can be committed."""
+        # Where a commit got no answer it may have happened, and the records are its outputs'.
+        records = not self.commits.unanswered
+        instead = [self._instead(sibling.lease, sibling.attempt, error, records=records) for sibling in siblings]
+        try:
+            self._commit_instead(siblings, instead)
         except (TransientError, StaleRunError) as unanswered:
-            self.give_back(siblings, unanswered)
+            self._give_back(siblings, unanswered)
+        except Exception as again:
+            _log.warning("the failure of stage %s cannot be committed: %r", siblings[0].lease.stage_id, again)
+            self._fail_run(siblings, error)
+
+    def _fail_run(self, siblings: Sequence[Sibling], error: Exception) -> None:
+        """The last resort: the run ends with what was wrong, and nothing else is said."""
+
+        def decide(head: Head) -> Exclusive | None:
+            held = [sibling for sibling in siblings if holds(head, sibling.lease)]
+            if not held:
+                return None
+            ending, lease = held[0].attempt.ending, held[0].lease
+            assert isinstance(ending, Failed)
+            failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
+            known = self.outbox.spill(head, self.turn.told)
+            return transitions.fail_run(head, failure, self.invocation.moment(), told=known)
+
+        try:
+            head, commit = self.commits.commit(self.turn.head, decide)
+        except Exception as again:
+            raise error from again
+        for sibling in siblings:
+            sibling.counts = commit is not None
+        self.turn.head = head
 
     def put(self, sibling: Sibling) -> None:
         """Keep the record of an attempt that does not count, or rides nowhere."""
@@ -183,21 +225,18 @@ class _KeepingTogether:
         """Whether the commit was decided from a head in which the lease was ours."""
         return isinstance(commit, Exclusive) and commit.before is not None and holds(commit.before, sibling.lease)
 
-    def _instead(self, lease: Lease, attempt: Attempt, error: Exception) -> Attempt:
+    def _instead(self, lease: Lease, attempt: Attempt, error: Exception, *, records: bool = True) -> Attempt:
         """*attempt*, failed, by its own error if it has one; its record is an item of its own."""
         stage = self.turn.definition.groups[lease.group][lease.ordinal]
         _log.warning("what came of stage %s cannot be stored: %r", stage.id, error)
         ending = attempt.ending
         own = Failed(bare(ending.error), ending.retryable) if isinstance(ending, Failed) else failed(error, stage)
         instead = replace(attempt, ending=own, journal=None)
+        if not records:
+            return instead
         recorder, head = self.together.recorder, self.turn.head
         try:
             self.patience.answered(lambda: recorder.record(instead, lease, head, correct=True))
         except Exception as again:
             _log.warning("the failure of stage %s is not recorded: %r", stage.id, again)
         return instead
-
-    @staticmethod
-    def _without_riders(siblings: Sequence[Sibling]) -> None:
-        for sibling in siblings:
-            sibling.rider = None
