@@ -6,7 +6,7 @@ The TypeScript original's camelCase names are accepted: ``run.claimPending``, ``
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, get_args
 
 from pydantic import (
     AliasChoices,
@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
@@ -23,6 +24,7 @@ from workflow_engine.errors import InvalidCommandError
 from workflow_engine.model import results
 from workflow_engine.model.ids import KeyText, Name, RunIdText, SignalName
 from workflow_engine.model.json_values import AnyJson, JsonObject
+from workflow_engine.model.limits import MAX_STEP_NAME_BYTES, MAX_STEPS
 from workflow_engine.model.problems import plain, problems_of
 
 
@@ -41,6 +43,7 @@ def _field(name: str, **kwargs: Any) -> Any:
 
 Positive = Annotated[timedelta, Field(ge=timedelta(0))]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_NAME_BYTES)]
 
 
 class Answered(Generic[results.ResultT]):
@@ -97,13 +100,25 @@ class CancelRun(CommandModel, Answered[results.RunCancelled]):
 
 
 class RerunFrom(CommandModel, Answered[results.RunRerun]):
-    """Run a finished run again from *from_stage_id*, optionally with another input."""
+    """Run a finished run again from *from_stage_id*, optionally with another input.
+
+    Its steps are taken anew. With *keep_steps* the results of that stage's steps, and of those beside it, stay; but
+    for those named in *discard_steps*, what failed, and waits that expired.
+    """
 
     type: Literal["run.rerun_from"] = "run.rerun_from"
     run_id: RunIdText = _run_id()
     from_stage_id: Name = _field("from_stage_id")
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
     input: JsonObject | None = None
+    keep_steps: bool = _field("keep_steps", default=False)
+    discard_steps: tuple[StepName, ...] = _field("discard_steps", default=(), max_length=MAX_STEPS)
+
+    @model_validator(mode="after")
+    def _discards_what_is_kept(self) -> Self:
+        if self.discard_steps and not self.keep_steps:
+            raise ValueError("discard_steps is for keep_steps: without it, no step is kept")
+        return self
 
 
 class SignalRun(CommandModel, Answered[results.RunSignalled]):

@@ -270,6 +270,8 @@ def _changed_under_lease(head: Head, entry: Entry, change: Extend | Reserve | Ou
         free = entry.taken is None and change.signal in head.signals and not _is_spoken_for(head, change)
         return _with_entry(head, change.ordinal, altered(entry, taken=change.signal)) if free else None
     changed = _with_entry(head, change.ordinal, change.entry)
+    if change.entry.is_in_body:
+        changed = altered(changed, bundled=True)
     return _used_up(changed, change.used) if isinstance(change, Hold) and change.used else changed
 
 

@@ -27,6 +27,10 @@ WRITE_UNIT_BYTES = 1024
 
 # An update is billed by the whole item, so the run's input stays out of the head above this size.
 MAX_HEAD_INPUT_BYTES = 256
+# A stage's named steps, its waits among them; what is in their items is read in one page of 1 MB (DynamoDB, Query).
+MAX_STEPS = 1000
+MAX_STEP_NAME_BYTES = 256
+MAX_INLINE_STEPS_BYTES = 640 * 1024
 # An S3 PUT costs what 8 write units do; below 8 KB the item is the cheaper place.
 MAX_INLINE_BYTES = 8 * 1024
 # A stage's input and output live in the memory of one Lambda function, several copies at a time.

@@ -35,12 +35,15 @@ USED_UP = ""
 
 
 class WaitKind(StrEnum):
-    """Why a stage waits."""
+    """Why a stage waits. *SLEEP* is a wait of its body for a time; one that *CONTINUES* waits for nothing but
+    another invocation, in which its body goes on behind its last step."""
 
     START = "b"
     RETRY = "r"
     POLL = "p"
     SIGNAL = "s"
+    SLEEP = "t"
+    CONTINUES = "c"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Entry:
     *lost* counts leases that ended without an outcome. *suspended_epoch* names the record that keeps
     the state of a suspended stage. *signal* is the name waited for, or, once DONE, the element of
     ``Head.signals`` that was used up. *taken* is the element that a sibling of a larger group has
-    reserved for itself, from the claim until it is used up.
+    reserved for itself, from the claim until it is used up. *step* names the wait of the stage's body that
+    the entry is in, or was in when it was claimed: its end (*give_up_at*) stays what it is until the wait is answered.
     """
 
     state: EntryState
@@ -66,6 +70,12 @@ class Entry:
     give_up_at: datetime | None = None
     signal: str | None = None
     taken: str | None = None
+    step: str | None = None
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether it waits, or waited, in the middle of its stage's body, which only newer code can go on with."""
+        return self.step is not None or self.wait in (WaitKind.SLEEP, WaitKind.CONTINUES)
 
 
 # What names an event outside of the head: its sequence, or the name it was put under before it had one.
@@ -106,7 +116,7 @@ class Head:
     *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
     oldest first; one that a sibling has used up leaves ``USED_UP`` in its place. *recent* are records
     of finished attempts that lie in no item yet, in the order of their commits; *bundled* says that some
-    rode here once, so that they may lie in bundles by now (see ``kernel.records``).
+    may have ridden here once, so that they may lie in bundles by now (see ``kernel.records``).
     """
 
     run_id: RunId
@@ -229,6 +239,8 @@ def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
 
 def as_kept(head: Head) -> Head:
     """*head* as it is read back: with its newest record as it rides in it."""
+    if not head.bundled and any(entry.is_in_body for entry in head.active):
+        head = altered(head, bundled=True)
     if not head.recent or not head.recent[-1].by:
         return head
     expires_at = head.expires_at - HEAD_OUTLIVES

@@ -44,9 +44,9 @@ _BESIDE = ("maxlen", "default_factory")
 _CONTAINERS = (list, dict, set, frozenset, tuple)
 
 
-def loss(value: BaseModel, back: BaseModel) -> str | None:
+def loss(value: object, back: object) -> str | None:
     """What *value* loses where it comes back as *back*: the field, and why; ``None`` if nothing."""
-    if type(value) is type(back) and _is_plain(type(value)) and _equal(value, back):
+    if isinstance(value, BaseModel) and type(value) is type(back) and _is_plain(type(value)) and _equal(value, back):
         return None
     return _difference(value, back, ())
 

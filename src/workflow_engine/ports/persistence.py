@@ -27,6 +27,7 @@ from workflow_engine.model.runs import (
     StageRecord,
     Winners,
 )
+from workflow_engine.model.steps import StepRecord, StepScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,14 @@ class Persistence(Protocol):
     def head_sizes(self, head: Head) -> HeadSizes:
         """How many bytes *head* takes, as it is billed: its own, and those of each record that rides in it.
         Nothing is sent."""
+        ...
+
+    def put_step(self, step: StepRecord) -> StepRecord | None:
+        """Store *step* if its name is free in its scope; answers the one that stands in the way."""
+        ...
+
+    def list_steps(self, run_id: RunId, scope: StepScope | None = None) -> Sequence[StepRecord]:
+        """The steps of *scope*, or all of a run, by group, stage, base and name."""
         ...
 
     def put_winners(self, page: Winners) -> None:

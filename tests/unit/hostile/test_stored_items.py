@@ -13,11 +13,12 @@ from tests.unit.hostile.strategies import TEXTS, VALUES
 from workflow_engine.adapters.aws.dynamodb import item_codecs as codecs
 from workflow_engine.adapters.aws.dynamodb import wire
 from workflow_engine.adapters.aws.dynamodb.head_codec import decode_head, encode_head
+from workflow_engine.adapters.aws.dynamodb.step_codec import decode_step, encode_step
 from workflow_engine.errors import CorruptItemError, UnsupportedFormatError
 from workflow_engine.model.commands import CancelRun
 from workflow_engine.model.deliveries import Recurrence
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
-from workflow_engine.model.payloads import Payload
+from workflow_engine.model.payloads import ErrorInfo, Payload
 from workflow_engine.model.runs import (
     Annotation,
     Bundle,
@@ -28,6 +29,7 @@ from workflow_engine.model.runs import (
     RunInput,
     StageKey,
 )
+from workflow_engine.model.steps import StepKind, StepRecord, StepScope
 from workflow_engine.testing.builders import new_event, new_head, new_record
 from workflow_engine.testing.clock import START, FakeClock
 from workflow_engine.testing.contracts.persistence_heads import full_head, record_of
@@ -56,6 +58,25 @@ ITEMS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
         codecs.encode_annotation(Annotation(RunId("run"), "i", START, "k", 1, "a", 1, KEY, LATER)),
         codecs.decode_annotation,
     ),
+    "step": (
+        encode_step(
+            StepRecord(
+                run_id=RunId("run"),
+                scope=StepScope(0, StageId("count"), 0),
+                name="charge",
+                kind=StepKind.CALL,
+                epoch=3,
+                started_at=START,
+                finished_at=LATER,
+                expires_at=LATER,
+                tries=2,
+                output=Payload.of(b"1"),
+                error=ErrorInfo("ValueError", "no"),
+                signal="go#1",
+            )
+        ),
+        decode_step,
+    ),
     "dead letter": (
         codecs.encode_dead_letter(
             DeadLetter(RunId("run"), WorkflowId("w"), 1, PendingEvent("stage:failed", START), "r", START, LATER),
@@ -72,7 +93,8 @@ ITEMS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
 }
 
 NEWEST: Mapping[str, int] = {
-    **dict.fromkeys(("head", "small head", "bundle"), wire.FORMAT),
+    **dict.fromkeys(("head", "small head"), wire.FORMAT),
+    "bundle": wire.RIDING_FORMAT,
     **dict.fromkeys(("record", "log"), wire.PARTS_FORMAT),
 }
 

@@ -39,10 +39,13 @@ from workflow_engine.model.runs import (
     riding,
 )
 from workflow_engine.model.status import Status
+from workflow_engine.model.steps import StepRecord, StepScope
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import DuePage, DueRun, HeadSizes, Persistence, Rearm, RunPage
 
-_Expiring = TypeVar("_Expiring", StageRecord, Bundle, Winners, RunInput, KeptSignal, LogLine, Annotation, DeadLetter)
+_Expiring = TypeVar(
+    "_Expiring", StageRecord, Bundle, Winners, StepRecord, RunInput, KeptSignal, LogLine, Annotation, DeadLetter
+)
 _Key = TypeVar("_Key")
 
 
@@ -53,6 +56,7 @@ class _Belongings:
     records: dict[StageKey, StageRecord] = field(default_factory=dict)
     bundles: dict[tuple[int, int, int], Bundle] = field(default_factory=dict)
     winners: dict[tuple[int, int], Winners] = field(default_factory=dict)
+    steps: dict[tuple[StepScope, str], StepRecord] = field(default_factory=dict)
     inputs: dict[str, RunInput] = field(default_factory=dict)
     spilled: dict[EventKey, PendingEvent] = field(default_factory=dict)
     letters: dict[int, DeadLetter] = field(default_factory=dict)
@@ -189,6 +193,20 @@ class MemoryPersistence(Persistence):
         return sizes.of(head)
 
     @override
+    def put_step(self, step: StepRecord) -> StepRecord | None:
+        sizes.check_step(step)
+        with self._lock:
+            kept = self._belongings[step.run_id].steps
+            standing = kept.setdefault((step.scope, step.name), step)
+            return None if standing is step else standing
+
+    @override
+    def list_steps(self, run_id: RunId, scope: StepScope | None = None) -> Sequence[StepRecord]:
+        with self._lock:
+            steps = list(self._of(run_id).steps.values())
+        return sorted((step for step in steps if scope in (None, step.scope)), key=_step_order)
+
+    @override
     def put_winners(self, page: Winners) -> None:
         with self._lock:
             self._belongings[page.run_id].winners.setdefault((page.base, page.through), page)
@@ -300,6 +318,7 @@ class MemoryPersistence(Persistence):
             _extend(found.records, expires_at)
             _extend(found.bundles, expires_at)
             _extend(found.winners, expires_at)
+            _extend(found.steps, expires_at)
             _extend(found.inputs, expires_at)
             _extend(found.letters, expires_at)
             _extend(found.signals, expires_at)
@@ -312,6 +331,7 @@ class MemoryPersistence(Persistence):
             for found in self._belongings.values():
                 _forget(found.records, now)
                 _forget(found.bundles, now)
+                _forget(found.steps, now)
                 _forget(found.inputs, now)
                 _forget(found.signals, now)
                 _forget(found.logs, now)
@@ -465,6 +485,10 @@ def _move(index: SortedIndex, old: Row | None, new: Row | None) -> None:
 
 def _run_page(rows: Sequence[Row], more: bool) -> RunPage:
     return RunPage(tuple(run_id for _, run_id in rows), cursor_of(rows[-1]) if more else None)
+
+
+def _step_order(step: StepRecord) -> tuple[int, str, int, str]:
+    return step.scope.group, step.scope.stage_id, step.scope.base, step.name
 
 
 def _order(key: StageKey) -> tuple[int, str, int, str]:

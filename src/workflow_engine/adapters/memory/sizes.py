@@ -10,6 +10,7 @@ from workflow_engine.errors import PayloadTooLargeError
 from workflow_engine.model.limits import MAX_ITEM_BYTES
 from workflow_engine.model.payloads import ErrorInfo, Payload
 from workflow_engine.model.runs import Head, PendingEvent, StageRecord
+from workflow_engine.model.steps import StepRecord
 from workflow_engine.ports.persistence import HeadSizes
 
 # One encoder, since json.dumps builds a new one at each call with other options than its own.
@@ -91,6 +92,15 @@ def check_record(record: StageRecord) -> None:
         json_size(dict(record.metrics)),
         json_size(dict(record.artifacts)),
     )
+
+
+def check_step(step: StepRecord) -> None:
+    """Refuse a step that DynamoDB would refuse.
+
+    Raises:
+        PayloadTooLargeError: it is above 400 KB.
+    """
+    check_item("the step", payload_size(step.output), error_size(step.error), text_size(step.name, step.signal))
 
 
 def payload_size(payload: Payload | None) -> int:

@@ -20,6 +20,7 @@ from workflow_engine.testing.contracts.persistence_items import NoteContract, Re
 from workflow_engine.testing.contracts.persistence_races import GhostContract, RaceContract, RearmContract
 from workflow_engine.testing.contracts.persistence_recent import RecentContract
 from workflow_engine.testing.contracts.persistence_shared import SharedContract, SignalContract
+from workflow_engine.testing.contracts.persistence_steps import StepContract
 
 __all__ = ["SHARDS", "PersistenceContract"]
 
@@ -34,6 +35,7 @@ class PersistenceContract(
     RearmContract,
     RecordContract,
     RecentContract,
+    StepContract,
     NoteContract,
     DueContract,
     ListingContract,

@@ -101,6 +101,9 @@ def _encode_recent(head: Head, item: Item) -> None:
         item[RECENT] = {"L": [encode_rider(record, head.created_at) for record in head.recent]}
     if head.recent or head.bundled:
         # Also once nothing rides any more: a version that knows no bundles would miss what lies in them.
+        item["f"] = wire.number(wire.RIDING_FORMAT)
+    if any(entry.is_in_body for entry in head.active):
+        # A version that knows no waits of bodies would take it for a wait of the stage, and fail the run.
         item["f"] = wire.number(wire.FORMAT)
 
 
@@ -154,6 +157,8 @@ def _encode_wait(entry: Entry, fields: Item) -> None:
         fields["k"] = wire.text(entry.signal)
     if entry.taken is not None:
         fields["t"] = wire.text(entry.taken)
+    if entry.step is not None:
+        fields["y"] = wire.text(entry.step)
 
 
 def encode_event(event: PendingEvent) -> Value:
@@ -214,7 +219,7 @@ def _decode_head(item: Item) -> Head:
         spilled=wire.optional(item, "sp", wire.read_number) or 0,
         events=tuple(decode_event(event) for event in item["ev"]["L"]) if "ev" in item else (),
         recent=_decode_recent(item, created_at, expires_at),
-        bundled=int(item["f"]["N"]) >= wire.FORMAT,
+        bundled=int(item["f"]["N"]) >= wire.RIDING_FORMAT,
         **_decode_rest(item),
     )
 
@@ -252,6 +257,7 @@ def decode_entry(value: Mapping[str, Any]) -> Entry:
         give_up_at=wire.optional(fields, "p", wire.read_instant),
         signal=wire.optional(fields, "k", wire.read_text),
         taken=wire.optional(fields, "t", wire.read_text),
+        step=wire.optional(fields, "y", wire.read_text),
     )
 
 

@@ -79,12 +79,13 @@ def head_key(run_id: RunId) -> Item:
 def exclusive_update(before: Item, after: Item) -> Update:
     """What turns the item *before* into *after*, if its version is the one that was read.
 
-    ``due_at`` is always said: a tick may have moved it, and leaves the version alone.
+    ``due_at`` is always said: a tick may have moved it, and leaves the version alone. So is the format: that of
+    what siblings have left is not that of the whole.
     """
-    update = Update(conditions=["f = :seen_f", "v = :seen"])
-    update.values |= {":seen_f": before["f"], ":seen": before["v"]}
+    update = Update(conditions=["f <= :newest", "v = :seen"])
+    update.values |= {":newest": wire.number(wire.FORMAT), ":seen": before["v"]}
     for name, value in after.items():
-        if name == "da" or before.get(name) != value:
+        if name in ("da", "f") or before.get(name) != value:
             update.sets.append(f"{name} = :{name}")
             update.values[f":{name}"] = value
     update.removes += [name for name in before.keys() - after.keys() if name != "da"]
@@ -213,6 +214,9 @@ def _outcome(update: Update, run_id: RunId, change: Extend | Reserve | Finish | 
     else:
         update.sets.append(f"{entry} = :entry")
         update.values[":entry"] = encode_entry(change.entry)
+        if change.entry.is_in_body:
+            # As the codec writes it; the next exclusive commit takes it back.
+            update.sets.append("f = :f")
         if isinstance(change, Hold) and change.used:
             place, element = change.used
             update.conditions.append(f"sg[{place}] = :used")

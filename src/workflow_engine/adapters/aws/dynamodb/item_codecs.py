@@ -56,11 +56,6 @@ def _of(key: StageKey, item: Item) -> Item:
     return {**item, "f": wire.number(wire.PARTS_FORMAT)} if key.part else item
 
 
-def _name(item: Item) -> str:
-    """What an error calls the item."""
-    return f"{item.get('pk', {}).get('S', '?')}/{item.get('sk', {}).get('S', '?')}"
-
-
 def encode_record(record: StageRecord) -> Item:
     """One finished attempt."""
     item = _item(
@@ -82,7 +77,7 @@ def encode_record(record: StageRecord) -> Item:
 
 def decode_record(item: Item) -> StageRecord:
     """One finished attempt."""
-    with wire.reading(_name(item), item, newest=wire.PARTS_FORMAT):
+    with wire.reading(wire.name_of(item), item, newest=wire.PARTS_FORMAT):
         return StageRecord(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),
@@ -109,12 +104,12 @@ def encode_bundle(bundle: Bundle) -> Item:
         rc={"L": [encode_rider(record, since) for record in bundle.records]},
         expires_at=wire.expiry(bundle.expires_at),
     )
-    return {**item, "f": wire.number(wire.FORMAT)}
+    return {**item, "f": wire.number(wire.RIDING_FORMAT)}
 
 
 def decode_bundle(item: Item) -> Bundle:
     """Records that have left the head together."""
-    with wire.reading(_name(item), item, newest=wire.FORMAT):
+    with wire.reading(wire.name_of(item), item, newest=wire.RIDING_FORMAT):
         run_id, expires_at = table.run_of(item["pk"]["S"]), wire.read_expiry(item["expires_at"])
         since = wire.read_instant(item["sa"])
         return Bundle(
@@ -137,7 +132,7 @@ def encode_winners(page: Winners) -> Item:
 
 def decode_winners(item: Item) -> Winners:
     """Winners outside of the head."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         _, base, through = item["sk"]["S"].split("#")
         return Winners(
             run_id=table.run_of(item["pk"]["S"]),
@@ -160,7 +155,7 @@ def encode_input(value: RunInput) -> Item:
 
 def decode_input(item: Item) -> RunInput:
     """A run's input."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return RunInput(
             run_id=table.run_of(item["pk"]["S"]),
             hash=item["sk"]["S"].removeprefix(table.INPUTS),
@@ -181,7 +176,7 @@ def encode_spilled(head: Head, key: EventKey, event: PendingEvent) -> Item:
 
 def decode_spilled(item: Item) -> tuple[EventKey, PendingEvent]:
     """The sequence or the name of an untold event, and the event."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return table.event_key_of(item["sk"]["S"]), decode_event(item["ev"])
 
 
@@ -200,7 +195,7 @@ def encode_signal(signal: KeptSignal) -> Item:
 
 def decode_signal(item: Item) -> KeptSignal:
     """A signal that was kept."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         _, name, key = item["sk"]["S"].split("#", 2)
         return KeptSignal(
             run_id=table.run_of(item["pk"]["S"]),
@@ -231,7 +226,7 @@ def encode_log(line: LogLine) -> Item:
 
 def decode_log(item: Item) -> LogLine:
     """A line that a stage logged."""
-    with wire.reading(_name(item), item, newest=wire.PARTS_FORMAT):
+    with wire.reading(wire.name_of(item), item, newest=wire.PARTS_FORMAT):
         return LogLine(
             run_id=table.run_of(item["pk"]["S"]),
             key=table.stage_key_of(item["sk"]["S"]),
@@ -262,7 +257,7 @@ def encode_annotation(annotation: Annotation) -> Item:
 
 def decode_annotation(item: Item) -> Annotation:
     """A fact somebody noted."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return Annotation(
             run_id=table.run_of(item["pk"]["S"]),
             id=item["sk"]["S"].removeprefix(table.ANNOTATIONS),
@@ -297,7 +292,7 @@ def encode_dead_letter(letter: DeadLetter, *, shards: int) -> Item:
 
 def decode_dead_letter(item: Item) -> DeadLetter:
     """An event that could not be delivered."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return DeadLetter(
             run_id=table.run_of(item["pk"]["S"]),
             workflow_id=WorkflowId(wire.read_text(item["w"])),
@@ -324,7 +319,7 @@ def encode_idempotency(record: IdempotencyRecord) -> Item:
 
 def decode_idempotency(item: Item) -> IdempotencyRecord:
     """The first result of a command."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return IdempotencyRecord(
             key=wire.read_text(item["k"]),
             command_type=wire.read_text(item["c"]),
@@ -344,13 +339,13 @@ def encode_definition(
 
 def decode_kept_at(item: Item) -> datetime | None:
     """When it was put last; versions before this one did not say."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return wire.read_instant(item["ka"]) if "ka" in item else None
 
 
 def decode_definition(item: Item) -> Mapping[str, Any]:
     """The structure of a workflow."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return wire.read_object(item["d"])
 
 
@@ -368,11 +363,11 @@ def encode_recurrence(recurrence: Recurrence) -> Item:
 
 def decode_recurrence(item: Item) -> Recurrence:
     """A recurring start."""
-    with wire.reading(_name(item), item):
+    with wire.reading(wire.name_of(item), item):
         return Recurrence(
             name=wire.read_text(item["sk"]),
             expression=wire.read_text(item["e"]),
-            command=_read_command(_name(item), wire.read_text(item["c"])),
+            command=_read_command(wire.name_of(item), wire.read_text(item["c"])),
             timezone=wire.read_text(item["z"]),
             paused="p" in item,
         )

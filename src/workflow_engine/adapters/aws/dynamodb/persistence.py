@@ -13,6 +13,7 @@ from workflow_engine.adapters.aws.dynamodb.connection import DynamoConnection
 from workflow_engine.adapters.aws.dynamodb.heads import Heads
 from workflow_engine.adapters.aws.dynamodb.indexes import Indexes
 from workflow_engine.adapters.aws.dynamodb.items import ABSENT, PRESENT, Items, in_threads, key_of
+from workflow_engine.adapters.aws.dynamodb.step_codec import decode_step, encode_step
 from workflow_engine.adapters.aws.dynamodb.wire import Item
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.deliveries import Recurrence
@@ -32,6 +33,7 @@ from workflow_engine.model.runs import (
     StageRecord,
     Winners,
 )
+from workflow_engine.model.steps import StepRecord, StepScope
 from workflow_engine.ports.clock import Clock, IdSource
 from workflow_engine.ports.persistence import DuePage, HeadSizes, Persistence, Rearm, RunPage
 
@@ -121,6 +123,16 @@ class DynamoPersistence(Persistence):
     @override
     def head_sizes(self, head: Head) -> HeadSizes:
         return self._heads.sizes(head)
+
+    @override
+    def put_step(self, step: StepRecord) -> StepRecord | None:
+        standing = self._items.put_if_absent(encode_step(step), "the step")
+        return None if standing is None else decode_step(standing)
+
+    @override
+    def list_steps(self, run_id: RunId, scope: StepScope | None = None) -> Sequence[StepRecord]:
+        prefix = table.STEPS if scope is None else table.steps_of(scope)
+        return list(map(decode_step, self._list(run_id, prefix)))
 
     @override
     def put_winners(self, page: Winners) -> None:

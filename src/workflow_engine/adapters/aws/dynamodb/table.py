@@ -7,6 +7,7 @@ from workflow_engine.errors import CorruptItemError
 from workflow_engine.model.ids import RunId, StageId, digest
 from workflow_engine.model.runs import EventKey, StageKey
 from workflow_engine.model.shards import shard_of
+from workflow_engine.model.steps import StepScope
 
 DUE: Final = "due"
 LISTING: Final = "listing"
@@ -19,6 +20,7 @@ BUNDLES: Final = "STAGES#"
 RECORDS: Final = "STAGE"
 # Between a lease's epoch and the part of its stage that it was on; no id or number has it.
 _PART: Final = "+"
+STEPS: Final = "STEP#"
 INPUTS: Final = "INPUT#"
 WINNERS: Final = "WINNERS#"
 EVENTS: Final = "EVENT#"
@@ -114,6 +116,22 @@ def bundles_of(base: int) -> str:
 def base_of_bundle(sort_key: str) -> int:
     """The base in what ``bundle_key`` made."""
     return int(sort_key.split("#")[1])
+
+
+def step_key(scope: StepScope, name: str) -> str:
+    """The sort key of a step, whose name may be any text."""
+    return steps_of(scope) + name
+
+
+def steps_of(scope: StepScope) -> str:
+    """What the sort keys of all steps of one scope begin with."""
+    return f"{STEPS}{scope.group:04d}#{scope.stage_id}#{scope.base:06d}#"
+
+
+def step_of(sort_key: str) -> tuple[StepScope, str]:
+    """What ``step_key`` made the sort key from."""
+    _, group, stage_id, base, name = sort_key.split("#", 4)
+    return StepScope(int(group), StageId(stage_id), int(base)), name
 
 
 def winners_key(base: int, through: int) -> str:

@@ -16,8 +16,9 @@ Item: TypeAlias = dict[str, Value]
 _T = TypeVar("_T")
 
 # Every item carries it; a version that finds a higher one leaves the item alone. 2: winners outside of the
-# head, and parts of stages; 3: records in heads and in bundles.
-FORMAT = 3
+# head, and parts of stages; 3: records in heads and in bundles; 4: stages that wait in their body.
+FORMAT = 4
+RIDING_FORMAT = 3
 PARTS_FORMAT = 2
 # What an item is written in that every version can read.
 USUAL_FORMAT = 1
@@ -132,6 +133,11 @@ def optional(item: Mapping[str, Value], name: str, read: Callable[[Value], _T]) 
     """What *read* makes of the attribute, or ``None`` where it is absent."""
     value = item.get(name)
     return None if value is None else read(value)
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """What an error calls the item."""
+    return f"{item.get('pk', {}).get('S', '?')}/{item.get('sk', {}).get('S', '?')}"
 
 
 @contextmanager
