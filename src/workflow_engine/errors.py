@@ -289,6 +289,24 @@ class WaitExpiredError(WorkflowEngineError):
         self.stage_id, self.waited_for, self.until = stage_id, waited_for, until
 
 
+class StepNameError(WorkflowEngineError):
+    """A step or a wait of a stage's body cannot be taken: its name is none, or used twice, or it is not for
+    where it is asked for."""
+
+    def __init__(self, *, stage_id: str, name: str, problem: str) -> None:
+        super().__init__(f"step {name!r} of stage {stage_id!r}: {problem}")
+        self.stage_id, self.name, self.problem = stage_id, name, problem
+
+
+class StepFailedError(WorkflowEngineError):
+    """A step of a stage's body failed with an error of *error_type*, which is its ``__cause__`` where the step
+    has failed just now. Not caught, it is retried as that error would be."""
+
+    def __init__(self, *, name: str, error_type: str, message: str) -> None:
+        super().__init__(f"step {name!r} failed: {error_type}: {message}")
+        self.name, self.error_type, self.message = name, error_type, message
+
+
 class RunExpiredError(WorkflowEngineError):
     """A run was still going at the end of its workflow's ``max_duration``."""
 

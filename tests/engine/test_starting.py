@@ -1,6 +1,7 @@
 """``run.create`` and ``run.claim_pending``."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -68,7 +69,7 @@ def test_the_same_key_with_other_content_is_a_conflict(engine: VirtualEngine) ->
 
 
 @pytest.mark.parametrize("other", [{"priority": 9}, {"attributes": {"a": 1}}, {"config": {}, "priority": 1}])
-def test_every_field_is_content(engine: VirtualEngine, other: dict[str, object]) -> None:
+def test_every_field_is_content(engine: VirtualEngine, other: dict[str, Any]) -> None:
     engine.start(shipping, Order(number="17"), idempotency_key="order-17")
     with pytest.raises(IdempotencyConflictError):
         engine.start(shipping, Order(number="17"), idempotency_key="order-17", **other)

@@ -12,7 +12,9 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar as DefaultTypeVar
+from typing_extensions import override
 
+from workflow_engine.authoring.durable import DurableContext, DurableSteps
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
@@ -42,6 +44,10 @@ class Engine(Protocol):
 
     def signal(self, run_id: str, name: str, payload: Any, key: str) -> bool:
         """Keep a signal for a run; answers whether the run could take it."""
+        ...
+
+    def steps(self) -> DurableSteps:
+        """The steps and waits of this attempt."""
         ...
 
 
@@ -115,7 +121,7 @@ class StageLookup(Protocol):
         ...
 
 
-class StageContext(Generic[ConfigT_co]):
+class StageContext(DurableContext, Generic[ConfigT_co]):
     """A stage's view of its run.
 
     *stage_number* is the position of the stage's group in the workflow, from 1. *attempt* counts
@@ -183,6 +189,8 @@ class StageContext(Generic[ConfigT_co]):
         self._storage: StageStorage | None = None
         self._journal: Journal | None = None
         self._seen: dict[str, BaseModel | None] | None = None
+        self._durable: DurableSteps | None = None
+        self._prefix = ""
 
     @property
     def workflow_id(self) -> str:
@@ -344,8 +352,18 @@ class StageContext(Generic[ConfigT_co]):
 
     @property
     def noted(self) -> Journal | None:
-        """The journal, if the stage noted anything at all."""
+        """The journal, if the stage noted anything."""
         return self._journal
+
+    @override
+    def _share(self) -> None:
+        super()._share()
+        self._journal = self.journal
+        self._seen = {} if self._seen is None else self._seen
+
+    @override
+    def _begin_steps(self) -> DurableSteps:
+        return self._asked.steps()
 
     @property
     def _asked(self) -> Engine:
@@ -355,9 +373,7 @@ class StageContext(Generic[ConfigT_co]):
 
     def _output(self, stage_id: str) -> tuple[bool, BaseModel | None]:
         """Whether there is an output, and the output: the same object each time it is asked for."""
-        seen = self._seen
-        if seen is None:
-            seen = self._seen = {}
+        seen = self._seen = {} if self._seen is None else self._seen
         if stage_id in seen:
             return True, seen[stage_id]
         definition = self._workflow.stage(stage_id)

@@ -92,6 +92,10 @@ class Journal:
         """The last progress, if any was told."""
         return self._progress
 
+    def forget(self) -> None:
+        """Drop the lines and the annotations so far: an attempt before this one has kept them."""
+        self._lines, self._notes, self._dropped = [], [], 0
+
     def log(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """Add a line. What cannot be kept is changed, never refused: logging fails no stage.
 

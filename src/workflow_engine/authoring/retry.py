@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from workflow_engine.errors import TransientError, WorkflowEngineError
+from workflow_engine.errors import StepFailedError, TransientError, WorkflowEngineError
 
 ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -49,10 +49,14 @@ class RetryPolicy:
         Never for ``PermanentError`` and other engine errors that say they are not retryable, nor
         for ``SystemExit`` and ``KeyboardInterrupt``: asking the process to end is no accident.
         ``TransientError`` is AWS's, not the stage's: it need not be named in *retry_on*. An
-        ``ExceptionGroup`` is what it holds: it is tried again where each of its errors alone would be.
+        ``ExceptionGroup`` is what it holds: it is tried again where each of its errors alone would be, and a
+        ``StepFailedError`` what the step failed with.
         ``Exception`` in *retry_on* stands for whatever a stage may fail with, a ``CancelledError`` of
         a task of its own included, which Python counts among what ends programs.
         """
+        if isinstance(error, StepFailedError):
+            # One that was stored has no cause: it will be raised again by every attempt.
+            return error.__cause__ is not None and self.retries(error.__cause__)
         if self._gives_up(error):
             return False
         if isinstance(error, BaseExceptionGroup):
@@ -60,6 +64,8 @@ class RetryPolicy:
         return self._is_retried(error)
 
     def _gives_up(self, error: BaseException) -> bool:
+        if isinstance(error, StepFailedError):
+            return error.__cause__ is None or self._gives_up(error.__cause__)
         if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
             return True
         if isinstance(error, WorkflowEngineError) and not error.retryable:

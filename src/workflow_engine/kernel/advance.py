@@ -22,7 +22,8 @@ from workflow_engine.kernel import records, transitions, winners
 from workflow_engine.kernel.claim import events_of_claim, holds
 from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.definitions import Definitions
-from workflow_engine.kernel.execution.attempt import Attempt, Failed, failed, perform
+from workflow_engine.kernel.execution.attempt import Attempt, failed, perform
+from workflow_engine.kernel.execution.ending import Failed
 from workflow_engine.kernel.execution.endings import (
     concluded,
     next_lease_end,

@@ -15,7 +15,7 @@ from workflow_engine.errors import (
     InvalidOutputError,
 )
 from workflow_engine.kernel import payloads, records
-from workflow_engine.kernel.execution.attempt import kept_state
+from workflow_engine.kernel.execution.ending import kept_state
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.runs import Entry, EntryState, Head, StageKey, WaitKind

@@ -148,10 +148,12 @@ class Teller:
     def forget_timeout(self, head: Head, entry: Entry, wake: Wake) -> None:
         """The signal that *wake* names has come before its timeout: the timer is not needed any more.
         *entry* is the lease that was taken with it."""
-        if wake.signal is None or entry.give_up_at is None:
+        # A body that waits without an end has a timer for that of its run.
+        end = entry.give_up_at or (head.deadline if entry.step is not None else None)
+        if wake.signal is None or end is None:
             return
         try:
-            self.scheduler.cancel(schedule_name(head, replace(wake, at=entry.give_up_at)))
+            self.scheduler.cancel(schedule_name(head, replace(wake, at=end)))
         except WorkflowEngineError as error:
             # It fires for nothing, then. The stage must not wait for that.
             _log.warning("a timer of run %s is left behind: %s", head.run_id, error)

@@ -4,7 +4,7 @@ When there is nothing to do at this moment, the clock moves to the next thing th
 workflows, the kernel and the adapters are the real ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from workflow_engine.adapters.memory import (
     MemoryScheduler,
 )
 from workflow_engine.authoring import Plugin, Registry, WorkflowDefinition
-from workflow_engine.errors import RunNotFoundError
+from workflow_engine.errors import PermanentError, RunNotFoundError
 from workflow_engine.hosts import RunOutcome, ServerlessHost
 from workflow_engine.kernel import Kernel, KernelSettings, records
 from workflow_engine.kernel.patience import pause_for_real
@@ -92,6 +92,7 @@ class VirtualEngine:
         self._workflows: dict[tuple[str, int], WorkflowDefinition] = {}
         self._plugins: tuple[Plugin, ...] = ()
         self._runs: list[VirtualRun] = []
+        self._steps: dict[str, _Steps] = {}
         self.deploy(*workflows)
 
     @property
@@ -120,12 +121,29 @@ class VirtualEngine:
         self.host = ServerlessHost(self.kernel, self.job_transport, "virtual")
 
     def _in_virtual_time(self) -> KernelSettings:
-        settings = self.settings
+        settings = replace(self.settings, run_step=self._run_step)
         return replace(settings, pause=self.clock.advance) if settings.pause is pause_for_real else settings
 
-    def start(self, workflow: WorkflowDefinition, input: BaseModel | Mapping[str, Any], **options: Any) -> "VirtualRun":
+    def _run_step(self, call: Callable[[], Any], run_id: str, stage_id: str, name: str, /) -> Any:
+        known = self._steps.get(run_id)
+        if known is None:
+            return self.settings.run_step(call, run_id, stage_id, name)
+        if name == known.fails:
+            raise PermanentError(f"step {name!r} was to fail")
+        return known.results[name] if name in known.results else self.settings.run_step(call, run_id, stage_id, name)
+
+    def start(
+        self,
+        workflow: WorkflowDefinition,
+        input: BaseModel | Mapping[str, Any],
+        *,
+        steps: Mapping[str, Any] | None = None,
+        fail_step: str | None = None,
+        **options: Any,
+    ) -> "VirtualRun":
         """Create a run and do nothing more. *options* are fields of ``CreateRun``. A workflow that
-        is not there yet is deployed beside the others.
+        is not there yet is deployed beside the others. *steps* has what steps of that name answer, in the place
+        of their functions, and the step *fail_step* fails for good.
 
         Raises:
             WorkflowEngineError: as ``run.create`` says.
@@ -136,11 +154,13 @@ class VirtualEngine:
         given: Any = input
         command = CreateRun(workflow_id=workflow.id, input=given, **options)
         run = VirtualRun(self, RunId(self.kernel.dispatch(command).run_id))
+        if steps or fail_step:
+            self._steps[run.id] = _Steps(dict(steps or {}), fail_step)
         self._runs.append(run)
         return run
 
     def run(self, workflow: WorkflowDefinition, input: BaseModel | Mapping[str, Any], **options: Any) -> "VirtualRun":
-        """Create a run as ``start`` does, and go on until it is over or waits for a signal."""
+        """Create a run as ``start`` does, with its options, and go on until it is over or waits for a signal."""
         run = self.start(workflow, input, **options)
         self.drive(run)
         return run
@@ -219,6 +239,12 @@ class VirtualEngine:
             page = self.persistence.list_due(shard, until=until, limit=1)
             times += [run.due_at + TICK_EVERY for run in page.runs]
         return min((at for at in times if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    results: Mapping[str, Any]
+    fails: str | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

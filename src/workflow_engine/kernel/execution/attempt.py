@@ -4,13 +4,12 @@ The function runs outside any write. Whatever it raises or returns becomes a val
 it reaches the dispatch as an exception, but for what says that the process must go.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.journal import Journal
@@ -21,12 +20,24 @@ from workflow_engine.errors import (
     InvalidInputError,
     InvalidOutputError,
     InvocationOverError,
-    StaleRunError,
     TransientError,
     WaitExpiredError,
 )
 from workflow_engine.kernel.claim import reserve
-from workflow_engine.kernel.execution.failures import error_info
+from workflow_engine.kernel.execution.ending import (
+    Awaits,
+    Completed,
+    Ending,
+    Failed,
+    KeptState,
+    Postponed,
+    StillWaits,
+    Suspends,
+    Unfit,
+    kept_state,
+)
+from workflow_engine.kernel.execution.failures import error_info, is_retried
+from workflow_engine.kernel.execution.handled import Place, here
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.stage_storage import AttemptStorage
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
@@ -35,105 +46,21 @@ from workflow_engine.kernel.transitions.wakes import signal_for
 from workflow_engine.model.commands import SignalRun
 from workflow_engine.model.ids import StageId, digest
 from workflow_engine.model.limits import MAX_RUN_DURATION
-from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.problems import problems_of
 from workflow_engine.model.results import RunSignalled
 from workflow_engine.model.runs import StageKey
+from workflow_engine.model.steps import StepScope
 
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The stage has an output: its JSON, and what goes into the record beside it."""
-
-    output: bytes
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    artifacts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Suspends:
-    """The stage has started something outside, whose *state* (JSON) a check will look at."""
-
-    state: bytes
-    poll_every: timedelta
-    give_up_after: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class StillWaits:
-    """A check found nothing yet."""
-
-    next_check_in: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class Awaits:
-    """The stage waits for a signal."""
-
-    name: str
-    timeout: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """The signal that came does not validate: it is dropped, and the stage waits on."""
-
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The attempt failed; *retryable* is the policy's answer to its error, attempts apart."""
-
-    error: ErrorInfo
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """The stage could not be begun, or what it needs could not be read or stored just now: no attempt."""
-
-    error: TransientError | StaleRunError | InvocationOverError
-
-
-Ending: TypeAlias = Completed | Suspends | StillWaits | Awaits | Unfit | Failed | Postponed
-
-
-_STATE = b',"state":'
-_AGAIN = b',"again":true'
-
-
-@dataclass(frozen=True, slots=True)
-class KeptState:
-    """What the record of a suspended stage holds: the stage's *state* as JSON, and how often it is
-    to be checked. *again* says that a check answered it, in the place of an earlier state."""
-
-    state: bytes
-    poll_every: timedelta
-    again: bool = False
-
-    def dump(self) -> bytes:
-        """Its JSON."""
-        seconds = str(self.poll_every.total_seconds()).encode()
-        return b'{"poll_every_seconds":' + seconds + (_AGAIN if self.again else b"") + _STATE + self.state + b"}"
-
-
-def kept_state(data: bytes) -> KeptState:
-    """The state that ``KeptState.dump`` wrote, byte by byte: read and written again, what is stored
-    would follow another rule than an output."""
-    head, _, rest = data.partition(_STATE)
-    facts = from_json(head + b"}")
-    # The version before kept whatever it was given.
-    seconds = min(facts["poll_every_seconds"], MAX_RUN_DURATION.total_seconds())
-    return KeptState(rest[:-1], timedelta(seconds=seconds), facts.get("again", False))
+if TYPE_CHECKING:
+    from workflow_engine.kernel.execution.steps import Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What came of one lease, when, and what the stage noted on the way.
 
-    *number* counts attempts, *by* names the lease. *signal* is the element that was handled,
-    *kept* what the record of a suspended stage held.
+    *number* counts attempts, *by* names the lease. *signal* is the element that was used up, *taken* the one
+    that a sibling has reserved, *kept* what the record of a suspended stage held.
     """
 
     ending: Ending
@@ -143,6 +70,7 @@ class Attempt:
     finished_at: datetime
     journal: Journal | None = None
     signal: str | None = None
+    taken: str | None = None
     kept: KeptState | None = None
 
 
@@ -159,15 +87,15 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
         call.check_time(begins=invocation.has_time_for(stage.timeout))
         run_stage = invocation.settings.run_stage
         returned = run_stage(function, stage_id=stage.id, timeout=call.timeout, is_async=is_async)
-        ending = _ending(returned, stage)
-    except (TransientError, InvocationOverError) as error:
-        ending = Postponed(error)
-    except _UnfitSignalError as error:
-        ending = Unfit(error.problems)
+        ending: Ending | BaseException = _ending(returned, stage)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        ending = failed(error, stage)
+        ending = error
+    if call.steps is not None:
+        ending = call.steps.conclude(ending)
+    if isinstance(ending, BaseException):
+        ending = _ended_by(ending, stage)
     journal = call.context.noted if call.context is not None else None
     return Attempt(
         ending=ending,
@@ -176,19 +104,24 @@ def perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Inv
         started_at=started_at,
         finished_at=invocation.clock.now(),
         journal=journal,
-        signal=call.signal,
+        signal=call.used(ending),
+        taken=call.signal,
         kept=call.kept,
     )
 
 
+def _ended_by(error: BaseException, stage: StageDefinition) -> Ending:
+    # By its type: what a user's class says it is an instance of is its own matter, and may raise.
+    if issubclass(type(error), TransientError | InvocationOverError):
+        return Postponed(error)  # type: ignore[arg-type]
+    if issubclass(type(error), _UnfitSignalError):
+        return Unfit(error.problems)  # type: ignore[attr-defined]
+    return failed(error, stage)
+
+
 def failed(error: BaseException, stage: StageDefinition) -> Failed:
     """What is kept of *error*: cleaned and cut to size, with the end of its traceback."""
-    try:
-        retryable = stage.retry.retries(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a group too deep to look through, a class with an isinstance of its own
-        retryable = False
+    retryable = is_retried(stage.retry, error)
     return Failed(error_info(error, retryable=retryable), retryable)
 
 
@@ -202,8 +135,16 @@ class _UnfitSignalError(Exception):
 class _Asking:
     """What a stage may ask of the engine."""
 
-    data: RunData
-    invocation: Invocation
+    call: "_Call"
+
+    @property
+    def data(self) -> RunData:
+        """What is read of the run."""
+        return self.call.data
+
+    def steps(self) -> "Steps":
+        """The steps and waits of the attempt."""
+        return self.call.begin_steps()
 
     def run_input(self) -> BaseModel:
         """The run's input, for ``ctx.run_input``."""
@@ -215,7 +156,7 @@ class _Asking:
             command = SignalRun(run_id=run_id, name=name, payload=payload, idempotency_key=key)
         except ValidationError as error:
             raise InvalidInputError(what=f"signal {name!r}", problems=problems_of(error)) from error
-        answer: RunSignalled = self.invocation.ask(command)
+        answer: RunSignalled = self.call.invocation.ask(command)
         return answer.delivered
 
 
@@ -230,6 +171,9 @@ class _Call:
     signal: str | None
     context: StageContext[Any] | None = None
     kept: KeptState | None = None
+    steps: "Steps | None" = None
+    home: Place | None = None
+    deadline: datetime | None = None
 
     @property
     def timeout(self) -> timedelta:
@@ -248,14 +192,61 @@ class _Call:
 
     def prepare(self) -> tuple[Callable[[], Any], bool]:
         """The call, and whether it must be awaited."""
-        if self.lease.entry.signal is not None:
+        if self.lease.entry.signal is not None and self.lease.entry.step is None:
             return self._handler()
         if self.lease.entry.suspended_epoch is not None:
             return self._check(self.lease.entry.suspended_epoch)
         stage = self.stage
         value = self.data.input_for(stage) if stage.input_model is not None else None
         ctx = self._context(value) if stage.wants_context else None
-        return (lambda: stage.call(value, ctx)), stage.is_async
+        return (lambda: stage.call(value, ctx)) if ctx is None else (lambda: self._body(value, ctx)), stage.is_async
+
+    def _body(self, value: BaseModel | None, ctx: StageContext[Any]) -> Any:
+        self.home = here()
+        return self.stage.call(value, ctx)
+
+    def used(self, ending: Ending) -> str | None:
+        """The signal that the commit of *ending* uses up."""
+        if self.lease.entry.step is None or isinstance(ending, Unfit):
+            return self.signal
+        return None if self.steps is None else self.steps.used
+
+    def begin_steps(self) -> "Steps":
+        """The steps of the attempt, made once."""
+        if self.steps is None:
+            # What most stages have no use for costs their process nothing.
+            from workflow_engine.kernel.execution.step_records import StepRecords
+            from workflow_engine.kernel.execution.steps import Steps
+
+            lease, data, invocation = self.lease, self.data, self.invocation
+            base = data.head.base_of(lease.group)
+            records = StepRecords(
+                persistence=data.persistence,
+                blobs=data.blobs,
+                run_id=data.head.run_id,
+                scope=StepScope(lease.group, lease.stage_id, base),
+                epoch=lease.entry.epoch,
+                expires_at=data.head.deadline + invocation.settings.retention,
+                are_new=lease.entry.epoch == base,
+            )
+            self.steps = Steps(
+                records=records,
+                lease=lease,
+                stage=self.stage,
+                data=data,
+                invocation=invocation,
+                deadline=self.deadline or invocation.clock.now() + self.timeout,
+                home=self.home,
+                take_signal=self._taken_signal,
+                journal=lambda: None if self.context is None else self.context.noted,
+            )
+        return self.steps
+
+    def _taken_signal(self) -> str | None:
+        """The signal that the lease is about, reserved now where it was not with the claim."""
+        if self.signal is None and len(self.data.head.active) > 1:
+            self.signal = reserve(self.data.persistence, self.data.head, self.lease)
+        return self.signal
 
     def _check(self, epoch: int) -> tuple[Callable[[], Any], bool]:
         check = self.stage.check
@@ -271,9 +262,7 @@ class _Call:
         handler, entry = self.stage.signal, self.lease.entry
         if handler is None:
             raise self._changed("has no on_signal any more")
-        if self.signal is None and len(self.data.head.active) > 1:
-            self.signal = reserve(self.data.persistence, self.data.head, self.lease)
-        if self.signal is None:
+        if self._taken_signal() is None or self.signal is None:
             until = entry.give_up_at or entry.until or self.invocation.clock.now()
             waited_for = f"signal {entry.signal!r}"
             raise WaitExpiredError(stage_id=self.stage.id, waited_for=waited_for, until=until)
@@ -290,6 +279,7 @@ class _Call:
     def _context(self, value: BaseModel | None) -> StageContext[Any]:
         data, entry = self.data, self.lease.entry
         head, now = data.head, self.invocation.clock.now
+        self.deadline = now() + self.timeout
         self.context = StageContext(
             run_id=head.run_id,
             workflow=data.definition,
@@ -300,11 +290,11 @@ class _Call:
             config=data.config_for(self.stage),
             attributes=data.started_with()["attributes"],
             effect_key=digest("effect", head.run_id, self.stage.id, str(head.base)),
-            deadline=now() + self.timeout,
+            deadline=self.deadline,
             now=now,
             outputs=data,
             make_storage=self._storage,
-            engine=_Asking(data=data, invocation=self.invocation),
+            engine=_Asking(call=self),
         )
         return self.context
 

@@ -10,16 +10,17 @@ from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import InvalidOutputError, WaitExpiredError
 from workflow_engine.kernel import transitions
-from workflow_engine.kernel.execution.attempt import (
-    Attempt,
+from workflow_engine.kernel.execution.attempt import Attempt, failed
+from workflow_engine.kernel.execution.ending import (
     Awaits,
     Completed,
     Failed,
+    GoesOnLater,
     Postponed,
     StillWaits,
     Suspends,
     Unfit,
-    failed,
+    WaitsInBody,
 )
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
@@ -89,7 +90,7 @@ def decide_ending(
         notes = (*notes, *_failed(moment, lease, ending, None))
         return transitions.fail(head, lease, failure, moment, told=told, notes=notes)
     entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at))
-    used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit) else None
+    used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit | WaitsInBody | GoesOnLater) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
 
@@ -163,7 +164,9 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
     epoch, limit = before.epoch, head.deadline
-    taken = attempt.signal if len(head.active) > 1 else None
+    taken = attempt.taken if len(head.active) > 1 else None
+    if isinstance(ending, WaitsInBody | GoesOnLater) or (isinstance(ending, Unfit) and before.step is not None):
+        return _in_body(ending, before, limit, taken)
     if isinstance(ending, Postponed):
         return postponed(lease, head, at, taken)
     if isinstance(ending, Failed):
@@ -201,6 +204,7 @@ def _for_retry(before: Entry, attempt: int, until: datetime, taken: str | None) 
         give_up_at=before.give_up_at,
         signal=before.signal,
         taken=taken,
+        step=before.step,
     )
 
 
@@ -208,6 +212,26 @@ def _in_milliseconds(entry: Entry) -> Entry:
     """*entry* as it will be read back: pauses with jitter, and a user's intervals, have microseconds."""
     until, give_up_at = entry.until, entry.give_up_at
     return replace(entry, until=until and whole(until), give_up_at=give_up_at and whole(give_up_at))
+
+
+def _in_body(ending: WaitsInBody | GoesOnLater | Unfit, before: Entry, limit: datetime, taken: str | None) -> Entry:
+    """The entry of a stage whose body waits, or goes on in another invocation. Neither is an attempt."""
+    if isinstance(ending, GoesOnLater):
+        entry = replace(before, state=EntryState.WAITING, wait=WaitKind.CONTINUES, until=ending.until, by="")
+        entry = replace(entry, lost=0 if ending.is_ahead else before.lost, taken=taken)
+        return replace(entry, step=None, give_up_at=None, signal=None, taken=None) if ending.has_answer else entry
+    if isinstance(ending, Unfit):
+        return replace(before, state=EntryState.WAITING, wait=WaitKind.SIGNAL, until=before.give_up_at or limit, by="")
+    return Entry(
+        EntryState.WAITING,
+        before.epoch,
+        before.attempt,
+        until=limit if ending.until is None else min(ending.until, limit),
+        wait=ending.kind,
+        give_up_at=ending.give_up_at,
+        signal=ending.signal,
+        step=ending.step,
+    )
 
 
 def _for_signal(epoch: int, name: str, until: datetime) -> Entry:
@@ -268,7 +292,7 @@ def _failed(moment: Moment, lease: Lease, ending: Failed, retry_at: datetime | N
 def _wait_events(moment: Moment, lease: Lease, ending: object, entry: Entry) -> tuple[PendingEvent, ...]:
     if isinstance(ending, Failed):
         return _failed(moment, lease, ending, entry.until)
-    if not isinstance(ending, Suspends | Awaits):
+    if not (isinstance(ending, Suspends | Awaits) or (isinstance(ending, WaitsInBody) and ending.begins)):
         return ()
     until = entry.until.isoformat() if entry.until else None
     return _event(moment, lease, "stage:suspended", resume_at=until, waiting_for=entry.signal)

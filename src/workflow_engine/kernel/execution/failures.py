@@ -8,6 +8,7 @@ import traceback
 
 from pydantic import ValidationError
 
+from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.model.limits import MAX_ERROR_MESSAGE_BYTES, MAX_TRACE_BYTES
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.problems import plain, problems_of
@@ -16,6 +17,16 @@ from workflow_engine.model.texts import head_of, name_of, tail_of
 # The engine's own: a class may be called anything, and most readers show its name on one line.
 MAX_TYPE_NAME_BYTES = 256
 UNSHOWABLE = "(its message cannot be shown)"
+
+
+def is_retried(retry: RetryPolicy, error: BaseException) -> bool:
+    """What *retry* says of *error*; of one that cannot be looked at, that it is not."""
+    try:
+        return retry.retries(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a group too deep to look through, a class with an isinstance of its own
+        return False
 
 
 def error_info(error: BaseException, *, retryable: bool) -> ErrorInfo:

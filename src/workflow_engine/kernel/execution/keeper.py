@@ -13,7 +13,8 @@ from workflow_engine.kernel import records, transitions, winners
 from workflow_engine.kernel.claim import holds
 from workflow_engine.kernel.commit import Commit, Committing, Decide
 from workflow_engine.kernel.definitions import Definitions
-from workflow_engine.kernel.execution.attempt import Attempt, Failed, Postponed, failed
+from workflow_engine.kernel.execution.attempt import Attempt, failed
+from workflow_engine.kernel.execution.ending import Failed, Postponed
 from workflow_engine.kernel.execution.endings import decide_ending
 from workflow_engine.kernel.execution.failures import bare
 from workflow_engine.kernel.execution.recorder import Recorder

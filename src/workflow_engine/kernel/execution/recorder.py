@@ -7,13 +7,8 @@ from datetime import datetime, timedelta
 
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel import payloads
-from workflow_engine.kernel.execution.attempt import (
-    Attempt,
-    Completed,
-    Failed,
-    KeptState,
-    Suspends,
-)
+from workflow_engine.kernel.execution.attempt import Attempt
+from workflow_engine.kernel.execution.ending import Completed, Failed, KeptState, Suspends
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.ids import RunId

@@ -18,6 +18,7 @@ from workflow_engine.kernel import idempotency, payloads, records, transitions, 
 from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.kept_steps import keep_under, kept_steps
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller
@@ -75,7 +76,7 @@ def rerun_from(
 AT_ONCE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Rerunning:
     command: RerunFrom
     invocation: Invocation
@@ -83,12 +84,16 @@ class _Rerunning:
     persistence: Persistence
     blobs: BlobStore
     settings: KernelSettings
+    base: int | None = None
 
     def go(self, registry: Registry, teller: Teller) -> RunRerun:
         head = self.load()
         for _ in range(MAX_TRIES):
             definition, group = self.place(head, registry)
             result = self.result(head, definition, group)
+            if self.command.keep_steps and not self.has_base(head):
+                head = self.keep_steps(head, definition, group)
+                continue
             outcome = commit_once(self.persistence, self.commit(head, definition, group, result))
             if isinstance(outcome, Committed):
                 self.remove_blobs(outcome.head)
@@ -213,7 +218,23 @@ class _Rerunning:
             expires_at=expires_at + HEAD_OUTLIVES,
             input_inline=inline,
             input_hash=input_hash,
+            base=self.base,
         )
+
+    def has_base(self, head: Head) -> bool:
+        """Whether steps are kept under a base that is newer than that of any rerun."""
+        return self.base is not None and self.base > newest_base(head)
+
+    def keep_steps(self, head: Head, definition: WorkflowDefinition, group: int) -> Head:
+        """Draw a base, which nobody else has, and keep the steps under it; answers the head as it is then."""
+        stages = [stage.id for stage in definition.groups[group]]
+        steps = kept_steps(self.persistence, head, group, stages, discarded=self.command.discard_steps)
+        outcome = commit_once(self.persistence, transitions.draw(head, self.invocation.moment()))
+        if isinstance(outcome, Committed):
+            self.base = head.epochs
+            expires_at = self.invocation.clock.now() + definition.max_duration + self.settings.retention
+            keep_under(self.base, steps, persistence=self.persistence, blobs=self.blobs, expires_at=expires_at)
+        return outcome.head or head
 
     def remove_blobs(self, head: Head) -> None:
         """Remove the blobs of discarded attempts, now that nobody can look for them any more: of those

@@ -1,5 +1,6 @@
 """``run.signal``: keeps a signal for a run, once, and wakes the stage that waits for it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from workflow_engine.authoring.known_names import suggestion
@@ -30,7 +31,7 @@ from workflow_engine.model.ids import RunId, content_hash, digest
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.limits import MAX_INLINE_BYTES
 from workflow_engine.model.results import RunSignalled
-from workflow_engine.model.runs import EntryState, Head, KeptSignal, WaitKind
+from workflow_engine.model.runs import Entry, EntryState, Head, KeptSignal, WaitKind
 from workflow_engine.ports.clock import IdSource
 from workflow_engine.ports.persistence import Persistence
 
@@ -136,27 +137,39 @@ def _fixed(head: Head, command: SignalRun, payload: bytes, definitions: Definiti
     except InvalidInputError as error:
         definitions.leave_to_others(head, error)
         raise
-    errors: list[InvalidInputError] = []
-    takers = _takers(head, command.name, definition)
-    for handler in takers:
-        try:
-            fixed = handler.fixed_payload(payload)
-        except InvalidInputError as error:
-            errors.append(error)
-        else:
-            return fixed if len({taker.payload_model for taker in takers}) == 1 else payload
+    if any(entry.step is not None for entry in _waiting(head, command.name)):
+        return payload
+    takers, may_be_a_body = _takers(head, command.name, definition), _may_be_a_body(head, command.name, definition)
+    fixed, problems = _tried(takers, payload)
+    if fixed is not None and not may_be_a_body and len({taker.payload_model for taker in takers}) == 1:
+        return fixed
+    if fixed is not None or may_be_a_body:
+        return payload
     refused = InvalidInputError(
         what=f"signal {command.name!r}", problems=["no stage of this run takes signals any more"]
     )
-    if errors:
-        refused = InvalidInputError(what=f"payload of signal {command.name!r}", problems=errors[0].problems)
+    if problems:
+        refused = InvalidInputError(what=f"payload of signal {command.name!r}", problems=problems)
     definitions.leave_to_others(head, refused)
     raise refused
+
+
+def _tried(takers: Sequence[SignalDefinition], payload: bytes) -> tuple[bytes | None, Sequence[str]]:
+    """What the first of *takers* that takes *payload* makes of it, and the problems that the first has with it."""
+    problems: Sequence[str] = ()
+    for handler in takers:
+        try:
+            return handler.fixed_payload(payload), problems
+        except InvalidInputError as error:
+            problems = problems or error.problems
+    return None, problems
 
 
 def _check_name(head: Head, name: str, definition: WorkflowDefinition) -> None:
     """Refuse a name that no stage can wait for any more, as far as they all say which they wait for."""
     handlers = _later(definition, head)
+    if _may_be_a_body(head, name, definition):
+        return
     known = {*_waits_for(head), *(known for handler in handlers for known in handler.names)}
     if handlers and all(handler.names for handler in handlers) and name not in known:
         problem = (
@@ -175,6 +188,19 @@ def _waits_for(head: Head) -> tuple[str, ...]:
         entry.signal for entry in head.active if entry.wait is WaitKind.SIGNAL and entry.state is not EntryState.DONE
     )
     return tuple(sorted({name for name in names if name is not None}))
+
+
+def _waiting(head: Head, name: str) -> list[Entry]:
+    """The entries that wait for the signal now."""
+    return [entry for entry in head.active if entry.wait is WaitKind.SIGNAL and entry.signal == name]
+
+
+def _may_be_a_body(head: Head, name: str, definition: WorkflowDefinition) -> bool:
+    """Whether the body of a stage may come to wait for the signal: what has a context can, for any name and
+    payload, unless a handler waits for it now."""
+    if _waiting(head, name):
+        return False
+    return any(stage.wants_context for group in definition.groups[head.group :] for stage in group)
 
 
 def _later(definition: WorkflowDefinition, head: Head) -> list[SignalDefinition]:

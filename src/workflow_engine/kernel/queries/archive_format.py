@@ -1,6 +1,6 @@
 """A finished run as JSON lines, and back. Pure: what is written, not when or where to.
 
-The first line is the run, then comes one line an attempt, then annotations, then log lines where
+The first line is the run, then comes one line an attempt, then annotations, then log lines and steps where
 there are any. Each line says what it is (``kind``), so that a table over many archives can filter.
 """
 
@@ -18,6 +18,7 @@ from workflow_engine.kernel.queries.views import RunView, view_of
 from workflow_engine.model.json_values import to_json
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.runs import Annotation, Head, LogLine, StageRecord
+from workflow_engine.model.steps import StepRecord
 
 FORMAT = 1
 PREFIX = "archive/"
@@ -48,10 +49,11 @@ class ArchivedRun:
     started_with: Mapping[str, Any]
     annotations: Sequence[Annotation] = ()
     logs: Sequence[LogLine] = ()
+    steps: Sequence[StepRecord] = ()
 
     def view(self, definition: WorkflowDefinition | None) -> RunView:
         """The run as ``queries.run`` shows one; *definition* is that of its workflow, if known."""
-        return view_of(self.head, self.records, definition)
+        return view_of(self.head, self.records, definition, self.steps)
 
 
 def key_of(head: Head) -> str:
@@ -91,17 +93,23 @@ def _lines(run: ArchivedRun, definition: WorkflowDefinition | None) -> Iterator[
     for line in run.logs:
         line_facts = _adapter(LogLine).dump_python(line, mode="json", exclude={"fields"})
         yield _line("log", line_facts, {"fields": to_json(dict(line.fields))})
+    for step in run.steps:
+        step_facts = _adapter(StepRecord).dump_python(step, mode="json", exclude={"output", "kind"})
+        yield _with_output("step", {"step_kind": step.kind.value, **step_facts}, step.output)
 
 
 def _attempt(record: StageRecord, *, counts: bool) -> bytes:
     facts = _adapter(StageRecord).dump_python(record, mode="json", exclude={"output"})
-    output = record.output
+    return _with_output("attempt", {**facts, "counts": counts}, record.output)
+
+
+def _with_output(kind: str, facts: Mapping[str, Any], output: Payload | None) -> bytes:
     if output is None:
-        return _line("attempt", {**facts, "counts": counts}, {})
-    facts |= {"counts": counts, "output_bytes": output.size_bytes}
+        return _line(kind, facts, {})
+    facts = {**facts, "output_bytes": output.size_bytes}
     if output.inline is None:
-        return _line("attempt", {**facts, "output_key": output.blob_key}, {})
-    return _line("attempt", facts, {"output": output.inline})
+        return _line(kind, {**facts, "output_key": output.blob_key}, {})
+    return _line(kind, facts, {"output": output.inline})
 
 
 def _line(kind: str, facts: Mapping[str, Any], values: Mapping[str, bytes]) -> bytes:
@@ -141,17 +149,26 @@ def _run(lines: Sequence[Mapping[str, Any]]) -> ArchivedRun:
         started_with={name: first[name] for name in _STARTED_WITH if name in first},
         annotations=[_adapter(Annotation).validate_python(one) for one in rest if one["kind"] == "annotation"],
         logs=[_adapter(LogLine).validate_python(one) for one in rest if one["kind"] == "log"],
+        steps=[_read_step(one) for one in rest if one["kind"] == "step"],
     )
 
 
 def _record(facts: Mapping[str, Any]) -> StageRecord:
-    output: Payload | None = None
-    if "output" in facts:
-        output = Payload.of(to_json(facts["output"]))
-    elif "output_key" in facts:
-        output = Payload(size_bytes=facts["output_bytes"], blob_key=facts["output_key"])
     record: StageRecord = _adapter(StageRecord).validate_python({**facts, "output": None})
-    return replace(record, output=output)
+    return replace(record, output=_output(facts))
+
+
+def _read_step(facts: Mapping[str, Any]) -> StepRecord:
+    step: StepRecord = _adapter(StepRecord).validate_python({**facts, "kind": facts["step_kind"], "output": None})
+    return replace(step, output=_output(facts))
+
+
+def _output(facts: Mapping[str, Any]) -> Payload | None:
+    if "output" in facts:
+        return Payload.of(to_json(facts["output"]))
+    if "output_key" in facts:
+        return Payload(size_bytes=facts["output_bytes"], blob_key=facts["output_key"])
+    return None
 
 
 @cache

@@ -65,6 +65,7 @@ class Archiver:
             started_with=self._started_with(head),
             annotations=self.persistence.list_annotations(head.run_id),
             logs=self.persistence.list_logs(head.run_id) if with_logs else (),
+            steps=self.persistence.list_steps(head.run_id),
         )
 
     def _started_with(self, head: Head) -> Mapping[str, Any]:

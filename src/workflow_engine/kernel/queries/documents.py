@@ -13,6 +13,7 @@ from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.model import plans
 from workflow_engine.model.runs import EntryState, Head, RunFailure, StageRecord, WaitKind
 from workflow_engine.model.status import Status
+from workflow_engine.model.steps import StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,21 @@ def waiting_document(view: RunView, stage: StageView) -> dict[str, Any] | None:
         "next_check_at": moment(entry.until) if entry.wait is WaitKind.POLL else None,
         "gives_up_at": moment(entry.give_up_at or view.head.deadline),
         "signal": entry.signal,
+        "step": entry.step,
     }
 
 
 def waiting_since(view: RunView, stage: StageView) -> datetime:
-    """When a stage began to wait: at the end of its last attempt. What waits for a signal leaves no record of
+    """When a stage began to wait: at the end of its last attempt or step. What waits for a signal leaves no record of
     one: that was at the end of the group before, or at the run's beginning."""
     before = [record for other in view.stages if other.group < stage.group for record in other.attempts]
-    ends = [record.finished_at for record in stage.attempts or before]
+    ends = [step.finished_at for step in stage.steps]
+    ends += [record.finished_at for record in stage.attempts or (() if ends else before)]
     return max(ends, default=view.head.created_at)
 
 
 def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
+    steps = {"steps": [_step(step) for step in stage.steps]} if stage.steps else {}
     return {
         "stage_id": stage.stage_id,
         # From 1, as people count and as messages have it.
@@ -117,6 +121,23 @@ def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
         "status": stage.status.value,
         "waiting": waiting_document(view, stage),
         "attempts": [_attempt(record, counts=record == stage.counted) for record in stage.attempts],
+        **steps,
+    }
+
+
+def _step(step: StepRecord) -> dict[str, Any]:
+    """A step of a stage's body; *result* is there where it is small."""
+    inline = step.output.inline if step.output is not None else None
+    return {
+        "name": step.name,
+        "kind": step.kind.name.lower(),
+        "status": (Status.COMPLETED if step.error is None else Status.FAILED).value,
+        "started_at": moment(step.started_at),
+        "finished_at": moment(step.finished_at),
+        "tries": step.tries,
+        "result": None if inline is None else from_json(inline),
+        "result_bytes": None if step.output is None else step.output.size_bytes,
+        "error": step.error and {"type": step.error.type, "message": step.error.message},
     }
 
 

@@ -220,14 +220,15 @@ class Queries:
         return head
 
     def run(self, run_id: str) -> RunView:
-        """A run with its stages and attempts.
+        """A run with its stages, attempts and steps.
 
         Raises:
             RunNotFoundError: there is no such run.
         """
         head = self.head(run_id)
         found = records.listed(head, self.persistence)
-        return view_of(winners.completed(head, self.persistence), found, self.definition_of(head))
+        steps = self.persistence.list_steps(head.run_id)
+        return view_of(winners.completed(head, self.persistence), found, self.definition_of(head), steps)
 
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""

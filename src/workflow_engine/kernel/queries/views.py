@@ -1,7 +1,7 @@
 """Pure: how a run, its stages and its history look, from its head and its records."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,14 @@ from workflow_engine.model.runs import (
     StageRecord,
 )
 from workflow_engine.model.status import Status
+from workflow_engine.model.steps import StepKind, StepRecord, StepScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageView:
     """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
-    output is seen, *entry* its place in the head while its group runs."""
+    output is seen, *entry* its place in the head while its group runs, *steps* those of its body since the last
+    rerun, by time."""
 
     group: int
     ordinal: int
@@ -29,6 +31,7 @@ class StageView:
     attempts: tuple[StageRecord, ...]
     counted: StageRecord | None = None
     entry: Entry | None = None
+    steps: tuple[StepRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,23 @@ class HistoryEvent:
     sequence: int | None = None
 
 
-def view_of(head: Head, records: Sequence[StageRecord], definition: WorkflowDefinition | None) -> RunView:
-    """A run with its stages, as *head* and *records* show them."""
-    stages = _stages(head, definition, records) if definition else _orphans(records)
-    return RunView(head, tuple(stages), definition)
+def view_of(
+    head: Head,
+    records: Sequence[StageRecord],
+    definition: WorkflowDefinition | None,
+    steps: Sequence[StepRecord] = (),
+) -> RunView:
+    """A run with its stages, as *head*, *records* and *steps* show them."""
+    stages = tuple(_stages(head, definition, records) if definition else _orphans(records))
+    if steps:
+        ordered = sorted(steps, key=lambda step: (step.finished_at, step.name))
+        stages = tuple([replace(stage, steps=_steps_of(stage, head, ordered)) for stage in stages])
+    return RunView(head, stages, definition)
+
+
+def _steps_of(stage: StageView, head: Head, steps: Sequence[StepRecord]) -> tuple[StepRecord, ...]:
+    scope = StepScope(stage.group, StageId(stage.stage_id), head.base_of(stage.group))
+    return tuple([step for step in steps if step.scope == scope and step.kind is not StepKind.TRIES])
 
 
 class SeenLines:
@@ -69,8 +85,12 @@ class SeenLines:
         stage = self._stages.get((key.group, key.stage_id))
         if stage is None:
             return True
-        if stage.counted is not None:
-            return key.epoch == stage.counted.key.epoch
+        counted = stage.counted
+        if counted is not None and stage.steps and attempt == counted.attempt:
+            # Its body ran in several leases, each of which has noted what came behind the one before.
+            return stage.steps[0].scope.base <= key.epoch <= counted.key.epoch
+        if counted is not None:
+            return key.epoch == counted.key.epoch
         return stage.entry is None or _is_seen(stage, stage.entry, key.epoch, attempt)
 
 
@@ -79,7 +99,7 @@ def _is_seen(stage: StageView, entry: Entry, epoch: int, attempt: int) -> bool:
     for the same attempt, and so does each look of a stage that waits."""
     if attempt < entry.attempt:
         return epoch == max((one.key.epoch for one in stage.attempts if one.attempt == attempt), default=epoch)
-    waits = entry.suspended_epoch is not None or entry.signal is not None
+    waits = entry.suspended_epoch is not None or entry.signal is not None or bool(stage.steps) or entry.is_in_body
     return epoch <= entry.epoch if waits else epoch == entry.epoch
 
 

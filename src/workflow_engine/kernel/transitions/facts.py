@@ -78,7 +78,8 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """The facts of a rerun: from which group, under which definition, until when."""
+    """The facts of a rerun: from which group, under which definition, until when; and its base, where that was
+    drawn before."""
 
     group: int
     fingerprint: str
@@ -86,4 +87,5 @@ class Rerun:
     expires_at: datetime
     input_inline: bytes | None
     input_hash: str | None
+    base: int | None = None
     notes: tuple[PendingEvent, ...] = field(default=())

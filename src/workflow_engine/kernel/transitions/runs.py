@@ -98,7 +98,9 @@ def rerun(
     head: Head, facts: Rerun, plan: Plan, moment: Moment, *, record: IdempotencyRecord | None = None
 ) -> Exclusive:
     """A finished run goes again from a group. One epoch is drawn for all first leases after it, so
-    that nothing an older attempt still writes lands where anybody looks."""
+    that nothing an older attempt still writes lands where anybody looks; those of the group have another one where
+    the base was drawn before, so that they look for the steps that were kept under it."""
+    base = head.epochs if facts.base is None else facts.base
     kept_bases = tuple(base for base in head.bases if base[0] < facts.group)
     winners = {at: epoch for at, epoch in head.winners.items() if at[0] < facts.group}
     after = altered(
@@ -109,7 +111,7 @@ def rerun(
         expires_at=max(head.expires_at, facts.expires_at),
         group=facts.group,
         active=(Entry(EntryState.READY, head.epochs),) * len(plan.stages(facts.group)),
-        bases=(*kept_bases, (facts.group, head.epochs)),
+        bases=(*kept_bases, (facts.group, base)),
         winners=winners,
         winners_from=min(head.winners_from, facts.group),
         epochs=head.epochs + 1,
@@ -125,6 +127,11 @@ def rerun(
         recent=(),
     )
     return replace(heads.exclusive(head, moment, after=after), idempotency=record)
+
+
+def draw(head: Head, moment: Moment) -> Exclusive:
+    """One epoch is drawn, for whoever has done so alone."""
+    return heads.exclusive(head, moment, epochs=head.epochs + 1)
 
 
 def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exclusive | Shared | None:

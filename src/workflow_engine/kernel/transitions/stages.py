@@ -91,8 +91,10 @@ def hold(
         events=base.events + tuple(notes),
         signals=_without(head.signals, used_signal),
     )
-    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL):
-        first = lease.entry.suspended_epoch is None and lease.entry.signal is None
+    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP):
+        before = lease.entry
+        # Each wait of a body is one of its own; a check or a handler goes on with the same.
+        first = entry.step != before.step if entry.step else before.suspended_epoch is None and before.signal is None
         after = _suspended(after, lease.stage_id, first=first, moment=moment)
     commit = heads.exclusive(head, moment, after=after)
     # With events to tell ``due_at`` would come near, to move away again once they are told.

@@ -1,0 +1,571 @@
+"""Waits in a stage's body: ``ctx.sleep``, ``ctx.wait_for_signal``, ``ctx.wait_until``. Nothing runs meanwhile."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from pydantic import BaseModel
+
+from workflow_engine import (
+    CancelRun,
+    CreateRun,
+    NotReady,
+    RerunFrom,
+    RetryPolicy,
+    SignalRun,
+    StageContext,
+    Status,
+    StepFailedError,
+    StepNameError,
+    Suspended,
+    WaitExpiredError,
+    WaitForSignal,
+    Workflow,
+    WorkflowDefinition,
+    stage,
+)
+from workflow_engine.hosts import ServerlessHost
+from workflow_engine.kernel import Kernel
+from workflow_engine.model.runs import EntryState, WaitKind
+from workflow_engine.testing.engine import VirtualEngine, VirtualRun
+
+MakeKernel: TypeAlias = Callable[..., Kernel]
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+ONCE = RetryPolicy(max_attempts=1)
+TWICE = RetryPolicy(max_attempts=2, first_delay=timedelta(seconds=1))
+Body: TypeAlias = Callable[[StageContext[Any]], Any]
+
+
+class Item(BaseModel):
+    value: Any = 1
+
+
+class Answer(BaseModel):
+    number: int
+
+
+def bodied(body: Body, **options: Any) -> WorkflowDefinition:
+    """A workflow of one stage, whose value *body* answers."""
+
+    @stage("work", **{"timeout": MINUTE, "retry": TWICE, **options})
+    def work(item: Item, ctx: StageContext) -> Item:
+        return Item(value=body(ctx))
+
+    return Workflow("waiting", input=Item).pipe(work).build()
+
+
+def bodied_async(body: Body) -> WorkflowDefinition:
+    """The same with a coroutine."""
+
+    @stage("work", timeout=MINUTE, retry=TWICE)
+    async def work(item: Item, ctx: StageContext) -> Item:
+        return Item(value=await body(ctx))
+
+    return Workflow("waiting", input=Item).pipe(work).build()
+
+
+def send(engine: VirtualEngine, run: VirtualRun, name: str, number: Any, key: str | None = None) -> None:
+    """Send a signal, and do nothing more."""
+    engine.kernel.dispatch(SignalRun(run_id=run.id, name=name, payload={"number": number}, idempotency_key=key))
+
+
+class TestSleep:
+    def test_a_body_sleeps_as_long_as_it_says(self, engine: VirtualEngine) -> None:
+        began = engine.clock.now()
+        calls: list[int] = []
+
+        def body(ctx: StageContext[Any]) -> Any:
+            ctx.step("before", lambda: calls.append(1))
+            ctx.sleep("nap", 3 * HOUR)
+            ctx.step("after", lambda: calls.append(2))
+            return (ctx.now() - began).total_seconds()
+
+        run = engine.start(bodied(body), Item())
+        engine.work()
+        assert (run.status, run.head.active[0].wait, calls) == (Status.SUSPENDED, WaitKind.SLEEP, [1])
+        engine.drive(run)
+        assert (run.output, calls) == ({"value": 3 * 3600}, [1, 2])
+        assert [record.attempt for record in run.records] == [1]
+
+    def test_a_hundred_pauses_leave_the_head_as_small_as_one(self) -> None:
+        engine, sizes = VirtualEngine(), set[int]()
+
+        def body(ctx: StageContext[Any]) -> Any:
+            for page in range(100):
+                ctx.step(f"page-{page}", lambda: page)  # noqa: B023 - called at once
+                ctx.sleep("pause", MINUTE)
+            return ctx.step("last", lambda: "done")
+
+        run = engine.start(bodied(body), Item())
+        began = engine.clock.now()
+        while not run.status.is_terminal:
+            engine.advance(MINUTE)
+            sizes.add(engine.persistence.head_sizes(run.head).apart)
+        assert run.output == {"value": "done"}
+        assert engine.clock.now() - began < 102 * MINUTE
+        assert max(sizes) - min(sizes) < 100
+        assert len(engine.persistence.list_steps(run.id)) == 201
+
+    def test_its_end_stays_where_it_was_whatever_happens_to_the_body(self, engine: VirtualEngine) -> None:
+        began, tried = engine.clock.now(), list[int]()
+
+        def body(ctx: StageContext[Any]) -> Any:
+            tried.append(ctx.attempt)
+            if len(tried) == 2:
+                raise ConnectionError("before the wait is over in the books")
+            ctx.sleep("nap", HOUR)
+            return (ctx.now() - began).total_seconds()
+
+        run = engine.run(bodied(body), Item())
+        assert tried == [1, 1, 2]
+        assert HOUR.total_seconds() <= run.output["value"] < HOUR.total_seconds() + 5
+
+    def test_longer_than_the_run_may_take_it_is_the_runs_end(self, engine: VirtualEngine) -> None:
+        run = engine.start(bodied(lambda ctx: ctx.sleep("for ever", timedelta(days=900_000))), Item())
+        engine.work()
+        assert run.head.active[0].until == run.head.deadline
+
+    @pytest.mark.parametrize("span", [timedelta(0), -MINUTE, 5])
+    def test_what_is_no_span_is_refused(self, engine: VirtualEngine, span: Any) -> None:
+        run = engine.run(bodied(lambda ctx: ctx.sleep("nap", span), retry=ONCE), Item())
+        assert run.error is not None
+        assert run.error.type in ("ValueError", "TypeError")
+
+
+class TestSignals:
+    def test_a_body_waits_for_a_signal(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            answer: Answer = ctx.wait_for_signal("go", Answer)
+            return answer.number
+
+        run = engine.run(bodied(body), Item())
+        assert (run.status, run.waiting_for) == (Status.SUSPENDED, ("go",))
+        engine.signal(run, "go", Answer(number=7))
+        assert (run.output, run.head.signals) == ({"value": 7}, ())
+
+    def test_one_that_came_before_the_wait_counts(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_for_signal("go", Answer).number
+
+        run = engine.start(bodied(body), Item())
+        send(engine, run, "go", 7)
+        engine.drive(run)
+        assert run.output == {"value": 7}
+
+    def test_ten_rounds_of_a_negotiation(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return [ctx.wait_for_signal("offer", Answer).number for _ in range(10)]
+
+        run = engine.start(bodied(body), Item())
+        for n in range(4):
+            send(engine, run, "offer", n, f"key-{n}")
+        engine.drive(run)
+        for n in range(4, 10):
+            send(engine, run, "offer", n, f"key-{n}")
+            send(engine, run, "offer", n, f"key-{n}")
+            engine.drive(run)
+        assert (run.output, run.head.signals) == ({"value": list(range(10))}, ())
+
+    def test_two_that_come_at_once_answer_two_waits_in_their_order(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return [ctx.wait_for_signal("offer", Answer).number for _ in range(3)]
+
+        run = engine.run(bodied(body), Item())
+        for n in (5, 6, 7):
+            send(engine, run, "offer", n, f"{n}")
+        engine.drive(run)
+        assert run.output == {"value": [5, 6, 7]}
+
+    def test_one_that_does_not_fit_is_dropped_and_the_wait_goes_on(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_for_signal("go", Answer, timeout=DAY).number
+
+        run = engine.run(bodied(body), Item())
+        end = run.head.active[0].give_up_at
+        engine.signal(run, "go", {"number": "many"}, idempotency_key="a")
+        assert (run.status, run.head.signals, run.head.active[0].give_up_at) == (Status.SUSPENDED, (), end)
+        engine.signal(run, "go", {"number": 4}, idempotency_key="b")
+        assert run.output == {"value": 4}
+
+    def test_after_its_timeout_the_body_goes_on(self, engine: VirtualEngine) -> None:
+        began = engine.clock.now()
+
+        def body(ctx: StageContext[Any]) -> Any:
+            try:
+                ctx.wait_for_signal("go", Answer, timeout=HOUR)
+            except WaitExpiredError as error:
+                ctx.sleep("grace", HOUR)
+                return (error.until - began).total_seconds()
+
+        run = engine.start(bodied(body), Item())
+        engine.advance(3 * HOUR)
+        assert run.output == {"value": HOUR.total_seconds()}
+
+    def test_one_that_came_in_time_counts_though_the_timer_wakes_its_stage(
+        self, engine: VirtualEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_for_signal("go", Answer, timeout=HOUR).number
+
+        run = engine.run(bodied(body), Item())
+        engine.clock.advance(HOUR - timedelta(seconds=1))
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.job_transport, "enqueue", lambda *_, **__: None)
+            patched.setattr(engine.job_transport, "enqueue_parallel", lambda *_, **__: ())
+            send(engine, run, "go", 3)
+        engine.clock.advance(timedelta(seconds=2))
+        engine.drive(run)
+        assert run.output == {"value": 3}
+
+    def test_a_reminder_every_day_until_somebody_answers(self, engine: VirtualEngine) -> None:
+        reminded: list[int] = []
+
+        def body(ctx: StageContext[Any]) -> Any:
+            for day in range(30):
+                ctx.step(f"remind-{day}", lambda: reminded.append(day))  # noqa: B023 - called at once
+                try:
+                    return ctx.wait_for_signal("answer", Answer, timeout=DAY).number
+                except WaitExpiredError:
+                    continue
+            return None
+
+        run = engine.start(bodied(body), Item())
+        engine.advance(3 * DAY + HOUR)
+        send(engine, run, "answer", 9)
+        engine.drive(run)
+        assert (run.output, reminded) == ({"value": 9}, [0, 1, 2, 3])
+
+    def test_a_rerun_waits_anew(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_for_signal("go", Answer).number
+
+        run = engine.run(bodied(body), Item())
+        engine.signal(run, "go", {"number": 1}, idempotency_key="k")
+        engine.kernel.dispatch(RerunFrom(run_id=run.id, from_stage_id="work"))
+        engine.drive(run)
+        assert run.status is Status.SUSPENDED
+        engine.signal(run, "go", {"number": 2}, idempotency_key="k")
+        assert run.output == {"value": 2}
+
+    def test_a_signal_without_a_payload(self, engine: VirtualEngine) -> None:
+        run = engine.run(bodied(lambda ctx: ctx.wait_for_signal("go")), Item())
+        engine.signal(run, "go")
+        assert (run.status, run.output) == (Status.COMPLETED, {"value": None})
+
+    def test_siblings_that_wait_for_one_name_get_one_signal_each(self, engine: VirtualEngine) -> None:
+        class Pair(BaseModel):
+            left: Item
+            right: Item
+
+        def side(name: str) -> Any:
+            @stage(name, timeout=MINUTE)
+            def body(item: Item, ctx: StageContext) -> Item:
+                return Item(value=[ctx.wait_for_signal("vote", Answer).number for _ in range(2)])
+
+            return body
+
+        @stage("both", timeout=MINUTE)
+        def both(pair: Pair) -> Item:
+            return Item(value=sorted(pair.left.value + pair.right.value))
+
+        for inline in (False, True):
+            workflow = Workflow("w", input=Item).parallel(side("left"), side("right"), inline=inline).pipe(both)
+            run = engine.run(workflow.build(), Item())
+            for n in range(4):
+                send(engine, run, "vote", n, f"{n}")
+            engine.drive(run)
+            assert (run.output, run.head.signals) == ({"value": [0, 1, 2, 3]}, ())
+
+    def test_a_handler_stage_and_a_body_may_both_wait(self, engine: VirtualEngine) -> None:
+        class Pair(BaseModel):
+            left: Item
+            right: Item
+
+        @stage("left", timeout=MINUTE)
+        def left(item: Item, ctx: StageContext) -> Item:
+            return Item(value=ctx.wait_for_signal("go", Answer).number)
+
+        @stage("right", timeout=MINUTE)
+        def right(item: Item) -> WaitForSignal[Answer]:
+            return WaitForSignal("go", Answer)
+
+        @right.on_signal
+        def heard(answer: Answer) -> Item:
+            return Item(value=answer.number)
+
+        @stage("both", timeout=MINUTE)
+        def both(pair: Pair) -> Item:
+            return Item(value=sorted([pair.left.value, pair.right.value]))
+
+        run = engine.run(Workflow("w", input=Item).parallel(left, right).pipe(both).build(), Item())
+        for n in (1, 2):
+            send(engine, run, "go", n, f"{n}")
+        engine.drive(run)
+        assert run.output == {"value": [1, 2]}
+
+    @pytest.mark.parametrize(
+        ("name", "schema"), [("no name", Answer), ("", Answer), (5, Answer), ("go", dict), ("go", "Answer")]
+    )
+    def test_what_is_no_signal_is_refused(self, engine: VirtualEngine, name: Any, schema: Any) -> None:
+        run = engine.run(bodied(lambda ctx: ctx.wait_for_signal(name, schema), retry=ONCE), Item())
+        assert run.error is not None
+        assert run.error.type in ("ValueError", "TypeError")
+
+
+class TestUntil:
+    def test_it_looks_at_once_and_then_as_often_as_asked(self, engine: VirtualEngine) -> None:
+        looked: list[float] = []
+        began = engine.clock.now()
+
+        def state() -> str | None:
+            looked.append((engine.clock.now() - began).total_seconds())
+            return "built" if len(looked) == 4 else None
+
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_until("built", state, every=5 * MINUTE)
+
+        run = engine.run(bodied(body), Item())
+        assert (run.output, looked) == ({"value": "built"}, [0, 300, 600, 900])
+
+    @pytest.mark.parametrize(("answer", "found"), [(0, True), ("", True), ([], True), (None, False), (False, False)])
+    def test_none_and_false_mean_not_yet_and_nothing_else(
+        self, engine: VirtualEngine, answer: Any, found: bool
+    ) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            return ctx.wait_until("built", lambda: answer, every=MINUTE)
+
+        run = engine.start(bodied(body), Item())
+        engine.work()
+        assert run.status is (Status.COMPLETED if found else Status.SUSPENDED)
+
+    def test_it_gives_up_when_it_was_told_to(self, engine: VirtualEngine) -> None:
+        looked: list[int] = []
+
+        def body(ctx: StageContext[Any]) -> Any:
+            try:
+                ctx.wait_until("built", lambda: looked.append(1), every=45 * MINUTE, give_up_after=2 * HOUR)
+            except WaitExpiredError:
+                ctx.sleep("then", MINUTE)
+                return len(looked)
+
+        assert engine.run(bodied(body), Item()).output == {"value": 4}
+
+    def test_a_look_that_fails_is_a_step_that_failed(self, engine: VirtualEngine) -> None:
+        looked: list[int] = []
+
+        def look() -> str:
+            looked.append(1)
+            raise ConnectionError("no")
+
+        def body(ctx: StageContext[Any]) -> Any:
+            try:
+                ctx.wait_until("built", look, every=MINUTE)
+            except StepFailedError:
+                return ctx.step("else", lambda: "other")
+
+        assert engine.run(bodied(body), Item()).output == {"value": "other"}
+        assert looked == [1]
+
+    def test_an_async_look_is_awaited(self, engine: VirtualEngine) -> None:
+        looked: list[int] = []
+
+        async def look() -> int | None:
+            await asyncio.sleep(0)
+            looked.append(1)
+            return 5 if len(looked) == 3 else None
+
+        async def body(ctx: StageContext[Any]) -> Any:
+            ctx.sleep("first", MINUTE)
+            return await ctx.wait_until("built", look, every=MINUTE)
+
+        assert engine.run(bodied_async(body), Item()).output == {"value": 5}
+
+
+class TestWhateverTheBodyDoes:
+    def test_what_swallows_everything_does_not_swallow_the_wait(self, engine: VirtualEngine) -> None:
+        after: list[str] = []
+
+        def body(ctx: StageContext[Any]) -> Any:
+            try:
+                ctx.sleep("nap", HOUR)
+            except:  # noqa: E722 - as somebody's code may have it
+                try:
+                    ctx.step("in between", lambda: after.append("in between"))
+                except BaseException:
+                    return "too early"
+            finally:
+                if ctx.now().hour == 0:
+                    try:
+                        ctx.step("cleanup", lambda: after.append("cleanup"))
+                    except BaseException:
+                        after.append("refused")
+            return "in time"
+
+        run = engine.start(bodied(body), Item())
+        engine.work()
+        assert (run.status, after) == (Status.SUSPENDED, ["refused"])
+        engine.drive(run)
+        assert (run.output, after) == ({"value": "in time"}, ["refused"])
+
+    @pytest.mark.parametrize("style", ["gather", "group", "returned", "raises"])
+    def test_in_a_task_of_a_group_it_is_the_wait_all_the_same(self, engine: VirtualEngine, style: str) -> None:
+        async def waits(ctx: StageContext[Any], n: int) -> Any:
+            await asyncio.sleep(0)
+            return ctx.wait_for_signal(f"go-{n}", Answer).number
+
+        async def body(ctx: StageContext[Any]) -> Any:
+            if style == "raises":
+                try:
+                    return [await waits(ctx, 0), await waits(ctx, 1)]
+                except BaseException as error:
+                    raise ValueError("something else") from error
+            if style == "group":
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(waits(ctx, n)) for n in range(2)]
+                return [task.result() for task in tasks]
+            answers = await asyncio.gather(*(waits(ctx, n) for n in range(2)), return_exceptions=style == "returned")
+            return [answer if isinstance(answer, int) else repr(answer) for answer in answers]
+
+        run = engine.run(bodied_async(body), Item())
+        assert run.waiting_for == ("go-0",)
+        send(engine, run, "go-0", 5)
+        engine.drive(run)
+        assert run.waiting_for == ("go-1",)
+        send(engine, run, "go-1", 6)
+        engine.drive(run)
+        assert run.output == {"value": [5, 6]}
+        assert [record.attempt for record in run.records] == [1]
+
+    def test_waits_are_for_the_bodys_own_thread(self, engine: VirtualEngine) -> None:
+        seen: list[BaseException] = []
+
+        def body(ctx: StageContext[Any]) -> Any:
+            def elsewhere() -> None:
+                try:
+                    ctx.sleep("nap", HOUR)
+                except BaseException as error:
+                    seen.append(error)
+
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            return ctx.step("goes on", lambda: "on")
+
+        assert engine.run(bodied(body), Item()).output == {"value": "on"}
+        assert [type(error) for error in seen] == [StepNameError]
+
+    def test_a_check_and_a_handler_take_steps_and_wait_for_nothing(self, engine: VirtualEngine) -> None:
+        taken: list[int] = []
+
+        @stage("work", timeout=MINUTE)
+        def work(item: Item) -> Suspended[Item]:
+            return Suspended(item, poll_every=MINUTE)
+
+        @work.check_completion
+        def check(item: Item, ctx: StageContext) -> Item | NotReady:
+            ctx.step("once", lambda: taken.append(1))
+            with pytest.raises(StepNameError, match="for no check"):
+                ctx.sleep("nap", HOUR)
+            return Item(value=len(taken)) if ctx.now().minute > 3 else NotReady()
+
+        run = engine.run(Workflow("checked", input=Item).pipe(work).build(), Item())
+        assert run.output == {"value": 1}
+
+    def test_a_stage_may_suspend_behind_waits_of_its_body(self, engine: VirtualEngine) -> None:
+        @stage("work", timeout=MINUTE)
+        def work(item: Item, ctx: StageContext) -> Suspended[Item]:
+            number = ctx.wait_for_signal("go", Answer).number
+            return Suspended(Item(value=number), poll_every=HOUR)
+
+        @work.check_completion
+        def check(item: Item) -> Item:
+            return Item(value=item.value + 1)
+
+        run = engine.run(Workflow("w", input=Item).pipe(work).build(), Item())
+        engine.signal(run, "go", {"number": 1})
+        assert (run.output, run.head.signals) == ({"value": 2}, ())
+
+    def test_a_cancel_meanwhile_ends_the_run(self, engine: VirtualEngine) -> None:
+        run = engine.start(bodied(lambda ctx: ctx.sleep("nap", DAY)), Item())
+        engine.work()
+        engine.kernel.dispatch(CancelRun(run_id=run.id))
+        engine.advance(2 * DAY)
+        assert (run.status, run.head.due_at) == (Status.CANCELLED, None)
+
+    def test_a_wait_that_is_renamed_by_a_deploy_begins_anew(self, engine: VirtualEngine) -> None:
+        run = engine.start(bodied(lambda ctx: ctx.wait_for_signal("old", Answer)), Item())
+        engine.work()
+        engine.deploy(bodied(lambda ctx: ctx.wait_for_signal("new", Answer).number))
+        send(engine, run, "old", 1)
+        engine.drive(run)
+        assert run.waiting_for == ("new",)
+        engine.signal(run, "new", {"number": 2})
+        assert (run.output, run.head.signals) == ({"value": 2}, run.head.signals)
+
+    def test_one_that_becomes_a_step_by_a_deploy_is_told_by_name(self, engine: VirtualEngine) -> None:
+        def waits(ctx: StageContext[Any]) -> Any:
+            ctx.sleep("nap", MINUTE)
+            ctx.sleep("then", DAY)
+
+        run = engine.start(bodied(waits), Item())
+        engine.advance(HOUR)
+        engine.deploy(bodied(lambda ctx: ctx.step("nap", lambda: 1)))
+        engine.advance(2 * DAY)
+        assert run.error is not None
+        assert run.error.type == "DefinitionChangedError"
+        assert "step 'nap'" in run.error.message
+
+    def test_a_body_that_is_killed_at_its_answer_goes_on_with_it(self, engine: VirtualEngine) -> None:
+        """The record is put, the commit that removes the signal is not: the next worker finds both."""
+        deaths = [True]
+
+        def body(ctx: StageContext[Any]) -> Any:
+            first = ctx.wait_for_signal("go", Answer).number
+            if deaths:
+                deaths.clear()
+                raise KeyboardInterrupt
+            return [first, ctx.wait_for_signal("go", Answer).number]
+
+        run = engine.run(bodied(body), Item())
+        send(engine, run, "go", 1, "a")
+        with pytest.raises(KeyboardInterrupt):
+            engine.work()
+        assert run.head.active[0].state is EntryState.LEASED
+        send(engine, run, "go", 2, "b")
+        engine.advance(DAY)
+        assert (run.output, run.head.signals) == ({"value": [1, 2]}, ())
+
+
+def test_a_wait_costs_what_one_costs_and_a_step(
+    make_kernel: MakeKernel, requests: list[tuple[str, dict[str, Any]]]
+) -> None:
+    @stage("work", timeout=MINUTE)
+    def work(item: Item, ctx: StageContext) -> Item:
+        return Item(value=ctx.wait_for_signal("go", Answer).number)
+
+    @stage("work", timeout=MINUTE)
+    def returning(item: Item) -> WaitForSignal[Answer]:
+        return WaitForSignal("go", Answer)
+
+    @returning.on_signal
+    def heard(answer: Answer) -> Item:
+        return Item(value=answer.number)
+
+    def asked(one: Any, key: str) -> list[str]:
+        kernel = make_kernel(Workflow("waiting", input=Item).pipe(one).build())
+        host = ServerlessHost(kernel, kernel.parts.job_transport, "worker")
+        for run in ("warm", key):
+            requests.clear()
+            run_id = kernel.submit(CreateRun(workflow_id="waiting", input={}, idempotency_key=run))
+            host.process_available_jobs()
+            kernel.dispatch(SignalRun(run_id=run_id, name="go", payload={"number": 1}, idempotency_key="one"))
+            host.process_available_jobs()
+        return [operation for operation, _ in requests]
+
+    body, handler = asked(work, "a"), asked(returning, "b")
+    for operation in sorted({*body, *handler}):
+        more = {"PutItem": 1, "Query": 1}.get(operation, 0)
+        assert (operation, body.count(operation)) == (operation, handler.count(operation) + more)
