@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.simulation import inline_workflows
+from tests.simulation import inline_workflows, step_workflows
 from tests.simulation.long_workflows import (
     LENGTH,
     RECALLS,
@@ -216,6 +216,21 @@ INLINE_BY_QUEUE = replace(INLINE, by_queue=True)
 INLINE_CALM = replace(
     INLINE_BY_QUEUE, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20, plots=INLINE.plots
 )
+_OFFERS = [Signalling("offer", {"value": value}, (timedelta(0), 15 * MINUTE, HOUR, None)) for value in (7, 8)]
+_VOTES = [Signalling("vote", {"value": value}, (timedelta(0), 3 * MINUTE, HOUR)) for value in range(4)]
+# Bodies that name their steps, and wait in the middle.
+STEPPING = replace(
+    REFERENCE,
+    workflows=step_workflows.WORKFLOWS,
+    plots=(
+        Plot("stepping", {"value": 1}, signals=_OFFERS, rerun_from="steps", judge=step_workflows.judged),
+        Plot("paging-body", {"value": 1}, rerun_from="long", judge=completes_with(190)),
+        Plot("voting", {"value": 1}, signals=_VOTES, judge=step_workflows.judged),
+    ),
+    rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
+)
+STEPPING_GHOSTS = replace(STEPPING, rates=replace(GHOSTS.rates, most_faults=60))
+STEPPING_CALM = replace(STEPPING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,

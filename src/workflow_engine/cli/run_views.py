@@ -90,6 +90,7 @@ def show_run(kernel: Kernel, run_id: str, *, with_input: bool, as_json: bool) ->
     show(out, result_title(head.workflow_id, head), *_facts(shown, started_with))
     show(out, Text(), text_graph(shown.view), Text())
     show(out, timeline(shown.view, head.ended_at or kernel.clock.now(), line_width=out.width))
+    show(out, *(part for stage in shown.view.stages for part in _steps(stage)))
     show(out, *(part for stage in shown.view.stages for part in _troubles(stage)))
     if with_input:
         show(out, Text("\ninput", style="bold"), Json(started_with.get("input")))
@@ -119,12 +120,31 @@ def waiting_text(view: RunView, stage: StageView) -> str | None:
     if entry is None or entry.state is not EntryState.WAITING or entry.wait is None or entry.until is None:
         return None
     since, until = clock_time(waiting_since(view, stage)), clock_time(entry.until)
+    if entry.wait is WaitKind.SLEEP:
+        return f"{stage.stage_id} sleeps ({entry.step}) since {since}, until {until}"
     if entry.wait is WaitKind.SIGNAL:
         return f"{stage.stage_id} waits for signal {entry.signal} since {since}, until {until} at the latest"
     if entry.wait is WaitKind.POLL:
         gives_up = clock_time(entry.give_up_at or view.head.deadline)
         return f"{stage.stage_id} waits since {since}; the next check is at {until}, and it gives up at {gives_up}"
     return f"{stage.stage_id} waits since {since} until {until} ({entry.wait.name.lower()})"
+
+
+MOST_STEPS = 30
+
+
+def _steps(stage: StageView) -> Iterator[RenderableType]:
+    """The steps of a stage, the last ones where they are many."""
+    if not stage.steps:
+        return
+    yield Text(f"\n{stage.stage_id}: {len(stage.steps)} steps", style="bold")
+    for step in stage.steps[-MOST_STEPS:]:
+        tries = f", {step.tries} tries" if step.tries > 1 else ""
+        said = f"  {clock_time(step.finished_at)}  {step.name} ({took(step.finished_at - step.started_at)}{tries})"
+        if step.error is None:
+            yield Text(one_line(said))
+        else:
+            yield Text(one_line(f"{said}  {step.error.type}: {step.error.message}"), style="yellow")
 
 
 def _troubles(stage: StageView) -> Iterator[RenderableType]:

@@ -33,7 +33,7 @@ SKEWS = (
 MAX_SKEW = timedelta(minutes=3)
 
 READS = frozenset({
-    "load_head", "load_heads", "load_records", "list_records", "load_bundle", "load_input", "load_spilled", "load_signal",
+    "load_head", "load_heads", "load_records", "list_records", "load_bundle", "load_input", "list_steps", "load_spilled", "load_signal",
     "list_dead_letters", "list_logs", "list_annotations", "load_idempotency", "load_definition", "list_due",
     "definition_kept_at",
     "list_runs", "list_failures", "get", "has", "list", "list_dead", "list_recurrences", "waiting",

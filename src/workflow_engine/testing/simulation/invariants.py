@@ -15,8 +15,9 @@ from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 
-# What a terminal run may still change (I8): the bookkeeping of its last events, and where its records lie.
-_BOOKKEEPING = ("version", "by", "due_at", "told", "spilled", "events", "refusals", "recent", "bundled")
+# What a terminal run may still change (I8): the bookkeeping of its last events, where its records lie, and what a
+# rerun draws before it begins.
+_BOOKKEEPING = ("version", "by", "due_at", "told", "spilled", "events", "refusals", "recent", "bundled", "epochs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def check_epochs(before: Head, after: Head) -> Iterator[str]:
     if _is_rerun(before, after):
         if not before.status.is_terminal:
             yield f"I8: a run that was {before.status} was started again"
-        if after.bases[-1][1] != before.epochs or after.epochs != before.epochs + 1:
+        if not before.bases[-1][1] < after.bases[-1][1] <= before.epochs or after.epochs != before.epochs + 1:
             yield "I4: a rerun drew no epoch of its own"
         if after.signals or after.failure is not None or after.ended_at is not None:
             yield "I8: a rerun begins with what is left of the run before"

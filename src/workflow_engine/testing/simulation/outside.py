@@ -97,6 +97,24 @@ def apply_effect(ctx: StageContext[Any]) -> None:
         world.turn()
 
 
+def apply_step(ctx: StageContext[Any], name: str) -> None:
+    """The same for the step *name*, guarded by ``ctx.key``."""
+    world = _world()
+    if world is not None:
+        task = world.current
+        base = task.lease.base if task is not None and task.lease is not None else 0
+        world.turn()
+        world.effects.setdefault(ctx.key(name), []).append((ctx.run_id, f"{ctx.stage_id}/{name}", base))
+        world.turn()
+
+
+def happens_to_fail(what: str) -> bool:
+    """Whether something outside fails this time; in a calm world it does not."""
+    world = _world()
+    task = world.current if world is not None else None
+    return world is not None and task is not None and world.odd(f"{task.name}/{what}", 300, 1) > 0
+
+
 def hear(event: RunEvent) -> None:
     """Listen to *event*, as a plugin does. The simulation checks that all are heard, in order."""
     world = _world()

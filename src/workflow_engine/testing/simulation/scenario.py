@@ -11,6 +11,7 @@ from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.kernel import KernelSettings, published_types
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
+from workflow_engine.model.steps import StepRecord
 from workflow_engine.ports.clock import Clock
 from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.faults import FaultRates, Outage
@@ -25,7 +26,8 @@ class Ended:
     """How a run ended, and what may explain it.
 
     *output* is the JSON of the last group's output, *signalled* says when each signal was kept.
-    *lost_leases* is the most that one stage lost; *deployed* whether the workflows were replaced.
+    *lost_leases* is the most that one stage lost; *deployed* whether the workflows were replaced; *steps* are all
+    that are stored.
     """
 
     head: Head
@@ -36,6 +38,7 @@ class Ended:
     deployed: bool
     signalled: Mapping[str, datetime]
     suspended_at: datetime | None = None
+    steps: Sequence[StepRecord] = ()
 
     @property
     def error(self) -> str | None:

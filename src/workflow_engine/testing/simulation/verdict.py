@@ -165,4 +165,5 @@ def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, *
         deployed=deployment.deploys > 0,
         signalled={name: at for (run, name), at in observer.signalled.items() if run == head.run_id},
         suspended_at=suspended[-1] if suspended else None,
+        steps=world.persistence.list_steps(head.run_id),
     )

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from workflow_engine import RetryPolicy, TransientError, Workflow, stage
 from workflow_engine.adapters.memory import MemoryBlobStore, MemoryPersistence
-from workflow_engine.kernel.execution.attempt import (
-    Attempt,
+from workflow_engine.kernel.execution.attempt import Attempt
+from workflow_engine.kernel.execution.ending import (
     Awaits,
     Completed,
     Ending,
