@@ -34,6 +34,7 @@ from tests.simulation.reference import (
     out_of_order,
     soak,
 )
+from tests.simulation.step_bugs import STEPS
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate
 from workflow_engine.testing.simulation.baton import on_one_processor
@@ -59,6 +60,8 @@ SHARES = (
     ("inline groups", varied.INLINE, 1),
     ("inline groups by the queue", varied.INLINE_BY_QUEUE, 2),
     ("stages that signal", varied.TELLING, 1),
+    ("steps and waits in bodies", varied.STEPPING, 2),
+    ("steps of workers that hang", varied.STEPPING_GHOSTS, 1),
     ("stores that forget", varied.EXPIRING, 1),
     ("records that are gone", varied.EXPIRED, 1),
     ("archives and plugins", varied.ARCHIVED, 1),
@@ -123,9 +126,11 @@ def crash_plot(work: tuple[str, int, bool]) -> CrashReport | str:
 def plant(bug: str) -> tuple[str, planted_bugs.Catch | subtle_bugs.Catch | None, float]:
     """Which check caught *bug*, and after how many seconds."""
     begun = time.perf_counter()
-    catch = subtle_bugs.catch if bug in subtle_bugs.BUGS else planted_bugs.catch
+    known = {**subtle_bugs.BUGS, **STEPS}
     with on_one_processor():
-        found = catch(bug, seeds=400)
+        if bug in known:
+            return bug, subtle_bugs.caught(known[bug], bug, seeds=400), time.perf_counter() - begun
+        found = planted_bugs.catch(bug, seeds=400)
     return bug, found, time.perf_counter() - begun
 
 
@@ -219,7 +224,7 @@ def _crashes(pool: ProcessPoolExecutor, pairs: int) -> bool:
 
 
 def _bugs(pool: ProcessPoolExecutor) -> bool:
-    caught, bugs = 0, [*planted_bugs.BUGS, *subtle_bugs.BUGS]
+    caught, bugs = 0, [*planted_bugs.BUGS, *subtle_bugs.BUGS, *STEPS]
     for bug, found, seconds in pool.map(plant, bugs):
         caught += found is not None
         by = f"{found.check:8} after {found.seeds} histories, {seconds:.1f} s" if found else "NOT CAUGHT"

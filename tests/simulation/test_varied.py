@@ -28,6 +28,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "stages that signal": varied.TELLING,
     "inline groups": varied.INLINE,
     "inline groups by the queue": varied.INLINE_BY_QUEUE,
+    "steps and waits in bodies": varied.STEPPING,
+    "steps of workers that hang": varied.STEPPING_GHOSTS,
 }
 
 
@@ -55,6 +57,13 @@ def test_nothing_comes_late_or_costs_more_where_nothing_goes_wrong() -> None:
 
 def test_an_inline_group_costs_no_more_and_is_never_late_where_nothing_goes_wrong() -> None:
     report = explore(varied.INLINE_CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
+
+
+def test_steps_and_waits_are_never_late_and_cost_no_more_where_nothing_goes_wrong() -> None:
+    report = explore(varied.STEPPING_CALM, 20)
 
     assert report.faults == 0
     assert report.runs > 60

@@ -313,10 +313,11 @@ SPILLED = replace(
 CALM = replace(REFERENCE, plots=(*PLOTS, *PEOPLE_PLOTS), workflows=(*REFERENCE.workflows, *PEOPLE.workflows))
 CALM = replace(CALM, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # Each of a kind that came after the reference, for its crash points: records that ride and their bundles, inline
-# groups, runs that their own message begins, stages that signal.
+# groups, runs that their own message begins, stages that signal, bodies with steps and waits.
 LATER = {
     **{f"riding-{n}": replace(RIDING, plots=(plot,)) for n, plot in enumerate(RIDING.plots)},
     **{f"inline-{n}": replace(INLINE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     **{f"queued-{n}": replace(INLINE_BY_QUEUE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     "telling": TELLING,
+    **{f"stepping-{n}": replace(STEPPING, plots=(plot,)) for n, plot in enumerate(STEPPING.plots)},
 }
