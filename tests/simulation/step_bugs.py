@@ -47,6 +47,13 @@ STEPS: Mapping[str, Bug] = {
         'until=ending.until, by="", attempt=before.attempt + 1)\n        entry',
         varied.STEPPING,
     ),
+    "a rerun keeps all steps but those that failed": seen(
+        "kernel.kept_steps",
+        "kept_steps",
+        "if step.name not in discarded]",
+        "if step.name not in discarded and step.error is None]",
+        varied.STEPPING,
+    ),
     "a body has a name's key for all reruns": seen(
         _STEPS, "Steps.key", "str(scope.base), name)", "name)", varied.STEPPING
     ),

@@ -225,6 +225,15 @@ STEPPING = replace(
     plots=(
         Plot("stepping", {"value": 1}, signals=_OFFERS, rerun_from="steps", judge=step_workflows.judged),
         Plot("paging-body", {"value": 1}, rerun_from="long", judge=completes_with(190)),
+        Plot("paging-body", {"value": 1}, rerun_from="long", keep_steps=True, judge=completes_with(190)),
+        Plot(
+            "stepping",
+            {"value": 1},
+            signals=_OFFERS,
+            rerun_from="steps",
+            keep_steps=True,
+            judge=step_workflows.judged,
+        ),
         Plot("voting", {"value": 1}, signals=_VOTES, judge=step_workflows.judged),
     ),
     rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),

@@ -54,17 +54,19 @@ def _early(result: RunSignalled) -> str:
     return f", but nobody waits for it yet{waits_for}"
 
 
-def rerun_one(
-    kernel: Kernel,
-    run_id: str,
-    from_stage: str | None,
-    new_input: Mapping[str, Any] | None,
-    *,
-    key: str | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HowAgain:
+    """How runs go again: from which stage, with which input and steps."""
+
+    from_stage: str | None = None
+    new_input: Mapping[str, Any] | None = None
+    keep_steps: bool = False
+    discard_steps: tuple[str, ...] = ()
+
+
+def rerun_one(kernel: Kernel, run_id: str, how: HowAgain, *, key: str | None, as_json: bool) -> None:
     """Let one run go again."""
-    result = _rerun(kernel, kernel.queries.head(run_id), from_stage, new_input, key=key)
+    result = _rerun(kernel, kernel.queries.head(run_id), how, key=key)
     if as_json:
         print_json(dump_result(result))
         return
@@ -76,8 +78,7 @@ class BulkRerun:
     """Many runs to let go again: at most *limit*, and *rate* a second."""
 
     wanted: RunFilter
-    from_stage: str | None
-    new_input: Mapping[str, Any] | None
+    how: HowAgain
     limit: int
     rate: float
     key: str | None
@@ -103,7 +104,7 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
     refused: list[dict[str, Any]] = []
     for head in _at_rate(heads, bulk.rate):
         try:
-            result = _rerun(kernel, head, bulk.from_stage, bulk.new_input, key=f"{key}:{head.run_id}")
+            result = _rerun(kernel, head, bulk.how, key=f"{key}:{head.run_id}")
             rerun.append(dump_result(result))
         except WorkflowEngineError as error:
             if error.retryable:
@@ -140,15 +141,16 @@ def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any
     say(f"{len(rerun)} runs go again, {len(refused)} cannot")
 
 
-def _rerun(
-    kernel: Kernel, head: Head, from_stage: str | None, new_input: Mapping[str, Any] | None, *, key: str | None
-) -> RunRerun:
+def _rerun(kernel: Kernel, head: Head, how: HowAgain, *, key: str | None) -> RunRerun:
+    new_input = how.new_input
     command = option_values.valid(
         RerunFrom,
         run_id=head.run_id,
-        from_stage_id=from_stage or _where_it_ended(kernel, head, has_new_input=new_input is not None),
+        from_stage_id=how.from_stage or _where_it_ended(kernel, head, has_new_input=new_input is not None),
         idempotency_key=key,
         input=None if new_input is None else dict(new_input),
+        keep_steps=how.keep_steps,
+        discard_steps=how.discard_steps,
     )
     return kernel.dispatch(command)
 

@@ -1,4 +1,4 @@
-"""What a rerun keeps of the steps of its first group: their results, copied under the base of its own."""
+"""What a rerun keeps of the steps of its first group: their outcomes, copied under the base of its own."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,8 +17,8 @@ from workflow_engine.ports.persistence import Persistence
 def kept_steps(
     persistence: Persistence, head: Head, group: int, stages: Sequence[str], *, discarded: Sequence[str]
 ) -> list[StepRecord]:
-    """The results of the steps of *stages*, all of *group*, but for those that are *discarded*. What failed, or
-    expired, is taken anew.
+    """The outcomes of the steps of *stages*, all of *group*, but for those that are *discarded*. A failure that is
+    stored is one, too: the body went on after it, and what it did then may be kept.
 
     Raises:
         InvalidInputError: one of *discarded* is no step that is there.
@@ -36,7 +36,7 @@ def kept_steps(
         known = ", ".join(sorted(names)[:20]) or "none"
         problems = [f"{name!r} is no step that was taken; there are: {known}" for name in unknown[:5]]
         raise InvalidInputError(what="discard_steps", problems=problems)
-    return [step for step in found if step.name not in discarded and step.error is None]
+    return [step for step in found if step.name not in discarded]
 
 
 def keep_under(

@@ -102,8 +102,8 @@ class CancelRun(CommandModel, Answered[results.RunCancelled]):
 class RerunFrom(CommandModel, Answered[results.RunRerun]):
     """Run a finished run again from *from_stage_id*, optionally with another input.
 
-    Its steps are taken anew. With *keep_steps* the results of that stage's steps, and of those beside it, stay; but
-    for those named in *discard_steps*, what failed, and waits that expired.
+    Its steps are taken anew. With *keep_steps* the outcomes of that stage's steps and waits, and of those beside it,
+    stay, failures that its body caught and waits that expired among them; but for those named in *discard_steps*.
     """
 
     type: Literal["run.rerun_from"] = "run.rerun_from"

@@ -98,6 +98,31 @@ def reader_context() -> StageContext: ...  # type: ignore[empty-body]
 assert_type(suspends(Words(count=1), ctx=reader_context()), Words | Suspended[State])
 assert_type(check(State(batch=""), reader_context()), Words | NotReady)
 
+def twice(number: int, by: int = 2) -> int:
+    return number * by
+
+def found() -> State | None: ...
+
+async def fetch(number: int) -> Words: ...  # type: ignore[empty-body]
+
+def anything(*args: Any) -> Any: ...
+
+def durable(ctx: StageContext[Config]) -> None:
+    assert_type(ctx.step("a", twice, 1), int)
+    assert_type(ctx.step("b", twice, 1, 3, retry=RetryPolicy()), int)
+    assert_type(ctx.step("c", lambda: "text"), str)
+    assert_type(ctx.step("d", anything, 1, "b", returns=Words), Words)
+    assert_type(ctx.under("e").step("f", found), State | None)
+    assert_type(ctx.wait_for_signal("go", State, timeout=timedelta(days=1)), State)
+    assert_type(ctx.wait_until("g", found, every=timedelta(minutes=1)), State)
+    assert_type(ctx.wait_until("h", anything, every=timedelta(minutes=1), returns=Words), Words)
+    assert_type(ctx.key("a"), str)
+    ctx.wait_for_signal("go")
+    ctx.sleep("i", timedelta(hours=1))
+
+async def durable_async(ctx: StageContext) -> None:
+    assert_type(await ctx.step("a", fetch, 1), Words)
+
 async def test() -> None:
     assert_type(await result(Words(count=1)), StageResult[Words])
 
@@ -115,6 +140,18 @@ UNFIT = {
     "a state that is no model": 'Suspended("b", poll_every=timedelta(1))\n',
     "an output of another type": "def f(ctx: StageContext) -> Document:\n    return ctx.require(plain)\n",
     "an optional output taken for granted": "def f(ctx: StageContext) -> Words:\n    return ctx.optional(plain)\n",
+    "a step of another type": 'def f(ctx: StageContext) -> Words:\n    return ctx.step("a", lambda: 1)\n',
+    "a step that lacks an argument": (
+        'def g(n: int) -> int: ...  # type: ignore\ndef f(ctx: StageContext) -> None:\n    ctx.step("a", g)\n'
+    ),
+    "a step with another argument": (
+        'def g(n: int) -> int: ...  # type: ignore\ndef f(ctx: StageContext) -> None:\n    ctx.step("a", g, "b")\n'
+    ),
+    "a step that is not awaited": (
+        "async def g() -> Words: ...  # type: ignore\n"
+        'async def f(ctx: StageContext) -> Words:\n    return ctx.step("a", g)\n'
+    ),
+    "a wait for what is no model": 'def f(ctx: StageContext) -> None:\n    ctx.wait_for_signal("go", int)\n',
     "a config that is not there": "def f(ctx: StageContext[Config]) -> Any:\n    return ctx.config.maximum\n",
     "a function that is no stage": 'def f(d: Document) -> Words: ...\nWorkflow("w", input=Document).pipe(f)\n',
     "an input that is no model": 'Workflow("w", input=dict)\n',

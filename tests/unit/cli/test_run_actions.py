@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.conftest import create, work
-from workflow_engine.cli.run_actions import BulkRerun, rerun_many, rerun_one, signal_run
+from workflow_engine.cli.run_actions import BulkRerun, HowAgain, rerun_many, rerun_one, signal_run
 from workflow_engine.cli.run_filters import RunFilter
 from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.commands import CancelRun
@@ -17,8 +17,7 @@ from workflow_engine.wiring.memory import MemoryEngine
 def bulk(**changes: Any) -> BulkRerun:
     facts: dict[str, Any] = {
         "wanted": RunFilter(workflow_id="asking", status=Status.FAILED),
-        "from_stage": None,
-        "new_input": None,
+        "how": HowAgain(),
         "limit": 100,
         "rate": 1000.0,
         "key": "again",
@@ -48,7 +47,7 @@ def test_a_signal_that_nobody_waits_for_is_said_to_be_one(
 def test_a_run_goes_again_from_the_stage_that_failed(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = create(engine, -1)
     work(engine)
-    rerun_one(engine.kernel, run_id, None, None, key=None, as_json=True)
+    rerun_one(engine.kernel, run_id, HowAgain(), key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "left"
 
@@ -59,7 +58,7 @@ def test_a_cancelled_run_goes_again_from_the_group_it_was_in(
     run_id = create(engine, 1)
     work(engine)
     engine.kernel.dispatch(CancelRun(run_id=run_id))
-    rerun_one(engine.kernel, run_id, None, None, key=None, as_json=True)
+    rerun_one(engine.kernel, run_id, HowAgain(), key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "ask"
 
@@ -67,7 +66,7 @@ def test_a_cancelled_run_goes_again_from_the_group_it_was_in(
 def test_another_input_begins_with_the_first_stage(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = create(engine, -1)
     work(engine)
-    rerun_one(engine.kernel, run_id, None, {"value": 3}, key=None, as_json=True)
+    rerun_one(engine.kernel, run_id, HowAgain(new_input={"value": 3}), key=None, as_json=True)
 
     assert printed(capsys)["from_stage_id"] == "double"
 
@@ -77,7 +76,7 @@ def test_many_go_again_and_one_that_cannot_holds_up_none(
 ) -> None:
     runs = {create(engine, -value) for value in (1, 2, 3)}
     work(engine)
-    code = rerun_many(engine.kernel, bulk(from_stage="ask"), as_json=True)
+    code = rerun_many(engine.kernel, bulk(how=HowAgain(from_stage="ask")), as_json=True)
     said = printed(capsys)
 
     # The stages before it never finished, so that none of them can begin there.

@@ -23,6 +23,15 @@ def rerun(
     new_input: Annotated[
         str | None, typer.Option("--input", help="Another input, as JSON; from the first stage.", show_default=False)
     ] = None,
+    keep_steps: Annotated[
+        bool, typer.Option("--keep-steps", help="Keep what the steps of the stage that it begins with came to.")
+    ] = False,
+    discard_step: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--discard-step", help="A step to be taken anew all the same; more than once.", show_default=False
+        ),
+    ] = None,
     workflow: Annotated[str | None, typer.Option(help="Many: runs of this workflow.", show_default=False)] = None,
     status: options.StatusName = None,
     attribute: options.Attributes = None,
@@ -47,7 +56,7 @@ def rerun(
     """
     from workflow_engine.cli import option_values
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.run_actions import BulkRerun, rerun_many, rerun_one
+    from workflow_engine.cli.run_actions import BulkRerun, HowAgain, rerun_many, rerun_one
     from workflow_engine.cli.run_filters import read_run_filter
     from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
@@ -58,16 +67,20 @@ def rerun(
     if not rate > 0:  # nan is neither above nor below
         raise InvalidOptionError(option="--rate", problem="is no number")
     changed = None if new_input is None else option_values.json_object("--input", new_input)
+    how = HowAgain(
+        from_stage=from_stage,
+        new_input=changed,
+        keep_steps=keep_steps,
+        discard_steps=tuple(discard_step or ()),
+    )
     named = [] if run is None else [run]
     unknown = f"whether {run} goes again is not known: workflow-engine show {run}"
     with saying(lambda: unknown, named), open_stack(where) as opened:
         if run is not None:
-            rerun_one(opened.kernel, run_named(opened, run), from_stage, changed, key=key, as_json=as_json)
+            rerun_one(opened.kernel, run_named(opened, run), how, key=key, as_json=as_json)
             return
         wanted = read_run_filter(
             workflow, status or "FAILED", attribute, since, until=until, now=opened.kernel.clock.now()
         )
-        bulk = BulkRerun(
-            wanted=wanted, from_stage=from_stage, new_input=changed, limit=limit, rate=rate, key=key, dry_run=dry_run
-        )
+        bulk = BulkRerun(wanted=wanted, how=how, limit=limit, rate=rate, key=key, dry_run=dry_run)
         raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))

@@ -165,6 +165,7 @@ class Clients:
             from_stage_id=str(story.plot.rerun_from),
             idempotency_key=f"rerun-{story.number}",
             input=None if given is None else dict(given),
+            keep_steps=story.plot.keep_steps,
         )
 
         def then(_result: Any) -> None:

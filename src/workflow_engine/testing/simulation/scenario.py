@@ -77,7 +77,7 @@ class Plot:
     """One kind of run. *judge* says what is wrong with how it ended, ``None`` where nothing is;
     *allowance* is the most that the run may cost.
 
-    A rerun goes from *rerun_from*, at one of *reruns_after* (from the run's creation), with *rerun_input* where there is one; with *signals_again* the
+    A rerun goes from *rerun_from*, at one of *reruns_after* (from the run's creation), with *rerun_input* where there is one, and *keep_steps*; with *signals_again* the
     signals are sent after it once more, under their old keys. A *rival* starts a run with that input
     under the same key: one of the two is refused.
     """
@@ -91,6 +91,7 @@ class Plot:
     rerun_from: str | None = None
     reruns_after: Sequence[timedelta] = RERUNS
     rerun_input: Mapping[str, Any] | None = None
+    keep_steps: bool = False
     signals_again: bool = False
     rival: Mapping[str, Any] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
