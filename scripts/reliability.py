@@ -62,6 +62,7 @@ SHARES = (
     ("stages that signal", varied.TELLING, 1),
     ("steps and waits in bodies", varied.STEPPING, 2),
     ("steps of workers that hang", varied.STEPPING_GHOSTS, 1),
+    ("steps in workers", varied.STEPPING_WORKERS, 1),
     ("stores that forget", varied.EXPIRING, 1),
     ("records that are gone", varied.EXPIRED, 1),
     ("archives and plugins", varied.ARCHIVED, 1),

@@ -30,6 +30,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "inline groups by the queue": varied.INLINE_BY_QUEUE,
     "steps and waits in bodies": varied.STEPPING,
     "steps of workers that hang": varied.STEPPING_GHOSTS,
+    "steps in workers": varied.STEPPING_WORKERS,
 }
 
 

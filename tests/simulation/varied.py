@@ -239,6 +239,9 @@ STEPPING = replace(
     rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
 )
 STEPPING_GHOSTS = replace(STEPPING, rates=replace(GHOSTS.rates, most_faults=60))
+STEPPING_WORKERS = replace(
+    STEPPING, workers=4, lease=timedelta(seconds=60), rates=replace(STEPPING.rates, most_skew=timedelta(seconds=2))
+)
 STEPPING_CALM = replace(STEPPING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(

@@ -1,6 +1,7 @@
 """All that a stage author imports."""
 
-from workflow_engine.authoring.context import OutputReader, StageContext, StageStorage
+from workflow_engine.authoring.context import StageContext, StageStorage
+from workflow_engine.authoring.engine import OutputReader
 from workflow_engine.authoring.journal import Journal, Line, Note, Progress
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.plugins import Plugin

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar as DefaultTypeVar
 from typing_extensions import override
 
-from workflow_engine.authoring.durable import DurableContext, DurableSteps
+from workflow_engine.authoring.durable import DurableContext, DurableSteps, StageSuspended
+from workflow_engine.authoring.engine import Engine, OutputReader
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
@@ -28,39 +29,6 @@ OutputT = TypeVar("OutputT", bound=BaseModel | None)
 # What a stage may return, its output type to be inferred; and what has no output type of its own.
 Outcome: TypeAlias = OutputT | Suspended[Any] | WaitForSignal[Any] | StageResult[OutputT]
 Pause: TypeAlias = Suspended[Any] | WaitForSignal[Any]
-
-
-class Engine(Protocol):
-    """What a stage may ask of the engine that runs it."""
-
-    def run_input(self) -> BaseModel:
-        """The run's input, validated.
-
-        Raises:
-            InvalidInputError: it no longer fits the workflow's model.
-            TransientError: the store did not answer.
-        """
-        ...
-
-    def signal(self, run_id: str, name: str, payload: Any, key: str) -> bool:
-        """Keep a signal for a run; answers whether the run could take it."""
-        ...
-
-    def steps(self) -> DurableSteps:
-        """The steps and waits of this attempt."""
-        ...
-
-
-class OutputReader(Protocol):
-    """Finds the outputs of finished stages."""
-
-    def read(self, stage_id: str) -> bytes | None:
-        """The JSON of the output of a stage of an earlier group, ``None`` where there is none to see.
-
-        Raises:
-            TransientError: the store did not answer.
-        """
-        ...
 
 
 class StageStorage(Protocol):
@@ -222,6 +190,12 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         return self._attributes
 
     @property
+    def cancelled(self) -> bool:
+        """Whether nobody looks at what the stage does any more: its run is over, or its lease another's. A worker hears
+        of it at its heartbeat; a function reads the head when asked, once a minute at the most."""
+        return self._engine is not None and self._engine.is_over()
+
+    @property
     def config(self) -> ConfigT_co:
         """The stage's config: what the run gave, the model's defaults for the rest."""
         return self._config
@@ -291,9 +265,11 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
     def log(self, /, *said: Any, **fields: Any) -> None:
         """Note a line: ``ctx.log("info", "charged", cents=990)``.
 
-        Never fails the stage: what is too long is cut, what is not JSON is written as its ``repr``,
-        and a field may have any name. An attempt keeps 1,000 lines of 8 KB, and counts the rest.
+        Never fails the stage (but ends it, once it is ``cancelled``): what is too long is cut, what is not JSON is
+        written as its ``repr``, and a field may have any name. An attempt keeps 1,000 lines of 8 KB, and counts the rest.
         """
+        if self._engine is not None and self._engine.is_known_over():
+            raise StageSuspended("the run is over, or goes on elsewhere")
         level, message = _level_and_message(said, fields)
         self.journal.log(level, message, fields)
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -93,15 +94,20 @@ class WorkerHost:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
+    def stop(self, timeout: timedelta | None = None) -> None:
         """Take no more messages, finish the jobs in hand, and give back the handlers of SIGTERM and SIGINT.
 
-        What is in hand and gets no answer from AWS is not tried again.
+        What is in hand and gets no answer from AWS is not tried again, a body with steps is left at its next one, and
+        a tick ends with its page. Where that takes longer than *timeout*, the leases in hand are given back and their
+        messages are visible again: others begin those stages anew, so let the process end then.
         """
         self._stopping.set()
         self.kernel.hurry(on=True)
+        ends_at = None if timeout is None else time.monotonic() + timeout.total_seconds()
         for thread in self._threads:
-            thread.join()
+            thread.join(None if ends_at is None else max(ends_at - time.monotonic(), 0))
+        if any(thread.is_alive() for thread in self._threads):
+            self._give_back()
         self._threads.clear()
         if threading.current_thread() is threading.main_thread():
             for which, handler in self._handlers.items():
@@ -109,6 +115,19 @@ class WorkerHost:
                 if signal.getsignal(which) == self._on_signal:
                     signal.signal(which, handler)
             self._handlers.clear()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            deliveries = list(self._in_hand.values())
+            # Nobody renews what is in hand any longer.
+            self._in_hand.clear()
+        gives: list[Callable[[], object]] = [self.kernel.give_back_leases]
+        gives += [partial(self.job_transport.suspend, delivery) for delivery in deliveries]
+        for give in gives:
+            try:
+                give()
+            except Exception as error:
+                self._on_error(error)
 
     def run(self) -> None:
         """Start, and return when a signal or ``stop`` has ended the worker."""

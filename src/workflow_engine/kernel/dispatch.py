@@ -175,7 +175,11 @@ class Kernel:
 
         def renewed(lease: LeaseName) -> bool:
             commit = Shared(lease.run_id, lease.group, Extend(lease.ordinal, lease.epoch, until))
-            return isinstance(self.parts.persistence.commit(commit), Committed)
+            ours = isinstance(self.parts.persistence.commit(commit), Committed)
+            if not ours:
+                # Its stage hears of it at its next step, or when it asks.
+                self.parts.held.lose(lease)
+            return ours
 
         return [partial(renewed, lease) for lease in self.parts.held.all()]
 
@@ -196,6 +200,26 @@ class Kernel:
             raise errors[0]
         return renewed
 
+    def give_back_leases(self) -> int:
+        """Give back every lease held in this process, for a host that ends and cannot wait for their stages: others
+        begin them again within about a minute, and no lost lease is counted. Answers how many.
+
+        Raises:
+            Exception: one could not be given back; all were tried, and this is the first one's error.
+        """
+        given, errors = 0, []
+        for run_id, lease in self.parts.held.leases():
+            try:
+                head = self.parts.persistence.load_head(run_id)
+                if head is not None:
+                    self.parts.advancer.give_back(head, lease, self.invocation())
+                    given += 1
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return given
+
     def invocation(
         self, deadline: datetime | None = None, lease: timedelta | None = None, time: FunctionTime | None = None
     ) -> Invocation:
@@ -208,5 +232,14 @@ class Kernel:
         had_time = now + COMMIT_MARGIN < until
         settings, hurried = self.parts.settings, self.parts.hurried
         return Invocation(
-            name, until, self.clock, settings, lease, had_time=had_time, time=shared, hurried=hurried, ask=self.dispatch
+            name,
+            until,
+            self.clock,
+            settings,
+            lease,
+            had_time=had_time,
+            time=shared,
+            hurried=hurried,
+            held=self.parts.held,
+            ask=self.dispatch,
         )

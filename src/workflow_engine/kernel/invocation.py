@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from workflow_engine.kernel.execution.held_leases import HeldLeases
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.transitions import Moment
@@ -40,7 +41,7 @@ class Invocation:
     It must end by *deadline*. It *performs* what it creates where its command was a message of the queue:
     whoever sent that waits for no answer. A lease ends then, too, or after *lease* where the host renews it.
     *had_time* says whether there was any time for a stage when it began. Once *hurried* is set, its host
-    is to end. *ask* executes a command that a stage has, and answers its result.
+    is to end. *held* are the leases of its process. *ask* executes a command that a stage has, and answers its result.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Invocation:
     performs: bool = False
     time: FunctionTime = field(default_factory=lambda: FunctionTime(timedelta(0)))
     hurried: threading.Event = field(default_factory=threading.Event)
+    held: HeldLeases = field(default_factory=HeldLeases)
     ask: Callable[[Any], Any] = _nobody
     _writes: int = field(default=0)
 

@@ -62,7 +62,7 @@ class Sweeper:
         cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
         while cursors:
             for shard in list(cursors):
-                if invocation.remaining() < PAGE_TIME:
+                if invocation.remaining() < PAGE_TIME or invocation.hurried.is_set():
                     return
                 page = self.persistence.list_due(shard, until=until, limit=PAGE, cursor=cursors[shard])
                 yield from self._heads_of(page)
@@ -101,7 +101,7 @@ class Sweeper:
         cursors: dict[int, str | None] = dict.fromkeys(range(self.settings.due_shards))
         while cursors:
             for shard in list(cursors):
-                if invocation.remaining() < PAGE_TIME:
+                if invocation.remaining() < PAGE_TIME or invocation.hurried.is_set():
                     tick.counts.backlog = True
                     return tick.counts
                 _read_on(cursors, shard, self._page(shard, cursors[shard], tick))

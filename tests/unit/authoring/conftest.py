@@ -8,7 +8,7 @@ import pytest
 from typing_extensions import override
 
 from workflow_engine import StageContext, WorkflowDefinition
-from workflow_engine.authoring.context import OutputReader
+from workflow_engine.authoring.engine import OutputReader
 from workflow_engine.testing.clock import FakeClock
 
 MakeContext: TypeAlias = Callable[..., StageContext[Any]]

@@ -15,7 +15,7 @@ from workflow_engine import (
     Workflow,
     stage,
 )
-from workflow_engine.authoring.context import OutputReader
+from workflow_engine.authoring.engine import OutputReader
 from workflow_engine.testing.clock import FakeClock
 
 MakeContext = Callable[..., StageContext[Any]]

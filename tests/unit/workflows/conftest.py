@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from workflow_engine import BlobNotFoundError, StageContext, StageStorage
-from workflow_engine.authoring.context import OutputReader
+from workflow_engine.authoring.engine import OutputReader
 from workflow_engine.testing.clock import FakeClock
 from workflows import registry
 

@@ -5,7 +5,7 @@ it reaches the dispatch as an exception, but for what says that the process must
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from workflow_engine.kernel.execution.failures import error_info, is_retried
 from workflow_engine.kernel.execution.handled import Place, here
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.stage_storage import AttemptStorage
+from workflow_engine.kernel.execution.tenure import Tenure
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.kernel.transitions.wakes import signal_for
@@ -146,6 +147,14 @@ class _Asking:
         """The steps and waits of the attempt."""
         return self.call.begin_steps()
 
+    def is_over(self) -> bool:
+        """Whether the run is over, or the lease another's, for ``ctx.cancelled``."""
+        return self.call.tenure.is_over()
+
+    def is_known_over(self) -> bool:
+        """The same, as far as it is known by now."""
+        return self.call.tenure.is_known_over()
+
     def run_input(self) -> BaseModel:
         """The run's input, for ``ctx.run_input``."""
         return self.data.run_input()
@@ -174,6 +183,15 @@ class _Call:
     steps: "Steps | None" = None
     home: Place | None = None
     deadline: datetime | None = None
+    tenure: Tenure = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tenure = Tenure(
+            run_id=self.data.head.run_id,
+            lease=self.lease,
+            invocation=self.invocation,
+            persistence=self.data.persistence,
+        )
 
     @property
     def timeout(self) -> timedelta:
@@ -237,6 +255,7 @@ class _Call:
                 invocation=invocation,
                 deadline=self.deadline or invocation.clock.now() + self.timeout,
                 home=self.home,
+                tenure=self.tenure,
                 take_signal=self._taken_signal,
                 journal=lambda: None if self.context is None else self.context.noted,
             )

@@ -14,11 +14,18 @@ from typing import Any, NoReturn, TypeVar
 from workflow_engine.authoring.durable import StageSuspended
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.stage_definition import StageDefinition
-from workflow_engine.errors import DefinitionChangedError, StepFailedError, StepNameError, TransientError
+from workflow_engine.errors import (
+    DefinitionChangedError,
+    StaleRunError,
+    StepFailedError,
+    StepNameError,
+    TransientError,
+)
 from workflow_engine.kernel.execution import courses, handled
 from workflow_engine.kernel.execution.ending import Ending, GoesOnLater, Postponed
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.step_records import StepRecords
+from workflow_engine.kernel.execution.tenure import Tenure
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.model.instants import whole
@@ -57,6 +64,7 @@ class StepGate:
     invocation: Invocation
     deadline: datetime
     home: handled.Place | None
+    tenure: Tenure
     journal: Callable[[], Journal | None]
     has_answer: bool = False
     _sealed: Ending | BaseException | None = None
@@ -134,9 +142,13 @@ class StepGate:
         """A step is at work from here until ``end``, unless there is too little time for it."""
         with self._free:
             self.go_on()
-            if self.home is not None and self._added and self.left < self.needed:
+            if self.home is not None and (self._is_short() or self.invocation.hurried.is_set()):
+                # Also where the process is to end: the body goes on in another one.
                 self.leave(until=whole(self.invocation.clock.now()))
             self._at_work += 1
+
+    def _is_short(self) -> bool:
+        return self._added > 0 and self.left < self.needed
 
     def end(self, started: datetime) -> None:
         """A step is at work no more."""
@@ -184,7 +196,9 @@ class StepGate:
     # The end of the attempt
 
     def go_on(self) -> None:
-        """Raise ``StageSuspended`` where the attempt has its end."""
+        """Raise ``StageSuspended`` where the attempt has its end: where its run is over, too, as far as that shows."""
+        if self._sealed is None and self.tenure.is_over():
+            self.suspend(Postponed(StaleRunError(run_id=self.data.head.run_id, tries=1)))
         if self._sealed is not None:
             raise StageSuspended(_OVER)
 
