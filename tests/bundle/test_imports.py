@@ -32,6 +32,8 @@ ON_DEMAND = {
     "workflow_engine.adapters.aws.s3",
     "workflow_engine.adapters.aws.scheduler",
     "workflow_engine.adapters.memory",
+    "workflow_engine.authoring.result_types",
+    "workflow_engine.kernel.execution.step_gate",
     "workflow_engine.kernel.queries.runs",
     "workflow_engine.model.cron",
     "workflow_engine.testing",

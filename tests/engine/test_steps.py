@@ -785,6 +785,37 @@ class TestStores:
         assert (run.status, run.error.type) == (Status.FAILED, "PermissionError")
 
 
+def test_a_body_that_was_given_up_takes_no_further_step() -> None:
+    """In a thread it cannot be stopped: its code goes on, and must not go on with what others do again."""
+    engine, go_on, ended = VirtualEngine(), threading.Event(), threading.Event()
+    taken, seen = list[str](), list[str]()
+
+    def hangs() -> None:
+        taken.append("first")
+        go_on.wait(10)
+
+    def body(ctx: StageContext[Any]) -> Any:
+        if ctx.attempt == 2:
+            return ctx.step("first", partial(taken.append, "again"))
+        try:
+            ctx.step("first", hangs)
+            ctx.step("second", lambda: taken.append("second"))
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+        finally:
+            ended.set()
+
+    run = engine.start(bodied(body, timeout=timedelta(seconds=0.2)), Item())
+    thread = threading.Thread(target=engine.drive, args=(run,))
+    thread.start()
+    thread.join(20)
+    assert (run.status, taken) == (Status.COMPLETED, ["first", "again"])
+    go_on.set()
+    assert ended.wait(10)
+    assert (taken, seen) == (["first", "again"], ["StageSuspended"])
+
+
 def test_a_body_outlives_its_invocation(engine: VirtualEngine) -> None:
     leases: list[int] = []
 

@@ -16,6 +16,7 @@ from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.errors import (
     DefinitionChangedError,
+    StageTimeoutError,
     StaleRunError,
     StepFailedError,
     StepNameError,
@@ -94,7 +95,8 @@ class StepGate:
         """What came of the attempt whose body ended with *ending*: no step begins any more, and those that are at
         work in other threads have ended, as far as there is time for it."""
         with self._free:
-            self._free.wait_for(lambda: self._at_work == 0, timeout=max(self.left.total_seconds(), 0))
+            if not isinstance(ending, StageTimeoutError):
+                self._free.wait_for(lambda: self._at_work == 0, timeout=max(self.left.total_seconds(), 0))
             try:
                 if self._sealed is None and not isinstance(ending, BaseException):
                     self._put_caught(self._caught)
