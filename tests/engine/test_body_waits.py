@@ -505,6 +505,25 @@ class TestWhateverTheBodyDoes:
         engine.signal(run, "new", {"number": 2})
         assert (run.output, run.head.signals) == ({"value": 2}, run.head.signals)
 
+    def test_a_deploy_of_another_version_leaves_a_wait_as_it_is(self, engine: VirtualEngine) -> None:
+        def workflow(*more: Any) -> WorkflowDefinition:
+            @stage("work", timeout=MINUTE)
+            def work(item: Item, ctx: StageContext) -> Item:
+                return Item(value=ctx.wait_for_signal("go", Answer).number)
+
+            @stage("more", timeout=MINUTE)
+            def further(item: Item) -> Item:
+                return item
+
+            found = Workflow("waiting", input=Item).pipe(work)
+            return (found.pipe(further) if more else found).build()
+
+        run = engine.start(workflow(), Item())
+        engine.work()
+        engine.deploy(workflow(1))
+        engine.signal(run, "go", {"number": 3})
+        assert (run.status, run.output) == (Status.COMPLETED, {"value": 3})
+
     def test_one_that_becomes_a_step_by_a_deploy_is_told_by_name(self, engine: VirtualEngine) -> None:
         def waits(ctx: StageContext[Any]) -> Any:
             ctx.sleep("nap", MINUTE)

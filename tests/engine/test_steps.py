@@ -208,6 +208,18 @@ class TestOnce:
             "value": [["item-1/get", "large"], {"a": [1]}, 10_000],
         }
 
+    def test_what_a_step_has_stored_is_found_by_the_body_that_goes_on(self, engine: VirtualEngine) -> None:
+        def body(ctx: StageContext[Any]) -> Any:
+            ctx.step("save", lambda: ctx.storage.save("report", "the text"))
+            ctx.sleep("nap", MINUTE)
+            fails_once()(ctx)
+            ctx.sleep("then", MINUTE)
+            text = ctx.storage.load("report").decode()
+            ctx.storage.delete("report")
+            return [text, ctx.storage.exists("report")]
+
+        assert engine.run(bodied(body), Item()).output == {"value": ["the text", False]}
+
     def test_what_was_logged_before_the_last_answered_step_is_kept_once(self, engine: VirtualEngine) -> None:
         def body(ctx: StageContext[Any]) -> Any:
             ctx.log("info", "begins")

@@ -41,7 +41,7 @@ def lost_waits(head: Head, questions: Iterable[Question]) -> Iterator[str]:
             continue
         if question.about == "check" and entry.suspended_epoch is not None:
             yield f"stage {question.stage_id!r} is suspended and has no check_completion any more"
-        if question.about == "handler" and entry.wait is WaitKind.SIGNAL:
+        if question.about == "handler" and entry.wait is WaitKind.SIGNAL and entry.step is None:
             yield f"stage {question.stage_id!r} waits for a signal and has no on_signal any more"
 
 

@@ -230,5 +230,5 @@ def _count(head: Head, counts: MaintenanceTick, wakes: Sequence[Wake]) -> None:
     for wake in wakes:
         entry = head.active[wake.ordinal]
         counts.stale_released += wake.claim == "expired"
-        counts.suspended_checked += entry.wait in (WaitKind.POLL, WaitKind.SIGNAL)
+        counts.suspended_checked += entry.wait in (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP)
         counts.stuck_reaped += entry.state is EntryState.READY and head.status is not Status.PENDING

@@ -327,6 +327,7 @@ class _Call:
             stage_id=stage_id,
             epoch=entry.epoch,
             earlier_epoch=entry.suspended_epoch,
+            further=lambda: () if self.steps is None else self.steps.epochs(),
         )
 
     def _changed(self, problem: str) -> DefinitionChangedError:

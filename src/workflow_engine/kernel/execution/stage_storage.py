@@ -1,9 +1,10 @@
 """``ctx.storage``: blobs of one stage, fenced by its epoch.
 
 A worker that lost its lease writes where nobody looks. What an attempt stored before it suspended
-is found by the checks that follow.
+is found by the checks that follow, and what its steps stored by the body that goes on behind them.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -23,8 +24,8 @@ MAX_KEY_BYTES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStorage(StageStorage):
-    """Writes under the attempt's own epoch, reads there first and then under *earlier_epoch*, the
-    one in which the stage suspended."""
+    """Writes under the attempt's own epoch, reads there first, then under *earlier_epoch*, the one in which the
+    stage suspended, and under those of *further*, in which its body took the steps that it has found."""
 
     blobs: BlobStore
     run_id: RunId
@@ -32,6 +33,7 @@ class AttemptStorage(StageStorage):
     stage_id: StageId
     epoch: int
     earlier_epoch: int | None = None
+    further: Callable[[], Sequence[int]] = tuple
 
     @override
     def save(self, key: str, data: bytes | str | BaseModel) -> None:
@@ -61,10 +63,8 @@ class AttemptStorage(StageStorage):
             self.blobs.delete(place)
 
     def _places(self, key: str) -> list[str]:
-        epochs = [self.epoch]
-        if self.earlier_epoch is not None and self.earlier_epoch != self.epoch:
-            epochs.append(self.earlier_epoch)
-        return [self._place(key, epoch) for epoch in epochs]
+        epochs = [self.epoch, *([] if self.earlier_epoch is None else [self.earlier_epoch]), *self.further()]
+        return [self._place(key, epoch) for epoch in dict.fromkeys(epochs)]
 
     def _place(self, key: str, epoch: int) -> str:
         if not key or len(key.encode(errors="replace")) > MAX_KEY_BYTES:

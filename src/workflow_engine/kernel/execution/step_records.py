@@ -41,6 +41,10 @@ class StepRecords:
         """How many are stored."""
         return len(self._all())
 
+    def epochs(self) -> list[int]:
+        """The leases under which they were put, the newest first."""
+        return sorted({step.epoch for step in self._all().values()}, reverse=True)
+
     def tries(self, name: str) -> int:
         """How often the function of the step has failed before a pause for which its stage was left."""
         counted = [step for step in self._all().values() if step.kind is StepKind.TRIES]

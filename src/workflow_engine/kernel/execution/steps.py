@@ -5,7 +5,7 @@ nothing but the commit that holds the stage: so no worker that has lost its leas
 answer is a record, too, and the next commit removes the signal that it has used up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -122,6 +122,10 @@ class Steps(StepGate, DurableSteps):
     @override
     def results(self) -> Mapping[str, Any]:
         return self.answer(self.records.results)
+
+    def epochs(self) -> Sequence[int]:
+        """The leases under which the steps that are known were put, the newest first."""
+        return self.answer(self.records.epochs)
 
     # A function
 

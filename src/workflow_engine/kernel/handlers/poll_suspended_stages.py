@@ -11,7 +11,7 @@ from workflow_engine.model.results import JobExecuted, SuspendedStagesPolled
 from workflow_engine.model.runs import Head, WaitKind
 from workflow_engine.ports.persistence import Persistence
 
-_WAITS = (WaitKind.POLL, WaitKind.SIGNAL)
+_WAITS = (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP)
 
 
 def poll_suspended_stages(
