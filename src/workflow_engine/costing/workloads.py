@@ -24,6 +24,7 @@ TEXT: Final = "x" * 120
 BRANCHES: Final = 10
 WIDE: Final = 100
 POLLS: Final = 3
+STEPS: Final = 10
 
 
 class Parcel(BaseModel):
@@ -61,13 +62,14 @@ class Workload:
 
 
 def reference_workloads() -> tuple[Workload, ...]:
-    """Chains of 5, 10 and 100, 1 + 10 in parallel + join, the same inline, a group of 100, three polls, a signal,
-    a timer of a day."""
+    """Chains of 5, 10 and 100, 1 + 10 in parallel + join, the same inline, a group of 100, ten steps in one stage,
+    three polls, a signal, a timer of a day."""
     return (
         *(chain(length) for length in (5, 10, 100)),
         fan(BRANCHES),
         fan(BRANCHES, inline=True),
         fan(WIDE),
+        steps_in_one(STEPS),
         Workload(name=f"suspend, {POLLS} polls", definition=_polled(), input=_input(), steps=1, checks=POLLS),
         Workload(
             name="signal",
@@ -98,6 +100,23 @@ def fan(width: int, *, inline: bool = False) -> Workload:
     built = workflow.parallel(*branches, inline=inline).pipe(_join(joined)).build()
     name = f"1 + {width} + join{', inline' if inline else ''}"
     return Workload(name=name, definition=built, input=_input(), steps=width + 2, forks=1)
+
+
+def steps_in_one(count: int) -> Workload:
+    """A stage whose body takes *count* steps."""
+
+    @stage("body", timeout=timedelta(minutes=5))
+    def body(parcel: Parcel, ctx: StageContext) -> Parcel:
+        for number in range(count):
+            parcel = ctx.step(f"step-{number}", _numbered, parcel)
+        return parcel
+
+    workflow = Workflow(f"steps-{count}", input=Parcel).pipe(body).build()
+    return Workload(name=f"{count} steps in a stage", definition=workflow, input=_input(), steps=count)
+
+
+def _numbered(parcel: Parcel) -> Parcel:
+    return parcel.model_copy(update={"number": parcel.number + 1})
 
 
 def _input() -> dict[str, Any]:

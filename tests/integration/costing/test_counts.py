@@ -43,6 +43,14 @@ def test_a_chained_stage_is_one_small_write_and_no_read(
     assert used.refused_writes == 0
 
 
+def test_a_step_is_one_write_of_its_size_and_no_read(outcomes: Mapping[str, Outcome]) -> None:
+    used = outcomes["10 steps in a stage"].usage
+    # The creation, the stage, and the removal of the last events; each step is one item.
+    assert used.writes == 3 + 10
+    assert used.write_units == used.writes + 3
+    assert (used.reads, used.refused_writes, used.invocations) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("length", [5, 10, 100])
 def test_a_chained_run_is_one_message_one_event_and_one_invocation(
     outcomes: Mapping[str, Outcome], length: int
