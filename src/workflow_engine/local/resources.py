@@ -68,13 +68,18 @@ def create_resources(template: Template, client: Callable[[str], Any]) -> None:
 
 def _create_table(resource: Resource, client: Any) -> None:
     properties = resource.properties
-    indexes = [{name: index[name] for name in _INDEX_PROPERTIES} for index in properties["GlobalSecondaryIndexes"]]
+    # A table of the user's own may have none of either kind, and none is no list of indexes.
+    indexes = {
+        kind: [{name: index[name] for name in _INDEX_PROPERTIES} for index in properties[kind]]
+        for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+        if properties.get(kind)
+    }
     client.create_table(
         TableName=resource.identity.name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=properties["AttributeDefinitions"],
         KeySchema=properties["KeySchema"],
-        GlobalSecondaryIndexes=indexes,
+        **indexes,
     )
     ttl = properties.get("TimeToLiveSpecification")
     if ttl is not None:

@@ -98,8 +98,12 @@ class Template:
         names are not random."""
         found: dict[str, Identity] = {}
         for logical_id, resource in self.document["Resources"].items():
-            properties = self._naming.resolve(resource.get("Properties", {}).get(_NAME_PROPERTY.get(resource["Type"])))
-            found[logical_id] = identity_of(resource["Type"], logical_id, self.place, properties)
+            properties = resource.get("Properties", {})
+            name = self._naming.resolve(properties.get(_NAME_PROPERTY.get(resource["Type"])))
+            if name is None and properties.get("FifoQueue"):
+                # Another name is refused (SQS API reference, CreateQueue).
+                name = f"{self.place.stack_name}-{logical_id}.fifo"
+            found[logical_id] = identity_of(resource["Type"], logical_id, self.place, name)
         return found
 
     def resources(self, types: Collection[str]) -> list[Resource]:
