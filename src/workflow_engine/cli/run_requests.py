@@ -1,6 +1,6 @@
 """Creates runs: at once by the kernel, or by schedules of their own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from workflow_engine.authoring import Registry, WorkflowDefinition
 from workflow_engine.cli.inputs import ReadInput, RefusedInput, read_inputs
 from workflow_engine.cli.option_values import valid
 from workflow_engine.cli.stacks import Stack
-from workflow_engine.errors import InvalidCommandError, WorkflowEngineError, WorkflowNotFoundError
+from workflow_engine.errors import InvalidCommandError, InvalidInputError, WorkflowEngineError, WorkflowNotFoundError
 from workflow_engine.local.errors import InvalidOptionError, listed
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.deliveries import Recurrence
@@ -21,18 +21,23 @@ from workflow_engine.model.recurrence import next_firing, scheduled_time
 # A rate fires when it is created; a cron expression may take its time.
 FIRST_FIRING_WITHIN = timedelta(minutes=2)
 SECOND = timedelta(seconds=1)
+# What a workflow is given of which nothing was said.
+DEFAULTS = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """What is to be run, and how.
 
-    *inputs* are pairs of a workflow's id and what it is given. *config* is by stage id. *signals* are
-    sent to runs that wait for them. *by_schedule* is the expression of schedules that are to start
-    the runs. To *submit* them leaves their creation to the queue.
+    *inputs* are what *workflow* is given, the only one that there is if it is not named; *others* are pairs of another
+    workflow's id and what that is given. *config* is by stage id. *signals* are sent to runs that wait for them.
+    *by_schedule* is the expression of schedules that are to start the runs. To *submit* them leaves their creation to the
+    queue.
     """
 
-    inputs: Sequence[tuple[str, str]]
+    workflow: str | None = None
+    inputs: Sequence[str] = ()
+    others: Sequence[tuple[str, str]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 5
@@ -57,12 +62,13 @@ def prepare(request: RunRequest, registry: Registry) -> tuple[list[Ready], list[
     Raises:
         WorkflowNotFoundError, InvalidConfigError, InvalidOptionError: nothing of it can be run.
     """
-    definitions = {workflow_id: registry.get(workflow_id) for workflow_id, _ in request.inputs}
+    wanted = list(_wanted(request, registry))
+    definitions = {workflow_id: registry.get(workflow_id) for workflow_id, _ in wanted}
     configs = {name: _config(request.config, definition) for name, definition in definitions.items()}
     _check_config(request.config, definitions.values())
     found: list[tuple[str, ReadInput]] = []
     refused: list[RefusedInput] = []
-    for workflow_id, text in request.inputs:
+    for workflow_id, text in wanted:
         read, bad = read_inputs([text], definitions[workflow_id])
         found += [(workflow_id, item) for item in read]
         refused += bad
@@ -74,6 +80,30 @@ def prepare(request: RunRequest, registry: Registry) -> tuple[list[Ready], list[
         except InvalidCommandError as error:
             refused.append(RefusedInput(item.source, error))
     return ready, refused
+
+
+def _wanted(request: RunRequest, registry: Registry) -> Iterator[tuple[str, str]]:
+    """The workflows that are asked for, each with what it is given."""
+    if request.workflow is not None or request.inputs or not request.others:
+        workflow_id = request.workflow or _only(registry)
+        if not request.inputs:
+            _check_defaults(registry.get(workflow_id))
+        yield from ((workflow_id, text) for text in request.inputs or [DEFAULTS])
+    yield from request.others
+
+
+def _only(registry: Registry) -> str:
+    known = {definition.id for definition in registry}
+    if len(known) != 1:
+        raise InvalidOptionError(option="WORKFLOW", problem=f"name one; there are {listed(known)}")
+    return known.pop()
+
+
+def _check_defaults(definition: WorkflowDefinition) -> None:
+    try:
+        definition.validate_input({})
+    except InvalidInputError as error:
+        raise InvalidOptionError(option="--input", problem=f"is needed: {error}") from error
 
 
 def start(

@@ -266,3 +266,52 @@ def test_nothing_is_left_of_it_in_a_shell(project: Path) -> None:
     assert finished.returncode == 2
     assert finished.stderr.startswith("TemplateError: template.yaml: is neither in")
     assert list(project.iterdir()) == []
+
+
+ONE_WORKFLOW = """
+from pydantic import BaseModel
+from workflow_engine import Registry, Workflow, stage
+
+class Number(BaseModel):
+    value: int{default}
+
+@stage("double")
+def double(number: Number) -> Number:
+    return Number(value=2 * number.value)
+
+registry = Registry([Workflow("doubling", input=Number).pipe(double).build()])
+"""
+
+
+def test_the_only_workflow_needs_no_name_and_what_has_defaults_no_input(own_workflows: Path) -> None:
+    (own_workflows.parent / "src" / "own_flows.py").write_text(ONE_WORKFLOW.format(default=" = 21"))
+
+    result = run("--json", template=own_workflows)
+    (document,) = documents(result)
+    assert (document["workflow_id"], document["status"], document["output"]) == ("doubling", "COMPLETED", {"value": 42})
+
+    assert documents(run("--input", '{"value": 1}', "--json", template=own_workflows))[0]["output"] == {"value": 2}
+
+
+def test_an_input_that_is_needed_is_asked_for(own_workflows: Path) -> None:
+    (own_workflows.parent / "src" / "own_flows.py").write_text(ONE_WORKFLOW.format(default=""))
+    result = run("doubling", template=own_workflows)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("InvalidOptionError: --input: is needed: ")
+    assert "value" in result.stderr
+
+
+def test_of_several_workflows_one_must_be_named(own_workflows: Path) -> None:
+    result = run("--input", '{"value": 1}', template=own_workflows)
+
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "InvalidOptionError: WORKFLOW: name one; there are doubling, failing, retrying, scanning, waiting\n"
+    )
+
+
+def test_those_that_are_run_beside_may_be_the_only_ones(own_workflows: Path) -> None:
+    (document,) = documents(run("--and", 'doubling={"value": 4}', "--json", template=own_workflows))
+
+    assert document["output"] == {"value": 8}

@@ -14,18 +14,21 @@ from workflow_engine.cli.where import HERE, Where, located
 
 @located
 def run(
-    workflow: Annotated[str, typer.Argument(help="The workflow's id.", show_default=False)],
+    workflow: Annotated[
+        str | None, typer.Argument(help="The workflow's id (default: the only one that there is).", show_default=False)
+    ] = None,
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--input",
             "-i",
             metavar="FILE|FOLDER|JSON|-",
             help="Its input. A .json file or JSON text is taken as it is; any other file is a document, "
-            'given as {"text", "name"}; of a folder each file becomes a run. May be repeated.',
+            'given as {"text", "name"}; of a folder each file becomes a run. May be repeated. '
+            "Left out, every field has its default.",
             show_default=False,
         ),
-    ],
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option("--and", metavar="WORKFLOW=INPUT", help="A run of another workflow, beside.", show_default=False),
@@ -73,7 +76,9 @@ def run(
 
     display: Display = JsonDisplay() if as_json else TerminalDisplay(full=full)
     request = RunRequest(
-        inputs=[*((workflow, given) for given in inputs), *option_values.pair_list("--and", also)],
+        workflow=workflow,
+        inputs=inputs or [],
+        others=option_values.pair_list("--and", also),
         config=option_values.json_object("--config", config),
         attributes=option_values.json_pairs("--attribute", attribute),
         priority=priority,
