@@ -130,6 +130,10 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 docs: $(STAMP) ## write docs/reference anew, from docstrings, the template and the command line
 	@$(BIN)/python scripts/reference.py
 
+.PHONY: template
+template: $(STAMP) ## write template.yaml anew, from what `workflow-engine init` gives to every project
+	@$(BIN)/python scripts/template.py
+
 .PHONY: dynamodb-local
 dynamodb-local: $(STAMP) ## fetch DynamoDB Local, for the tests that need more than moto
 	@$(BIN)/python scripts/dynamodb_local.py fetch

@@ -20,7 +20,7 @@ LAYERS = (
     ("adapters", "kernel"),
     ("hosts",),
     ("wiring",),
-    ("local",),
+    ("local", "scaffold"),
     ("costing",),
     ("cli", "entrypoints", "testing"),
 )

@@ -17,12 +17,14 @@ from workflow_engine.cli.commands.cost import cost
 from workflow_engine.cli.commands.events import events
 from workflow_engine.cli.commands.export import export
 from workflow_engine.cli.commands.graph import graph
+from workflow_engine.cli.commands.init import init
 from workflow_engine.cli.commands.list_runs import list_runs
 from workflow_engine.cli.commands.logs import logs
 from workflow_engine.cli.commands.rerun import rerun
 from workflow_engine.cli.commands.run import run
 from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
+from workflow_engine.cli.commands.upgrade import upgrade
 from workflow_engine.cli.commands.watch import watch
 from workflow_engine.cli.commands.worker import worker
 from workflow_engine.cli.entry import DISTRIBUTION
@@ -123,7 +125,9 @@ def options(
     """What comes before a command."""
 
 
-START, LOOK, ACT, DEVELOP = "Start runs", "Look at runs", "Put right", "Develop and operate"
+BEGIN, START, LOOK, ACT, DEVELOP = "Begin", "Start runs", "Look at runs", "Put right", "Develop and operate"
+app.command(cls=Command, rich_help_panel=BEGIN)(init)
+app.command(cls=Command, rich_help_panel=BEGIN)(upgrade)
 app.command(cls=Command, rich_help_panel=START)(run)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=START)
 app.command("list", cls=Command, rich_help_panel=LOOK)(list_runs)
