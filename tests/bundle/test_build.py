@@ -32,8 +32,8 @@ MOST_BYTES = 100_000_000
 HANDLERS = ["workflow_engine.entrypoints.job_handler", "workflow_engine.entrypoints.maintenance_tick"]
 
 
-def run(command: list[str], *, environment: Mapping[str, str] | None = None) -> str:
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def run(command: list[str], *, environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> str:
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}\n{result.stderr}"
     return result.stdout
 
@@ -50,7 +50,7 @@ PYTHON = _interpreter()
 BUILT = sorted(ELF_MACHINES) if PYTHON else [NATIVE]
 
 
-def sam(*arguments: str) -> None:
+def sam(*arguments: str, folder: Path = ROOT, **variables: str) -> None:
     """Run the SAM CLI with the runtime's interpreter on PATH, where there is one, and without credentials."""
     path = [os.environ["PATH"]]
     if PYTHON:
@@ -58,7 +58,7 @@ def sam(*arguments: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     # It needs a region for the pseudo parameters, and asks AWS for nothing.
     environment |= {"PATH": os.pathsep.join(path), "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
-    run([SAM, *arguments], environment=environment)
+    run([SAM, *arguments], environment=environment | variables, folder=folder)
 
 
 def build(target: Path, architecture: str) -> Path:

@@ -23,7 +23,11 @@ BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by the pinned backend in a copy of the sources: nothing is downloaded."""
-    project, target = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("dist")
+    return built_wheel(tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("dist"))
+
+
+def built_wheel(project: Path, target: Path) -> Path:
+    """The wheel, built in *target* from a copy of the sources in *project*."""
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project)
