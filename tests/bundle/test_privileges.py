@@ -5,14 +5,35 @@ import pytest
 from tests.bundle.stack import Json, actions, arn_of, as_list, of_type, statements
 
 ROLES = ["JobRole", "TickRole", "SchedulerRole"]
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
-def test_no_managed_policy_widens_a_role(resources: Json) -> None:
+def test_no_managed_policy_widens_a_role_unless_it_was_asked_for(template: Json, resources: Json) -> None:
     """What SAM attaches by itself (logs, X-Ray, SQS) names `*` as its resource."""
     roles = of_type(resources, "AWS::IAM::Role")
+    widened = {name: role["ManagedPolicyArns"] for name, role in roles.items() if "ManagedPolicyArns" in role}
 
     assert sorted(roles) == sorted(ROLES)
-    assert all("ManagedPolicyArns" not in role for role in roles.values())
+    # Stages may need more than the engine; the tick runs none, and Scheduler only sends.
+    assert widened == {"JobRole": {"Fn::If": ["AddsJobPolicies", {"Ref": "JobManagedPolicyArns"}, NO_VALUE]}}
+    assert template["Parameters"]["JobManagedPolicyArns"]["Default"] == ""
+    assert template["Conditions"]["AddsJobPolicies"] == is_given("JobManagedPolicyArns")
+
+
+def test_an_organisations_boundary_holds_for_every_role(template: Json, resources: Json) -> None:
+    """One role without it, and an organisation that asks for it refuses the whole stack."""
+    roles = of_type(resources, "AWS::IAM::Role")
+
+    assert {role: found.get("PermissionsBoundary") for role, found in roles.items()} == {
+        key: {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, NO_VALUE]} for key in ROLES
+    }
+    assert template["Parameters"]["PermissionsBoundary"]["Default"] == ""
+    assert template["Conditions"]["HasBoundary"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PermissionsBoundary"}, ""]}]}
+
+
+def is_given(parameter: str) -> Json:
+    """The condition that a list has something in it. An empty one is a list of one empty text."""
+    return {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": parameter}]}, ""]}]}
 
 
 @pytest.mark.parametrize("role", ROLES)

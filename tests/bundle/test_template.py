@@ -154,6 +154,22 @@ def holds(condition: Json, values: Mapping[str, str]) -> bool:
             ["", "http://127.0.0.1:4566", "http://localhost:4566/", "http://host.docker.internal:40123"],
             ["https://example.com", "http://localhost.example.com:80", "http://127.0.0.1.example.com", "localhost:1"],
         ),
+        # Of lists, each value is looked at (CloudFormation user guide, "Parameters": AllowedPattern).
+        (
+            "JobManagedPolicyArns",
+            ["", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "arn:aws-cn:iam::123456789012:policy/path/to/mine"],
+            ["AmazonS3ReadOnlyAccess", "arn:aws:iam::123456789012:role/mine", "arn:aws:iam::12:policy/mine", "*"],
+        ),
+        (
+            "PermissionsBoundary",
+            ["", "arn:aws:iam::123456789012:policy/boundary"],
+            ["boundary", "arn:aws:iam::123456789012:role/boundary"],
+        ),
+        (
+            "Layers",
+            ["", "arn:aws:lambda:us-east-1:123456789012:layer:agent:7"],
+            ["agent", "arn:aws:lambda:us-east-1:123456789012:layer:agent", "arn:aws:lambda:us-east-1:1:layer:agent:7"],
+        ),
     ],
 )
 def test_a_parameter_takes_what_can_work(parameters: Json, name: str, taken: list[str], refused: list[str]) -> None:
@@ -367,6 +383,40 @@ def test_the_load_is_bounded_and_adjustable(parameters: Json, resources: Json) -
     assert parameters["MaximumConcurrency"]["Default"] == 5
     # Lambda API reference, ScalingConfig: at least 2.
     assert parameters["MaximumConcurrency"]["MinValue"] == 2
+
+
+def test_jobs_can_be_stopped_for_an_incident_and_are_not_unless_somebody_says_so(
+    template: Json, resources: Json
+) -> None:
+    """The queue keeps what comes meanwhile; a mapping that is off takes nothing from it."""
+    (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+
+    assert mapping["Enabled"] == {"Fn::If": ["EnablesJobs", True, False]}
+    assert template["Conditions"]["EnablesJobs"] == {"Fn::Equals": [{"Ref": "JobsEnabled"}, "true"]}
+    assert template["Parameters"]["JobsEnabled"]["Default"] == "true"
+
+
+def test_writes_are_bounded_only_where_a_bound_was_given(template: Json, resources: Json) -> None:
+    """The smallest that DynamoDB takes is 1 (API reference, OnDemandThroughput)."""
+    table = resources["Table"]["Properties"]
+
+    assert table["OnDemandThroughput"] == {
+        "Fn::If": ["BoundsWrites", {"MaxWriteRequestUnits": {"Ref": "MaxWriteUnits"}}, {"Ref": "AWS::NoValue"}]
+    }
+    assert template["Conditions"]["BoundsWrites"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "MaxWriteUnits"}, 0]}]}
+    assert template["Parameters"]["MaxWriteUnits"]["Default"] == 0
+    assert not [index for index in table["GlobalSecondaryIndexes"] if "OnDemandThroughput" in index]
+
+
+def test_layers_are_the_job_functions_alone(template: Json, resources: Json) -> None:
+    """What watches stages has nothing to see in the tick, and would be paid for every minute."""
+    layers = {name: function.get("Layers") for name, function in of_type(resources, "AWS::Lambda::Function").items()}
+
+    assert layers == {
+        "JobFunction": {"Fn::If": ["HasLayers", {"Ref": "Layers"}, {"Ref": "AWS::NoValue"}]},
+        "TickFunction": None,
+    }
+    assert template["Parameters"]["Layers"]["Default"] == ""
 
 
 def test_a_lease_ends_when_the_invocation_does(resources: Json) -> None:

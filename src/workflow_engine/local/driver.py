@@ -40,6 +40,8 @@ class Driver:
         for function in template.functions():
             runner.load(function)
             for trigger in function.triggers:
+                if str(trigger.properties.get("Enabled", True)).lower() == "false":
+                    continue
                 if trigger.type == "SQS":
                     self._sources.append(JobSource.of(client("sqs"), runner, function, trigger))
                 elif trigger.type in SCHEDULE_TYPES:

@@ -210,8 +210,15 @@ class Template:
         }
         for values in (pseudo, self.parameters):
             if name in values:
-                return values[name]
+                return self._listed(name, values[name]) if values is self.parameters else values[name]
         raise TemplateError(where=f"!Ref {name}", problem="is no resource, and no parameter that has a value")
+
+    def _listed(self, name: str, value: Any) -> Any:
+        """The value of a parameter as ``Ref`` has it: a list where it is declared as one."""
+        kind = str(self.document.get("Parameters", {}).get(name, {}).get("Type", ""))
+        if kind == "CommaDelimitedList" or kind.startswith("List<"):
+            return [part.strip() for part in str(value).split(",")]
+        return value
 
     def _attribute(self, name: str, attribute: str) -> str:
         if name not in self.identities:

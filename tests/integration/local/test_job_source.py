@@ -1,6 +1,8 @@
 """What stands in the place of the SQS event source mapping."""
 
 import json
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +104,19 @@ def test_what_failed_too_often_goes_to_the_dead_letter_queue(recorded: Recorded,
     assert [source.poll() for _ in range(5)] == [1, 1, 1, 0, 0]
     assert recorded.bodies("Jobs") == []
     assert recorded.bodies("Dead") == ["poison"]
+
+
+def test_a_trigger_that_is_off_takes_nothing_from_its_queue(recorded: Recorded) -> None:
+    document = deepcopy(dict(recorded.aws.template.document))
+    document["Resources"]["Worker"]["Properties"]["Events"]["Jobs"]["Properties"]["Enabled"] = False
+    send(recorded, "hello")
+
+    driver = Driver(replace(recorded.aws.template, document=document), recorded.runner, SystemClock())
+    for _ in range(3):
+        driver.step()
+
+    assert [event for event in recorded.handler.events if "Records" in event] == []
+    assert recorded.bodies("Jobs") == ["hello"]
 
 
 @pytest.mark.parametrize("operation", ["sqs.ReceiveMessage", "scheduler.ListSchedules"])

@@ -77,6 +77,25 @@ def test_the_functions_have_the_triggers_of_the_template() -> None:
     assert tick.properties["Schedule"] == "rate(1 minute)"
 
 
+@pytest.mark.parametrize(("given", "found"), [("", [""]), ("a", ["a"]), ("a, b,c", ["a", "b", "c"])])
+def test_a_list_of_a_parameter_is_one(tmp_path: Path, given: str, found: list[str]) -> None:
+    text = "Parameters:\n  Names: {Type: CommaDelimitedList}\nResources:\n  A: {Type: AWS::SQS::Queue}\n"
+
+    assert template(tmp_path, text, Names=given).resolver.resolve({"Ref": "Names"}) == found
+
+
+def test_what_the_lists_of_the_own_template_add_is_there_where_they_have_something() -> None:
+    policies = "arn:aws:iam::aws:policy/A,arn:aws:iam::aws:policy/B"
+    widened = Template.read(ROOT / "template.yaml", PLACE, {"JobManagedPolicyArns": policies})
+
+    def managed(template: Template) -> dict[str, object]:
+        roles = template.resources({"AWS::IAM::Role"})
+        return {one.logical_id: one.properties.get("ManagedPolicyArns") for one in roles}
+
+    assert managed(widened)["JobRole"] == policies.split(",")
+    assert set(managed(own_template()).values()) == {None}
+
+
 def test_a_parameter_can_be_overridden() -> None:
     changed = Template.read(ROOT / "template.yaml", PLACE, {"DueShards": "2"})
 
