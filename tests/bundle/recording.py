@@ -1,6 +1,6 @@
 """Every request to AWS, by the function that made it, as the permissions that it needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -12,6 +12,13 @@ from botocore.client import BaseClient
 from tests.bundle.stack import Json, as_list
 from workflow_engine.local.place import Place
 from workflow_engine.local.template import Template
+
+# Service authorization reference: these are for all resources, or for none.
+WITHOUT_RESOURCES = {
+    ("lambda", "GetAccountSettings"),
+    ("lambda", "ListEventSourceMappings"),
+    ("scheduler", "ListSchedules"),
+}
 
 
 class CrashError(Exception):
@@ -70,24 +77,38 @@ class Recorder:
         return None
 
     def _needs(self, service: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if (service, operation) in WITHOUT_RESOURCES:
+            return iter([(f"{service}:{operation}", "*")])
+        known = _SERVICES.get(service)
         place = f"{self.place.region}:{self.place.account_id}"
-        if service == "dynamodb":
-            yield from _dynamodb(f"arn:aws:dynamodb:{place}:table/", operation, sent)
-        elif service == "s3":
-            yield from _s3(operation, sent)
-        elif service == "sqs":
-            action = operation.removesuffix("Batch")
-            yield f"sqs:{action}", f"arn:aws:sqs:{place}:{sent['QueueUrl'].rpartition('/')[2]}"
-        elif service == "events":
-            for entry in sent["Entries"]:
-                yield f"events:{operation}", f"arn:aws:events:{place}:event-bus/{entry['EventBusName']}"
-        elif service == "scheduler":
-            yield f"scheduler:{operation}", f"arn:aws:scheduler:{place}:schedule/{sent['GroupName']}/{sent['Name']}"
-            if operation != "DeleteSchedule":
-                yield "iam:PassRole", sent["Target"]["RoleArn"]
+        return known(place, operation, sent) if known else iter(())
 
 
-def _dynamodb(prefix: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _sqs(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{place}:{sent['QueueUrl'].rpartition('/')[2]}"
+
+
+def _events(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for entry in sent["Entries"]:
+        yield f"events:{operation}", f"arn:aws:events:{place}:event-bus/{entry['EventBusName']}"
+
+
+def _scheduler(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"scheduler:{operation}", f"arn:aws:scheduler:{place}:schedule/{sent['GroupName']}/{sent['Name']}"
+    if "Target" in sent:
+        yield "iam:PassRole", sent["Target"]["RoleArn"]
+
+
+def _lambda(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"lambda:{operation}", f"arn:aws:lambda:{place}:function:{sent['FunctionName']}"
+
+
+def _cloudformation(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"cloudformation:{operation}", f"arn:aws:cloudformation:{place}:stack/{sent['StackName']}/an-id"
+
+
+def _dynamodb(place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    prefix = f"arn:aws:dynamodb:{place}:table/"
     if operation == "TransactWriteItems":
         # It has no permission of its own: it is authorised through what it consists of.
         for action in sent["TransactItems"]:
@@ -101,7 +122,7 @@ def _dynamodb(prefix: str, operation: str, sent: Mapping[str, Any]) -> Iterator[
         yield f"dynamodb:{operation}", prefix + sent["TableName"] + index
 
 
-def _s3(operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _s3(_place: str, operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     bucket = f"arn:aws:s3:::{sent['Bucket']}"
     if operation == "ListObjectsV2":
         yield "s3:ListBucket", bucket
@@ -112,6 +133,17 @@ def _s3(operation: str, sent: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         # Service authorization reference: HeadObject is authorised as GetObject.
         yield f"s3:{operation.replace('Head', 'Get')}", f"{bucket}/{sent['Key']}"
+
+
+_SERVICES = {
+    "cloudformation": _cloudformation,
+    "dynamodb": _dynamodb,
+    "events": _events,
+    "lambda": _lambda,
+    "s3": _s3,
+    "scheduler": _scheduler,
+    "sqs": _sqs,
+}
 
 
 @contextmanager
@@ -133,7 +165,16 @@ def grants(template: Template, role: str) -> set[Grant]:
     (found,) = [one for one in template.resources({"AWS::IAM::Role"}) if one.logical_id == role]
     # A policy on its own is there only under its condition.
     added = [one.properties for one in template.resources({"AWS::IAM::RolePolicy"})]
-    policies = [*found.properties["Policies"], *(one for one in added if one["RoleName"] == found.identity.name)]
+    return _granted([*found.properties["Policies"], *(one for one in added if one["RoleName"] == found.identity.name)])
+
+
+def grants_of_managed(template: Template, policy: str) -> set[Grant]:
+    """What a managed policy allows, one action on one resource each."""
+    (found,) = [one for one in template.resources({"AWS::IAM::ManagedPolicy"}) if one.logical_id == policy]
+    return _granted([found.properties])
+
+
+def _granted(policies: Iterable[Mapping[str, Any]]) -> set[Grant]:
     statements: list[Json] = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     return {
         Grant(action, resource)

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 # What stands for the ARN of a schedule group's schedules.
 SCHEDULES = "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/"
+# And for that of the stack itself, whatever its id is.
+STACK = "arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/${AWS::StackName}/*"
 Row = tuple[str, frozenset[str], frozenset[str]]
 
 
@@ -19,6 +21,8 @@ def named(resource: object) -> str:
     if isinstance(resource, dict) and "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
     text = resource["Fn::Sub"] if isinstance(resource, dict) else str(resource)
+    if text == STACK:
+        return "Stack"
     return re.sub(r"\$\{(\w+)(\.Arn)?\}", r"\1", text.removeprefix(SCHEDULES))
 
 
@@ -31,8 +35,14 @@ def granted(resources: Json, name: str) -> set[Row]:
             frozenset(as_list(statement["Action"])),
             frozenset(map(named, as_list(statement["Resource"]))),
         )
-        for statement in (alone["Statement"] if alone else statements(resources, name))
+        for statement in map(wanted, alone["Statement"] if alone else statements(resources, name))
     }
+
+
+def wanted(statement: Json) -> Json:
+    """A statement; of one that is there under a condition, what it is then."""
+    found: Json = statement["Fn::If"][1] if "Fn::If" in statement else statement
+    return found
 
 
 def section(page: str, role: str) -> str:
@@ -50,16 +60,26 @@ def described(page: str, role: str) -> dict[Row, str]:
 
 
 def test_the_page_has_a_table_for_every_role_and_policy(resources: Json) -> None:
-    found = {*of_type(resources, "AWS::IAM::Role"), *of_type(resources, "AWS::IAM::RolePolicy")}
+    kinds = ("AWS::IAM::Role", "AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy")
+    found = {name for kind in kinds for name in of_type(resources, kind)}
 
     assert set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)) == found
-    assert not {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"} & {
-        resource["Type"] for resource in resources.values()
-    }
+    assert not {"AWS::IAM::Policy", "AWS::IAM::User"} & {resource["Type"] for resource in resources.values()}
 
 
 @pytest.mark.parametrize(
-    "role", ["JobRole", "JobArchivePolicy", "JobTracePolicy", "TickRole", "TickArchivePolicy", "SchedulerRole"]
+    "role",
+    [
+        "JobRole",
+        "JobArchivePolicy",
+        "JobTracePolicy",
+        "TickRole",
+        "TickArchivePolicy",
+        "SchedulerRole",
+        "StarterPolicy",
+        "ReaderPolicy",
+        "OperatorPolicy",
+    ],
 )
 def test_the_table_says_what_the_role_may_do_and_why(resources: Json, role: str) -> None:
     rows = described(PAGE, role)
