@@ -17,6 +17,7 @@ NAMED = {
     "AWS::DynamoDB::Table": ("TableName", "dynamodb", "TableName"),
     "AWS::Events::EventBus": ("Name", "events", "EventBusName"),
     "AWS::Events::Rule": ("Name", "events", "RuleName"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policyNameType"),
     "AWS::IAM::Role": ("RoleName", "iam", "roleNameType"),
     "AWS::Lambda::Function": ("FunctionName", "lambda", "FunctionName"),
     "AWS::Logs::LogGroup": ("LogGroupName", "logs", "LogGroupName"),
