@@ -101,7 +101,7 @@ def _document(upgrade: Upgrade, *, dry_run: bool) -> dict[str, object]:
 
 def _say(upgrade: Upgrade, path: Path, *, dry_run: bool) -> None:
     if upgrade.unpinned is not None:
-        advice = f"names no {DISTRIBUTION}=={upgrade.installed}, which the functions need for this template"
+        advice = f"has no line {DISTRIBUTION}=={upgrade.installed} yet: the functions need it for this template"
         complain(f"! {upgrade.unpinned} {advice}", style="yellow")
     if not upgrade.files:
         say(f"✓ {path.name} is as version {upgrade.installed} renders it")

@@ -11,14 +11,21 @@ from workflow_engine.scaffold.errors import NewerTemplateError, NotRenderedError
 from workflow_engine.scaffold.marks import Marked, is_newer, take_apart
 from workflow_engine.scaffold.writing import read_file, replace_files
 
-# The line of a project's requirements that says which engine its functions have.
-_PIN = re.compile(r"^(workflow-engine-aws[ \t]*==[ \t]*)([^\s;#\\]+)", re.MULTILINE)
+# The line of a project's requirements that says which engine its functions have. One with hashes was compiled, and is for
+# whoever compiles it.
+_PIN = re.compile(
+    r"^(workflow[-_.]engine[-_.]aws(?:\[[^\]\n]*\])?[ \t]*==[ \t]*)([^\s;#\\]+)(?![^\n]*(?:\\|--hash))",
+    re.MULTILINE | re.IGNORECASE,
+)
+_PINNED = re.compile(
+    r"^workflow[-_.]engine[-_.]aws(?:\[[^\]\n]*\])?[ \t]*==[ \t]*([^\s;#\\]+)", re.MULTILINE | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upgrade:
     """What an upgrade changes: *files* are the new texts by path, *difference* shows them as a unified diff. *unpinned*
-    is the file of requirements where it does not name a version of the engine in a line of its own."""
+    is the file of requirements where it has another version of the engine, or none, in a line that is not for us."""
 
     rendered_by: str
     installed: str
@@ -49,7 +56,7 @@ def planned(path: Path, *, installed: str, discard_edits: bool = False) -> Upgra
     if requirements.exists() or requirements.is_symlink():
         pinned = read_file(requirements)
         changed[requirements] = pinned, _PIN.sub(rf"\g<1>{installed}", pinned)
-        unpinned = requirements if not _PIN.search(pinned) else None
+        unpinned = None if _has(changed[requirements][1], installed) else requirements
     changed = {one: (before, after) for one, (before, after) in changed.items() if before != after}
     return Upgrade(
         rendered_by=there.header.version,
@@ -58,6 +65,10 @@ def planned(path: Path, *, installed: str, discard_edits: bool = False) -> Upgra
         difference="".join(difference(before, after, one.name, one.name) for one, (before, after) in changed.items()),
         unpinned=unpinned,
     )
+
+
+def _has(requirements: str, version: str) -> bool:
+    return [match[1] for match in _PINNED.finditer(requirements)] == [version]
 
 
 def carry_out(upgrade: Upgrade) -> None:

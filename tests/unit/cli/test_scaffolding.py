@@ -217,7 +217,7 @@ def test_requirements_without_the_version_are_spoken_of(template: Path) -> None:
     result = workflow_engine("upgrade")
 
     assert result.exit_code == 0
-    assert f"names no workflow-engine-aws=={INSTALLED}" in result.stderr
+    assert f"has no line workflow-engine-aws=={INSTALLED} yet" in result.stderr
 
 
 def test_where_no_project_is_there_is_nothing_to_upgrade(here: Path) -> None:

@@ -98,12 +98,39 @@ def test_the_functions_get_the_engine_that_the_template_is_for(template: Path) -
     assert f"+workflow-engine-aws == {INSTALLED}" in done.difference
 
 
-def test_requirements_that_name_no_version_are_left_alone_and_told_of(template: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "workflow-engine-aws>=0.1\n",
+        f"workflow-engine-aws=={OLD} \\\n    --hash=sha256:{'0' * 64}\n",
+        f"workflow-engine-aws=={OLD} --hash=sha256:{'0' * 64}\n",
+        f"workflow-engine-aws-extras=={OLD}\n",
+        "",
+    ],
+)
+def test_requirements_that_are_not_ours_to_change_are_left_alone_and_told_of(template: Path, said: str) -> None:
+    """One with a hash, or without a version, is made by somebody's own tools."""
     requirements = template.parent / "src" / "requirements.txt"
-    requirements.write_text("workflow-engine-aws>=0.1\n")
+    requirements.write_text(said)
 
     assert upgrade(template).unpinned == requirements
-    assert requirements.read_text() == "workflow-engine-aws>=0.1\n"
+    assert requirements.read_text() == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"workflow-engine-aws=={INSTALLED} \\\n    --hash=sha256:{'0' * 64}\n",
+        f"Workflow_Engine.AWS[local]=={OLD}\n",
+        f"httpx==0.28.1\r\nworkflow-engine-aws=={OLD}\r\n",
+    ],
+)
+def test_requirements_that_have_the_version_or_get_it_are_not_spoken_of(template: Path, said: str) -> None:
+    requirements = template.parent / "src" / "requirements.txt"
+    requirements.write_bytes(said.encode())
+
+    assert upgrade(template).unpinned is None
+    assert requirements.read_bytes() == said.replace(OLD, INSTALLED).encode()
 
 
 def test_there_may_be_no_requirements(template: Path) -> None:
