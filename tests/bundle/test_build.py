@@ -120,6 +120,28 @@ for command in ("build", "deploy", "validate"):
     assert set(said) == {json.dumps(deployments()[environment], sort_keys=True)}
 
 
+LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:agent:7"
+
+
+@pytest.mark.parametrize(("given", "found"), [("", []), (f"{LAYER},{LAYER}", [LAYER, LAYER])])
+def test_sam_invokes_the_job_function_with_the_layers_that_were_given_and_no_other(
+    given: str, found: list[str]
+) -> None:
+    """What it cannot work out it takes for the name of a layer, and then asks AWS for it."""
+    program = f"""
+import json
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+stacks, _ = SamLocalStackProvider.get_stacks("template.yaml", parameter_overrides={{"Layers": {given!r}}})
+functions = SamFunctionProvider(stacks).get_all()
+print(json.dumps({{function.name: [layer.arn for layer in function.layers] for function in functions}}))
+"""
+    environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+    said = run([str(Path(SAM).parent / "python"), "-c", program], environment=environment)
+
+    assert json.loads(said.splitlines()[-1]) == {"JobFunction": found, "TickFunction": []}
+
+
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_a_handler_imports_from_the_bundle_alone(bundle: Path, handler: str) -> None:
     code = f"""

@@ -413,7 +413,7 @@ def test_layers_are_the_job_functions_alone(template: Json, resources: Json) -> 
     layers = {name: function.get("Layers") for name, function in of_type(resources, "AWS::Lambda::Function").items()}
 
     assert layers == {
-        "JobFunction": {"Fn::If": ["HasLayers", {"Ref": "Layers"}, {"Ref": "AWS::NoValue"}]},
+        "JobFunction": {"Fn::If": ["HasLayers", {"Ref": "Layers"}, []]},
         "TickFunction": None,
     }
     assert template["Parameters"]["Layers"]["Default"] == ""
