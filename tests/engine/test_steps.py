@@ -1,6 +1,7 @@
 """``ctx.step``: what a stage's body does under a name is done once, and found by every later attempt."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +29,12 @@ from workflow_engine import (
     WorkflowDefinition,
     stage,
 )
+from workflow_engine.cli.run_views import show_run
 from workflow_engine.errors import PermanentError, TransientError
 from workflow_engine.hosts import ServerlessHost
 from workflow_engine.kernel import Kernel
+from workflow_engine.kernel.queries import archive_format
+from workflow_engine.kernel.queries.documents import Shown, run_document
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_INLINE_STEPS_BYTES, MAX_STEPS
 from workflow_engine.model.payloads import ErrorInfo, Payload
@@ -755,6 +759,36 @@ def test_a_test_sets_what_steps_answer_and_which_of_them_fails() -> None:
     assert engine.run(workflow, Item(), fail_step="charge", steps={"else/invoice": 7}).output == {"value": 7}
     assert charge.calls == []
     assert engine.run(workflow, Item()).output == {"value": "done"}
+
+
+def test_steps_are_shown_and_archived(engine: VirtualEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    def body(ctx: StageContext[Any]) -> Any:
+        ctx.step("small", lambda: {"a": 1})
+        with contextlib.suppress(StepFailedError):
+            ctx.step("shaky", Counted(failing=9))
+        ctx.log("info", "before")
+        ctx.sleep("nap", MINUTE)
+        ctx.log("info", "after")
+        return ctx.step("large", Counted("x" * 9_000))[:1]
+
+    run = engine.run(bodied(body), Item())
+    [stage] = run_document(Shown.of(engine.kernel, run.id))["stages"]
+    assert [(step["name"], step["kind"], step["status"], step["result"]) for step in stage["steps"]] == [
+        ("shaky", "call", "FAILED", None),
+        ("small", "call", "COMPLETED", {"a": 1}),
+        ("large", "call", "COMPLETED", None),
+        ("nap", "sleep", "COMPLETED", None),
+    ]
+    assert [line.message for line in engine.kernel.queries.logs(run.id)] == ["before", "after"]
+    show_run(engine.kernel, run.id, with_input=False, as_json=False)
+    shown = capsys.readouterr().out
+    assert "work: 4 steps" in shown
+    assert "ConnectionError: not yet" in shown
+    archived = archive_format.read(engine.kernel.queries.archive_lines(run.head))
+    assert list(archived.steps) == list(engine.persistence.list_steps(run.id))
+    assert [step.name for step in archived.view(engine.kernel.queries.definition_of(run.head)).stages[0].steps] == [
+        step["name"] for step in stage["steps"]
+    ]
 
 
 class TestStores:

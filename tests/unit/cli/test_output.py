@@ -156,6 +156,7 @@ def test_a_wait_for_a_signal_says_since_when_and_until_when(
         "next_check_at": None,
         "gives_up_at": (began + timedelta(days=1)).isoformat(),
         "signal": "answer",
+        "step": None,
     }
     show_run(engine.kernel, run_id, with_input=False, as_json=False)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ask  ")]

@@ -135,9 +135,13 @@ class StepGate:
     def _found(self, record: StepRecord, kind: StepKind) -> None:
         if record.kind is not kind:
             raise self.changed(record.name, [f"was taken as another kind ({record.kind.name.lower()})"])
+        if record.epoch != self.lease.entry.epoch:
+            self.forget_noted()
+
+    def forget_noted(self) -> None:
+        """What was noted so far was kept with the lease that took the step, or began the wait, that is found here."""
         journal = self.journal()
-        if record.epoch != self.lease.entry.epoch and journal is not None:
-            # What led to it was kept with the attempt that took it.
+        if journal is not None:
             journal.forget()
 
     def begin(self) -> None:

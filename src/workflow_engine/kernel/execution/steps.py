@@ -265,6 +265,7 @@ class Steps(StepGate, DurableSteps):
         """The wait that the lease was taken for is over: the commit that follows removes what answered it."""
         if record.name == self.lease.entry.step:
             self.used, self.has_answer = record.signal, True
+            self.forget_noted()
 
 
 def _looked_for(name: str) -> str:
