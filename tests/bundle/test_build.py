@@ -120,7 +120,7 @@ for command in ("build", "deploy", "validate"):
     assert set(said) == {json.dumps(deployments()[environment], sort_keys=True)}
 
 
-LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:agent:7"
+LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:watcher:7"
 
 
 @pytest.mark.parametrize(("given", "found"), [("", []), (f"{LAYER},{LAYER}", [LAYER, LAYER])])

@@ -167,8 +167,12 @@ def holds(condition: Json, values: Mapping[str, str]) -> bool:
         ),
         (
             "Layers",
-            ["", "arn:aws:lambda:us-east-1:123456789012:layer:agent:7"],
-            ["agent", "arn:aws:lambda:us-east-1:123456789012:layer:agent", "arn:aws:lambda:us-east-1:1:layer:agent:7"],
+            ["", "arn:aws:lambda:us-east-1:123456789012:layer:watcher:7"],
+            [
+                "watcher",
+                "arn:aws:lambda:us-east-1:123456789012:layer:watcher",
+                "arn:aws:lambda:us-east-1:1:layer:watcher:7",
+            ],
         ),
     ],
 )
