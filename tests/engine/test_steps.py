@@ -859,7 +859,7 @@ def test_a_body_that_was_given_up_takes_no_further_step() -> None:
     assert (run.status, taken) == (Status.COMPLETED, ["first", "again"])
     go_on.set()
     assert ended.wait(10)
-    assert (taken, seen) == (["first", "again"], ["StageSuspended"])
+    assert (taken, seen) == (["first", "again"], ["BodySuspended"])
 
 
 def test_a_body_outlives_its_invocation(engine: VirtualEngine) -> None:

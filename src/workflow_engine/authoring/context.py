@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar as DefaultTypeVar
 from typing_extensions import override
 
-from workflow_engine.authoring.durable import DurableContext, DurableSteps, StageSuspended
+from workflow_engine.authoring.durable import BodySuspended, DurableContext, DurableSteps
 from workflow_engine.authoring.engine import Engine, OutputReader
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
@@ -269,7 +269,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         written as its ``repr``, and a field may have any name. An attempt keeps 1,000 lines of 8 KB, and counts the rest.
         """
         if self._engine is not None and self._engine.is_known_over():
-            raise StageSuspended("the run is over, or goes on elsewhere")
+            raise BodySuspended("the run is over, or goes on elsewhere")
         level, message = _level_and_message(said, fields)
         self.journal.log(level, message, fields)
 

@@ -19,7 +19,7 @@ PayloadT = TypeVar("PayloadT", bound=BaseModel)
 Retry: TypeAlias = RetryPolicy | None
 
 
-class StageSuspended(BaseException):
+class BodySuspended(BaseException):
     """Ends a stage's body where it begins to wait, or is over: it goes on elsewhere, from the top.
 
     No ``Exception``, so that ``except Exception`` does not catch it. Whatever a body does with it, each later

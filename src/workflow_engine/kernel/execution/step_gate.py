@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar
 
-from workflow_engine.authoring.durable import StageSuspended
+from workflow_engine.authoring.durable import BodySuspended
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.errors import (
@@ -100,7 +100,7 @@ class StepGate:
             try:
                 if self._sealed is None and not isinstance(ending, BaseException):
                     self._put_caught(self._caught)
-            except StageSuspended:
+            except BodySuspended:
                 assert self._sealed is not None
             self._caught = []
             self._sealed = ending if self._sealed is None else self._sealed
@@ -114,7 +114,7 @@ class StepGate:
         Raises:
             StepNameError: it cannot be taken.
             DefinitionChangedError: something else is stored under it.
-            StageSuspended: the attempt has its end.
+            BodySuspended: the attempt has its end.
         """
         self.check_name(name)
         with self._free:
@@ -202,17 +202,17 @@ class StepGate:
     # The end of the attempt
 
     def go_on(self) -> None:
-        """Raise ``StageSuspended`` where the attempt has its end: where its run is over, too, as far as that shows."""
+        """Raise ``BodySuspended`` where the attempt has its end: where its run is over, too, as far as that shows."""
         if self._sealed is None and self.tenure.is_over():
             self.suspend(Postponed(StaleRunError(run_id=self.data.head.run_id, tries=1)))
         if self._sealed is not None:
-            raise StageSuspended(_OVER)
+            raise BodySuspended(_OVER)
 
     def suspend(self, ending: Ending | BaseException) -> NoReturn:
         """The attempt is *ending*, whatever its body makes of it."""
         with self._free:
             self._sealed = ending if self._sealed is None else self._sealed
-        raise StageSuspended(_OVER)
+        raise BodySuspended(_OVER)
 
     def leave(self, *, until: datetime) -> NoReturn:
         """The body goes on in another invocation."""
