@@ -46,8 +46,14 @@ def test_the_testing_package_offers_what_it_says() -> None:
         testing.Missing  # noqa: B018
 
 
-def test_importing_it_loads_no_aws_no_kernel_and_no_command_line() -> None:
-    code = "import sys, workflow_engine; print(*sys.modules)"
+def test_importing_what_authors_use_loads_no_aws_no_kernel_and_no_command_line() -> None:
+    code = "import sys, workflow_engine; workflow_engine.stage; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in loaded if name.split(".")[0] in HEAVY]
     assert not [name for name in loaded if name.startswith(("workflow_engine.kernel", "workflow_engine.adapters"))]
+
+
+def test_importing_it_loads_nothing_else() -> None:
+    code = "import sys, workflow_engine; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in loaded if name.startswith(("workflow_engine.", "pydantic"))] == []

@@ -31,6 +31,9 @@ from workflow_engine.cli.entry import DISTRIBUTION
 from workflow_engine.cli.errors import COMPLETED
 from workflow_engine.cli.streams import for_whoever_listens, silence, take_anything
 
+# Beside a command's help: the indentation, and the gap after its name. Help is cut at words to what is left.
+COLUMNS_BESIDE, NARROWEST_HELP = 6, 20
+
 
 class OneLineErrors(TyperGroup):
     """Says what went wrong in one line (in JSON with ``--json``), and exits with its code."""
@@ -62,6 +65,20 @@ class OneLineErrors(TyperGroup):
             raise
         except (Exception, KeyboardInterrupt) as error:  # none of them may look as if a run had failed
             raise typer.Exit(report(error, as_json=as_json)) from error
+
+    @override
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Commands under the heading that each was registered with."""
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        room = formatter.width - COLUMNS_BESIDE - max(map(len, shown), default=0)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in shown.items():
+            panel = getattr(command, "rich_help_panel", None)
+            heading = panel if isinstance(panel, str) else "Commands"
+            panels.setdefault(heading, []).append((name, command.get_short_help_str(max(room, NARROWEST_HELP))))
+        for heading, rows in panels.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 def _flushed(code: int) -> int:
@@ -109,8 +126,9 @@ app = typer.Typer(
     name="workflow-engine",
     cls=OneLineErrors,
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,
+    # Help in plain letters: what draws boxes around it takes longer to load than all the rest of a --help.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="Run workflows, see what they do, and put right what went wrong.",
     epilog="Exit codes: 0 completed, 1 the run failed, 2 bad usage or input, 3 AWS not reachable, 130 interrupted.",
 )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import RenderableType
 from rich.live import Live
@@ -22,11 +22,13 @@ from workflow_engine.cli.stacks import Stack
 from workflow_engine.cli.timeline import status_text, timeline
 from workflow_engine.kernel.queries.documents import Shown, refusal_document, run_document
 from workflow_engine.local.errors import one_line
-from workflow_engine.local.functions import FunctionRunner
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import EntryState, Head
 from workflow_engine.model.status import Status
+
+if TYPE_CHECKING:
+    from workflow_engine.local.functions import FunctionRunner
 
 REFRESH_PER_SECOND = 8
 SHOWN_LINES = 16
@@ -56,7 +58,7 @@ class Display(Protocol):
         """Show runs that the queue has, and that are not there yet."""
         ...
 
-    def failures(self, runner: FunctionRunner) -> None:
+    def failures(self, runner: "FunctionRunner") -> None:
         """Show what handlers raised: an error of the engine, or of the template."""
         ...
 
@@ -94,7 +96,7 @@ class JsonDisplay(Display):
         self._submitted = dict(sources)
 
     @override
-    def failures(self, runner: FunctionRunner) -> None:
+    def failures(self, runner: "FunctionRunner") -> None:
         pass
 
 
@@ -149,7 +151,7 @@ class TerminalDisplay(Display):
             show(self._console, f"{run_id} is submitted ({one_line(source)}): workflow-engine watch {run_id}")
 
     @override
-    def failures(self, runner: FunctionRunner) -> None:
+    def failures(self, runner: "FunctionRunner") -> None:
         for failure in runner.failures:
             text = f"{failure.function} raised {type(failure.error).__name__}: {one_line(str(failure.error))}"
             complain(f"{text} (--verbose shows its log)")

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from workflow_engine.adapters.aws.errors import translating
@@ -16,15 +17,16 @@ from workflow_engine.authoring import Registry
 from workflow_engine.cli.where import Where
 from workflow_engine.errors import SettingsError, WorkflowDefinitionError
 from workflow_engine.kernel import Kernel
-from workflow_engine.local.driver import Driver
-from workflow_engine.local.embedded_aws import EmbeddedAws
 from workflow_engine.local.environment import check_endpoints, code_on_path, environment
 from workflow_engine.local.errors import StackNotFoundError
-from workflow_engine.local.functions import FunctionLog, FunctionRunner
 from workflow_engine.local.project import Project, workflows_at
 from workflow_engine.ports.jobs import JobTransport
 from workflow_engine.wiring.aws import build_kernel, client, forget_clients
 from workflow_engine.wiring.settings import Settings
+
+if TYPE_CHECKING:
+    from workflow_engine.local.driver import Driver
+    from workflow_engine.local.functions import FunctionLog
 
 DEV_FILE = "dev.json"
 ANSWERS_WITHIN_SECONDS = 1.0
@@ -37,7 +39,7 @@ class Stack:
 
     name: str
     kernel: Kernel
-    driver: Driver | None = None
+    driver: "Driver | None" = None
     letters: Mapping[str, JobTransport] = field(default_factory=dict)
 
     @property
@@ -47,7 +49,7 @@ class Stack:
 
 
 @contextmanager
-def open_stack(where: Where, *, embed: bool = False, log: FunctionLog | None = None) -> Iterator[Stack]:
+def open_stack(where: Where, *, embed: bool = False, log: "FunctionLog | None" = None) -> Iterator[Stack]:
     """The stack that *where* says; with *embed* one in this process where none runs.
 
     Raises:
@@ -61,7 +63,7 @@ def open_stack(where: Where, *, embed: bool = False, log: FunctionLog | None = N
         if variables is not None:
             opened = _dev(project, variables)
         elif embed:
-            opened = _embedded(project, where, log or FunctionLog())
+            opened = _embedded(project, where, log)
         else:
             raise StackNotFoundError(
                 problem="no local stack is running",
@@ -84,10 +86,15 @@ def running_dev(project: Project) -> dict[str, str] | None:
 
 
 @contextmanager
-def _embedded(project: Project, where: Where, log: FunctionLog) -> Iterator[Stack]:
+def _embedded(project: Project, where: Where, log: "FunctionLog | None") -> Iterator[Stack]:
+    # Whoever talks to a stack that is there already needs no AWS of its own.
+    from workflow_engine.local.driver import Driver
+    from workflow_engine.local.embedded_aws import EmbeddedAws
+    from workflow_engine.local.functions import FunctionLog, FunctionRunner
+
     with EmbeddedAws(project.template_path, overrides=project.overrides) as aws:
         clock = SystemClock()
-        runner = FunctionRunner(place=aws.template.place, ids=RandomIds(), clock=clock, log=log)
+        runner = FunctionRunner(place=aws.template.place, ids=RandomIds(), clock=clock, log=log or FunctionLog())
         driver = Driver(aws.template, runner, clock, workers=where.workers)
         yield _stack("embedded", _registry(), driver)
 
@@ -159,7 +166,7 @@ def _registry() -> Registry:
         return Registry([])
 
 
-def _stack(name: str, registry: Registry, driver: Driver | None = None) -> Stack:
+def _stack(name: str, registry: Registry, driver: "Driver | None" = None) -> Stack:
     settings = Settings.from_environment()
     queues = {"schedules": settings.schedule_dead_letter_url, "ticks": settings.tick_dead_letter_url}
     letters = {

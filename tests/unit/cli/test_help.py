@@ -1,5 +1,6 @@
 """What every command promises."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,14 +56,55 @@ def test_every_option_says_what_it_does() -> None:
     assert silent == []
 
 
-def test_help_loads_neither_aws_nor_moto() -> None:
-    script = (
-        "import sys; import workflow_engine.cli;"
-        "print([name for name in ('boto3', 'botocore', 'moto', 'pynamodb', 'werkzeug') if name in sys.modules])"
-    )
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+# Each of them takes longer to load than the command line takes to say what it can do.
+DEAR = ("boto3", "botocore", "pynamodb", "moto", "werkzeug", "yaml", "rich", "pygments", "pydantic")
+LOADED = """
+import sys
+sys.argv = ["workflow-engine", *sys.argv[1:]]
+from workflow_engine.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
 
-    assert loaded.stdout == "[]\n"
+
+def loaded_by(*arguments: str) -> set[str]:
+    """The modules that a process of the command line has at its end."""
+    command = [sys.executable, "-c", LOADED, *arguments]
+    nobody_there = {**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=nobody_there)
+    return set(ended.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["list", "--help"], ["dead-letters", "--help"]])
+def test_what_only_says_something_of_itself_loads_nothing_dear(arguments: list[str]) -> None:
+    loaded = loaded_by(*arguments)
+    assert "workflow_engine.cli.app" in loaded
+    # Typer itself asks pydantic how the options of a command are read.
+    assert not loaded & ({*DEAR} if arguments[0].startswith("--") else {*DEAR} - {"pydantic"})
+    parts = {name.split(".")[1] for name in loaded if name.startswith("workflow_engine.")}
+    # Of the engine only the errors.
+    assert parts <= {"cli", "errors", "local"}
+
+
+def test_a_query_loads_no_aws_of_its_own_and_no_function() -> None:
+    loaded = loaded_by("list", "--stack", "no-such-stack", "--region", "eu-central-1")
+    assert {"workflow_engine.cli.stacks", "botocore"} <= loaded
+    assert not loaded & {"boto3", "moto", "werkzeug", "pygments", "workflow_engine.local.embedded_aws"}
+    assert not loaded & {"workflow_engine.local.functions", "workflow_engine.local.driver"}
+
+
+def test_help_lists_the_commands_by_what_they_are_for() -> None:
+    command = [sys.executable, "-m", "workflow_engine.cli", "--help"]
+    said = subprocess.run(
+        command, capture_output=True, encoding="cp1252", check=True, env={**os.environ, "COLUMNS": "60"}
+    ).stdout
+    headings = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Start runs:", "Look at runs:", "Put right:", "Develop and operate:"]
+    assert max(map(len, said.splitlines())) <= 60
+    # Whatever a stream's encoding is.
+    assert said.isascii()
 
 
 def test_the_version_is_told() -> None:
