@@ -25,6 +25,7 @@ from workflow_engine.cli.commands.run import run
 from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
 from workflow_engine.cli.commands.upgrade import upgrade
+from workflow_engine.cli.commands.waiting import waiting
 from workflow_engine.cli.commands.watch import watch
 from workflow_engine.cli.commands.worker import worker
 from workflow_engine.cli.entry import DISTRIBUTION
@@ -151,6 +152,7 @@ app.add_typer(schedules.app, name="schedules", rich_help_panel=START)
 app.command("list", cls=Command, rich_help_panel=LOOK)(list_runs)
 app.command(cls=Command, rich_help_panel=LOOK)(show)
 app.command(cls=Command, rich_help_panel=LOOK)(watch)
+app.command(cls=Command, rich_help_panel=LOOK)(waiting)
 app.command(cls=Command, rich_help_panel=LOOK)(events)
 app.command(cls=Command, rich_help_panel=LOOK)(logs)
 app.command(cls=Command, rich_help_panel=LOOK)(export)

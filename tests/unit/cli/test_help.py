@@ -17,7 +17,7 @@ from workflow_engine.errors import RunNotFoundError, TransientError
 # What the contract names, and what came to it.
 CONTRACT = {
     "run", "list", "show", "watch", "cancel", "rerun", "signal", "events", "logs", "dead-letters", "schedules",
-    "graph", "check", "worker", "cost",
+    "graph", "check", "worker", "cost", "waiting",
 }  # fmt: skip
 # One prints what a shell or another tool takes as it is, the other JSON lines anyway.
 NO_JSON = {"dev env", "export"}
