@@ -102,7 +102,7 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
         complain(f"if this is interrupted, go on with --key {key}", style="dim")
     rerun: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
-    for head in _at_rate(heads, bulk.rate):
+    for head in at_rate(heads, bulk.rate):
         try:
             result = _rerun(kernel, head, bulk.how, key=f"{key}:{head.run_id}")
             rerun.append(dump_result(result))
@@ -114,7 +114,8 @@ def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
     return BAD_USAGE if refused else COMPLETED
 
 
-def _at_rate(heads: list[Head], rate: float) -> Iterator[Head]:
+def at_rate(heads: list[Head], rate: float) -> Iterator[Head]:
+    """*heads* one after another, *rate* a second at the most."""
     never = threading.Event()
     for number, head in enumerate(heads):
         if number:

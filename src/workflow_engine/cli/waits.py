@@ -9,6 +9,7 @@ from workflow_engine.errors import RunNotFoundError
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries.documents import waiting_document, waiting_since
 from workflow_engine.kernel.queries.views import RunView, StageView
+from workflow_engine.local.errors import printable
 from workflow_engine.model.runs import EntryState, Head, WaitKind
 
 
@@ -94,8 +95,3 @@ def _waited_for(stage: StageView) -> str:
     if entry.wait is WaitKind.SIGNAL:
         return f"signal {printable(entry.signal or '')}"
     return {WaitKind.POLL: "check", WaitKind.RETRY: "retry", WaitKind.START: "start"}[entry.wait]
-
-
-def printable(text: str) -> str:
-    """*text* with what a terminal would obey, instead of show, written as Python writes it."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -38,9 +38,16 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def printable(text: str) -> str:
+    """*text* with what a terminal would obey, instead of show, written as Python writes it."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def one_line(text: str) -> str:
-    """*text* without line breaks, and no longer than somebody reads."""
-    line = " ".join(text.split())
+    """*text* without line breaks and control characters, and no longer than somebody reads."""
+    line = printable(" ".join(text.split()))
     return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… of {len(line)} characters"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.conftest import create, work
-from workflow_engine.cli.waits import Waits, printable, show_waiting
+from workflow_engine.cli.waits import Waits, show_waiting
+from workflow_engine.local.errors import one_line, printable
 from workflow_engine.model.commands import CancelRun, SignalRun
 from workflow_engine.model.ids import RunId
 from workflow_engine.testing.clock import START, FakeClock
@@ -107,3 +108,4 @@ def test_nothing_waits(engine: MemoryEngine, capsys: pytest.CaptureFixture[str])
 
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
     assert printable("ok\x1b[31m\r\n\x07\u202eé") == "ok\\x1b[31m\\r\\n\\x07\\u202eé"
+    assert one_line("one\n\x1b[2Jtwo") == "one \\x1b[2Jtwo"
