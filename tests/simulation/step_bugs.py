@@ -23,13 +23,6 @@ STEPS: Mapping[str, Bug] = {
     "a wait begins anew at each look": seen(
         _STEPS, "Steps._signalled", "begins, end = entry.step != name,", "begins, end = True,", varied.STEPPING
     ),
-    "a sibling that is postponed gives its signal away": seen(
-        "kernel.execution.endings",
-        "_waiting",
-        "taken = attempt.taken if len(head.active) > 1 else None",
-        "taken = None",
-        varied.STEPPING_GHOSTS,
-    ),
     "a worker's second lease reads no steps": seen(
         "kernel.execution.attempt",
         "_Call.begin_steps",

@@ -1,8 +1,8 @@
 """Reads who waits for what, for ``waiting``, and shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from workflow_engine.cli.output import clock_time, complain, print_json, print_table
 from workflow_engine.errors import RunNotFoundError
@@ -11,6 +11,15 @@ from workflow_engine.kernel.queries.documents import waiting_document, waiting_s
 from workflow_engine.kernel.queries.views import RunView, StageView
 from workflow_engine.local.errors import printable
 from workflow_engine.model.runs import EntryState, Head, WaitKind
+
+_SAID: Final[Mapping[WaitKind, str]] = {
+    WaitKind.START: "start",
+    WaitKind.RETRY: "retry",
+    WaitKind.POLL: "check",
+    WaitKind.SIGNAL: "signal",
+    WaitKind.SLEEP: "sleep",
+    WaitKind.CONTINUES: "next invocation",
+}
 
 
 @dataclass(slots=True)
@@ -94,4 +103,5 @@ def _waited_for(stage: StageView) -> str:
         return ""
     if entry.wait is WaitKind.SIGNAL:
         return f"signal {printable(entry.signal or '')}"
-    return {WaitKind.POLL: "check", WaitKind.RETRY: "retry", WaitKind.START: "start"}[entry.wait]
+    said = _SAID[entry.wait]
+    return said if entry.step is None else f"{said} ({printable(entry.step)})"

@@ -101,7 +101,7 @@ def test_help_lists_the_commands_by_what_they_are_for() -> None:
         command, capture_output=True, encoding="cp1252", check=True, env={**os.environ, "COLUMNS": "60"}
     ).stdout
     headings = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Options:", "Start runs:", "Look at runs:", "Put right:", "Develop and operate:"]
+    assert headings == ["Options:", "Begin:", "Start runs:", "Look at runs:", "Put right:", "Develop and operate:"]
     assert max(map(len, said.splitlines())) <= 60
     # Whatever a stream's encoding is.
     assert said.isascii()

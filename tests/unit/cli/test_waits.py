@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import create, work
+from tests.unit.cli.conftest import Number, create, work
+from workflow_engine import Registry, StageContext, Workflow, stage
+from workflow_engine.cli import waits
 from workflow_engine.cli.waits import Waits, show_waiting
 from workflow_engine.local.errors import one_line, printable
-from workflow_engine.model.commands import CancelRun, SignalRun
+from workflow_engine.model.commands import CancelRun, CreateRun, SignalRun
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.runs import WaitKind
 from workflow_engine.testing.clock import START, FakeClock
-from workflow_engine.wiring.memory import MemoryEngine
+from workflow_engine.wiring.memory import MemoryEngine, memory_engine
 
 
 @dataclass
@@ -99,6 +102,23 @@ def test_a_table_has_the_whole_id_and_says_how_much_was_read(
     assert run_id in printed.out
     assert "signal answer" in printed.out
     assert printed.err == "read 1 live runs\n"
+
+
+def test_what_a_body_waits_for_is_named(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
+    @stage("naps", timeout=timedelta(minutes=1))
+    def naps(number: Number, ctx: StageContext) -> Number:
+        ctx.sleep("pause", timedelta(hours=1))
+        return number
+
+    engine = memory_engine(Registry([Workflow("napping", input=Number).pipe(naps).build()]), clock=clock)
+    engine.kernel.dispatch(CreateRun(workflow_id="napping", input={"value": 1}))
+    work(engine)
+    show_waiting(engine.kernel, None, 10, as_json=False)
+    assert "sleep (pause)" in capsys.readouterr().out
+
+
+def test_every_kind_of_wait_has_a_word() -> None:
+    assert set(waits._SAID) == set(WaitKind)
 
 
 def test_nothing_waits(engine: MemoryEngine, capsys: pytest.CaptureFixture[str]) -> None:
