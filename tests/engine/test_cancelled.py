@@ -190,7 +190,6 @@ def test_a_worker_that_ends_leaves_a_body_at_its_next_step(engine: VirtualEngine
     run = VirtualRun(engine, RunId(run_id))
     assert not run.status.is_terminal
     assert taken == list(range(4))
-    engine.kernel.hurry(on=False)
     engine.drive(run)
     # No attempt was lost for it, and no step taken twice.
     assert (run.output, taken) == ({"value": 50}, list(range(50)))
@@ -214,7 +213,6 @@ def test_what_a_worker_cannot_stop_in_time_is_given_back(engine: VirtualEngine) 
     worker.stop(timeout=timedelta(seconds=0.2))
     run = VirtualRun(engine, RunId(run_id))
     assert [(entry.state.name, entry.lost) for entry in run.head.active] == [("WAITING", 0)]
-    engine.kernel.hurry(on=False)
     engine.drive(run)
     assert run.output == {"value": "by another"}
     go_on.set()

@@ -109,6 +109,8 @@ class WorkerHost:
         if any(thread.is_alive() for thread in self._threads):
             self._give_back()
         self._threads.clear()
+        # Whoever else uses the kernel has time again.
+        self.kernel.hurry(on=False)
         if threading.current_thread() is threading.main_thread():
             for which, handler in self._handlers.items():
                 # Somebody else's, set since, stays.

@@ -148,10 +148,13 @@ class StepGate:
         """A step is at work from here until ``end``, unless there is too little time for it."""
         with self._free:
             self.go_on()
-            if self.home is not None and (self._is_short() or self.invocation.hurried.is_set()):
-                # Also where the process is to end: the body goes on in another one.
+            if self.home is not None and (self._is_short() or self._is_worker_that_ends()):
                 self.leave(until=whole(self.invocation.clock.now()))
             self._at_work += 1
+
+    def _is_worker_that_ends(self) -> bool:
+        """Whether its process is to end, and takes no message any more: the body goes on in another one."""
+        return self.invocation.lease is not None and self.invocation.hurried.is_set()
 
     def _is_short(self) -> bool:
         return self._added > 0 and self.left < self.needed
