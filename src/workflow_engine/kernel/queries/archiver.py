@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import BlobNotFoundError, CorruptItemError
 from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.kernel.definitions import Definitions
@@ -52,12 +53,15 @@ class Archiver:
         definition = Queries(
             persistence=self.persistence, blobs=self.blobs, definitions=self.definitions
         ).definition_of(head)
-        return archive_format.write(self.gathered(head, with_logs=with_logs), definition)
+        return archive_format.write(self.gathered(head, definition, with_logs=with_logs), definition)
 
-    def gathered(self, head: Head, *, with_logs: bool = False) -> "ArchivedRun":
+    def gathered(
+        self, head: Head, definition: WorkflowDefinition | None = None, *, with_logs: bool = False
+    ) -> "ArchivedRun":
         """The run with everything that is kept of it. Outputs are read in the order of the records,
         up to the limit; those beyond stay blobs."""
         from workflow_engine.kernel.queries.archive_format import ArchivedRun
+        from workflow_engine.kernel.queries.views import may_have_steps
 
         return ArchivedRun(
             head=winners.completed(head, self.persistence),
@@ -65,7 +69,7 @@ class Archiver:
             started_with=self._started_with(head),
             annotations=self.persistence.list_annotations(head.run_id),
             logs=self.persistence.list_logs(head.run_id) if with_logs else (),
-            steps=self.persistence.list_steps(head.run_id),
+            steps=self.persistence.list_steps(head.run_id) if may_have_steps(definition) else (),
         )
 
     def _started_with(self, head: Head) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from workflow_engine.kernel.queries import archive_format
 from workflow_engine.kernel.queries.archiver import Archiver
 from workflow_engine.kernel.queries.live_runs import live_runs
 from workflow_engine.kernel.queries.outcomes import RunOutcome, outcome_of
-from workflow_engine.kernel.queries.views import HistoryEvent, RunView, SeenLines, history_of, view_of
+from workflow_engine.kernel.queries.views import HistoryEvent, RunView, SeenLines, history_of, may_have_steps, view_of
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.runs import (
     Annotation,
@@ -227,8 +227,9 @@ class Queries:
         """
         head = self.head(run_id)
         found = records.listed(head, self.persistence)
-        steps = self.persistence.list_steps(head.run_id)
-        return view_of(winners.completed(head, self.persistence), found, self.definition_of(head), steps)
+        definition = self.definition_of(head)
+        steps = self.persistence.list_steps(head.run_id) if may_have_steps(definition) else ()
+        return view_of(winners.completed(head, self.persistence), found, definition, steps)
 
     def definition_of(self, head: Head) -> WorkflowDefinition | None:
         """The definition that describes a run best; ``None`` where its workflow is gone."""

@@ -68,6 +68,14 @@ def view_of(
     return RunView(head, stages, definition)
 
 
+def may_have_steps(definition: WorkflowDefinition | None) -> bool:
+    """Whether a stage of the workflow can take steps: none without a context does, and nobody needs to look."""
+    if definition is None:
+        return True
+    stages = (stage for group in definition.groups for stage in group)
+    return any(one is not None and one.wants_context for stage in stages for one in (stage, stage.check, stage.signal))
+
+
 def _steps_of(stage: StageView, head: Head, steps: Sequence[StepRecord]) -> tuple[StepRecord, ...]:
     scope = StepScope(stage.group, StageId(stage.stage_id), head.base_of(stage.group))
     return tuple([step for step in steps if step.scope == scope and step.kind is not StepKind.TRIES])
