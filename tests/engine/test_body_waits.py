@@ -537,6 +537,25 @@ class TestWhateverTheBodyDoes:
         assert run.error.type == "DefinitionChangedError"
         assert "step 'nap'" in run.error.message
 
+    @pytest.mark.parametrize("begun", ["sleep", "signal", "until"])
+    @pytest.mark.parametrize("now", ["sleep", "signal", "until"])
+    def test_a_wait_that_is_under_way_and_becomes_another_kind_is_told_by_name(
+        self, engine: VirtualEngine, begun: str, now: str
+    ) -> None:
+        kinds: dict[str, Body] = {
+            "sleep": lambda ctx: ctx.sleep("x", HOUR),
+            "signal": lambda ctx: ctx.wait_for_signal("x", Answer, timeout=HOUR).number,
+            "until": lambda ctx: ctx.wait_until("x", lambda: ctx.now().hour > 2 or None, every=HOUR),
+        }
+        run = engine.start(bodied(kinds[begun]), Item())
+        engine.work()
+        engine.deploy(bodied(kinds[now]))
+        if begun == "signal":
+            send(engine, run, "x", 1)
+        engine.advance(DAY)
+        assert run.status is (Status.COMPLETED if begun == now else Status.FAILED)
+        assert begun == now or (run.error is not None and run.error.type == "DefinitionChangedError")
+
     def test_a_body_that_is_killed_at_its_answer_goes_on_with_it(self, engine: VirtualEngine) -> None:
         """The record is put, the commit that removes the signal is not: the next worker finds both."""
         deaths = [True]

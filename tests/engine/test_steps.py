@@ -32,7 +32,8 @@ from workflow_engine import (
 from workflow_engine.cli.run_views import show_run
 from workflow_engine.errors import PermanentError, TransientError
 from workflow_engine.hosts import ServerlessHost
-from workflow_engine.kernel import Kernel
+from workflow_engine.kernel import Kernel, KernelSettings
+from workflow_engine.kernel.execution import steps
 from workflow_engine.kernel.queries import archive_format
 from workflow_engine.kernel.queries.documents import Shown, run_document
 from workflow_engine.model.ids import StageId
@@ -429,6 +430,30 @@ class TestRetries:
 
         assert engine.run(bodied_async(body), Item()).output == {"value": "done"}
 
+    def test_a_sync_one_in_an_async_body_pauses_too(self) -> None:
+        pauses: list[timedelta] = []
+        engine = VirtualEngine(settings=KernelSettings(pause=pauses.append))
+        shaky = Counted(failing=2)
+
+        async def body(ctx: StageContext[Any]) -> Any:
+            return ctx.step("shaky", shaky, retry=RetryPolicy(max_attempts=3, first_delay=SECOND, jitter=False))
+
+        assert engine.run(bodied_async(body), Item()).output == {"value": "done"}
+        assert pauses == [SECOND, 2 * SECOND]
+
+    def test_and_for_real(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The loop's own pause is for what is awaited: elsewhere nobody would wait for it."""
+        pauses: list[timedelta] = []
+        monkeypatch.setattr(steps, "pause_for_real", pauses.append)
+        engine = VirtualEngine(settings=KernelSettings(pause=pauses.append))
+        shaky = Counted(failing=1)
+
+        async def body(ctx: StageContext[Any]) -> Any:
+            return ctx.step("shaky", shaky, retry=RetryPolicy(max_attempts=2, first_delay=SECOND, jitter=False))
+
+        assert engine.run(bodied_async(body), Item()).output == {"value": "done"}
+        assert pauses == [SECOND]
+
 
 class TestTypes:
     def test_values_come_back_as_their_annotation_says(self, engine: VirtualEngine) -> None:
@@ -516,6 +541,21 @@ class TestTypes:
         assert (run.status, called) == (Status.FAILED, [])
         assert run.error is not None
         assert "say returns=" in run.error.message
+
+    @pytest.mark.parametrize("returns", [None, "list"])
+    def test_a_name_that_is_not_defined_is_told_before_the_function_is_called(
+        self, engine: VirtualEngine, returns: Any
+    ) -> None:
+        called: list[int] = []
+
+        def later() -> list["Nowhere"]:  # type: ignore[name-defined]  # noqa: F821
+            called.append(1)
+            return []
+
+        kind: Any = list["Nowhere"] if returns else None  # type: ignore[name-defined]  # noqa: F821
+        run = engine.run(bodied(lambda ctx: ctx.step("later", later, returns=kind), retry=ONCE), Item())
+        assert run.error is not None
+        assert (run.error.type, called) == ("ValueError", [])
 
     @pytest.mark.parametrize("size", [8_000, 500_000, 15_000_000])
     def test_large_results_come_back_whole(self, engine: VirtualEngine, size: int) -> None:
@@ -726,6 +766,29 @@ class TestKeptByARerun:
         run = engine.run(Workflow("two", input=Item).pipe(work).pipe(then).build(), Item())
         self.rerun(engine, run, keep_steps=True)
         assert (len(first.calls), len(second.calls), run.output) == (1, 2, {"value": 2})
+
+    def test_a_name_is_discarded_of_the_stage_alone_that_it_begins_with(self, engine: VirtualEngine) -> None:
+        class Pair(BaseModel):
+            work: Item
+            beside: Item
+
+        charged: list[str] = []
+
+        def side(name: str) -> Any:
+            @stage(name, timeout=MINUTE)
+            def body(item: Item, ctx: StageContext) -> Item:
+                return Item(value=ctx.step("charge", partial(charged.append, name)))
+
+            return body
+
+        @stage("both", timeout=MINUTE)
+        def both(pair: Pair) -> Item:
+            return Item()
+
+        run = engine.run(Workflow("two", input=Item).parallel(side("work"), side("beside")).pipe(both).build(), Item())
+        charged.clear()
+        self.rerun(engine, run, keep_steps=True, discard_steps=["charge"])
+        assert (run.status, charged) == (Status.COMPLETED, ["work"])
 
     def test_a_step_that_is_not_there_is_told_and_nothing_changes(self, engine: VirtualEngine) -> None:
         run = engine.run(bodied(lambda ctx: ctx.step("fetch", Counted())), Item())

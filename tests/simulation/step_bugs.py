@@ -21,7 +21,11 @@ STEPS: Mapping[str, Bug] = {
         "kernel.execution.endings", "decide_ending", "Unfit | WaitsInBody | GoesOnLater", "Unfit", varied.STEPPING
     ),
     "a wait begins anew at each look": seen(
-        _STEPS, "Steps._signalled", "begins, end = entry.step != name,", "begins, end = True,", varied.STEPPING
+        _STEPS,
+        "Steps._signalled",
+        "begins, end = self._begins(name, WaitKind.SIGNAL),",
+        "begins, end = True,",
+        varied.STEPPING,
     ),
     "a worker's second lease reads no steps": seen(
         "kernel.execution.attempt",
@@ -43,8 +47,8 @@ STEPS: Mapping[str, Bug] = {
     "a rerun keeps all steps but those that failed": seen(
         "kernel.kept_steps",
         "kept_steps",
-        "if step.name not in discarded]",
-        "if step.name not in discarded and step.error is None]",
+        "or step.name not in discarded]",
+        "or step.name not in discarded if step.error is None]",
         varied.STEPPING,
     ),
     "a body has a name's key for all reruns": seen(

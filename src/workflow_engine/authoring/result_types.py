@@ -49,8 +49,9 @@ def _annotated(function: Any) -> Any:
     if isinstance(function, type):
         return function
     found = getattr(function, "__annotations__", {}).get("return", inspect.Signature.empty)
-    if not isinstance(found, str):
+    if isinstance(found, type) or found in _ANYTHING:
         return found
+    # It may name what is defined later, in any part of it.
     try:
         return get_type_hints(function, include_extras=True)["return"]
     except Exception as error:
@@ -126,12 +127,14 @@ class ResultType:
 
 def _adapter_of(kind: Any) -> "TypeAdapter[Any]":
     # Few stages have steps of such types, and the module takes time.
-    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic import TypeAdapter
 
     try:
-        return TypeAdapter(kind)
-    except PydanticUserError as error:
-        raise ValueError(f"{kind!r} cannot be kept as JSON: say returns=, or answer JSON ({error.message})") from error
+        adapter = TypeAdapter(kind)
+        adapter.rebuild(raise_errors=True)
+    except Exception as error:  # a type that pydantic does not know, a name that is not defined, a type of the user's
+        raise ValueError(f"{kind!r} cannot be kept as JSON: say returns=, or answer JSON ({error})") from error
+    return adapter
 
 
 @lru_cache(maxsize=512)
@@ -146,6 +149,7 @@ def result_type(kind: Any) -> ResultType:
         ValueError: pydantic knows no such type.
     """
     try:
-        return _kept_type(kind)
-    except TypeError:  # an annotation that has no hash
+        hash(kind)
+    except TypeError:  # an annotation with a list in it, for instance
         return ResultType(kind)
+    return _kept_type(kind)

@@ -15,9 +15,9 @@ from workflow_engine.ports.persistence import Persistence
 
 
 def kept_steps(
-    persistence: Persistence, head: Head, group: int, stages: Sequence[str], *, discarded: Sequence[str]
+    persistence: Persistence, head: Head, group: int, stages: Sequence[str], *, of: str, discarded: Sequence[str]
 ) -> list[StepRecord]:
-    """The outcomes of the steps of *stages*, all of *group*, but for those that are *discarded*. A failure that is
+    """The outcomes of the steps of *stages*, all of *group*, but for those that are *discarded* of the stage *of*. A failure that is
     stored is one, too: the body went on after it, and what it did then may be kept.
 
     Raises:
@@ -31,12 +31,12 @@ def kept_steps(
         and step.scope.stage_id in stages
         and step.kind is not StepKind.TRIES
     ]
-    names = {step.name for step in found}
+    names = {step.name for step in found if step.scope.stage_id == of}
     if unknown := [name for name in discarded if name not in names]:
         known = ", ".join(sorted(names)[:20]) or "none"
         problems = [f"{name!r} is no step that was taken; there are: {known}" for name in unknown[:5]]
         raise InvalidInputError(what="discard_steps", problems=problems)
-    return [step for step in found if step.name not in discarded]
+    return [step for step in found if step.scope.stage_id != of or step.name not in discarded]
 
 
 def keep_under(

@@ -103,7 +103,7 @@ class RerunFrom(CommandModel, Answered[results.RunRerun]):
     """Run a finished run again from *from_stage_id*, optionally with another input.
 
     Its steps are taken anew. With *keep_steps* the outcomes of that stage's steps and waits, and of those beside it,
-    stay, failures that its body caught and waits that expired among them; but for those named in *discard_steps*.
+    stay, failures that its body caught and waits that expired among them; but for those of that stage that *discard_steps* names.
     """
 
     type: Literal["run.rerun_from"] = "run.rerun_from"

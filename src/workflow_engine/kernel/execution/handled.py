@@ -37,11 +37,6 @@ def here() -> Place:
     return Place(threading.get_ident(), _task())
 
 
-def in_event_loop() -> bool:
-    """Whether a task is at work here."""
-    return _task() is not None
-
-
 def _task() -> Any:
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:

@@ -25,7 +25,7 @@ from workflow_engine.errors import (
     StepFailedError,
     WaitExpiredError,
 )
-from workflow_engine.kernel.execution import courses, handled
+from workflow_engine.kernel.execution import courses
 from workflow_engine.kernel.execution.courses import Course
 from workflow_engine.kernel.execution.ending import Unfit, WaitsInBody
 from workflow_engine.kernel.execution.failures import error_info, is_retried
@@ -40,6 +40,7 @@ from workflow_engine.model.values import NOTHING, UnfitValueError, load
 
 # A pause up to this is waited out where the step is; beyond it, nothing runs meanwhile.
 LONGEST_PAUSE_IN_PLACE = timedelta(seconds=10)
+_WAITS = (WaitKind.SLEEP, WaitKind.SIGNAL, WaitKind.POLL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class _Step:
     values: ResultType
     retry: RetryPolicy | None = None
     is_look: bool = False
+    is_async: bool = False
 
     @property
     def kind(self) -> StepKind:
@@ -69,7 +71,9 @@ class Steps(StepGate, DurableSteps):
     def call(
         self, name: str, function: Callable[[], Any], *, kind: Any, is_async: bool, retry: RetryPolicy | None
     ) -> Any:
-        course = self._taken(_Step(name=name, function=function, values=result_type(kind), retry=retry))
+        course = self._taken(
+            _Step(name=name, function=function, values=result_type(kind), retry=retry, is_async=is_async)
+        )
         return courses.awaited(course, self) if is_async else courses.driven(course, self)
 
     @override
@@ -78,7 +82,7 @@ class Steps(StepGate, DurableSteps):
         record = self.enter(name, StepKind.SLEEP)
         if record is None:
             now, entry = self.invocation.clock.now(), self.lease.entry
-            begins = entry.step != name
+            begins = self._begins(name, WaitKind.SLEEP)
             until = whole(after(now, duration, self.data.head.deadline)) if begins else entry.give_up_at
             if until is not None and until > now:
                 self.suspend(WaitsInBody(step=name, kind=WaitKind.SLEEP, until=until, give_up_at=until, begins=begins))
@@ -109,7 +113,7 @@ class Steps(StepGate, DurableSteps):
         every: timedelta,
         give_up_after: timedelta | None,
     ) -> Any:
-        step = _Step(name=self.numbered(name), function=look, values=result_type(kind), is_look=True)
+        step = _Step(name=self.numbered(name), function=look, values=result_type(kind), is_look=True, is_async=is_async)
         course = self._looked(step, every, give_up_after)
         return courses.awaited(course, self) if is_async else courses.driven(course, self)
 
@@ -167,7 +171,7 @@ class Steps(StepGate, DurableSteps):
                     pause = self._pause(step, error, tries)
                     if pause is None:
                         raise self._failed(step, error, started, tries) from error
-                yield partial(self._paused, step.name, pause, tries)
+                yield partial(self._paused, step, pause, tries)
             return self.keep(self.record(step.name, step.kind, started, output=output, tries=tries))
         finally:
             self.end(started)
@@ -204,27 +208,43 @@ class Steps(StepGate, DurableSteps):
         name = f"{self.data.head.run_id}/{self.stage.id}/{step.name}/{tries}"
         return retry.delay(tries, crc32(name.encode()) / 2**32)
 
-    def _paused(self, name: str, pause: timedelta, tries: int) -> Any:
+    def _paused(self, step: _Step, pause: timedelta, tries: int) -> Any:
         """Let *pause* pass: here, or with nothing running, once it is stored how often the step has failed."""
         pausing = self.invocation.settings.pause
         if pause < LONGEST_PAUSE_IN_PLACE and pause + self.needed < self.left:
-            if pausing is pause_for_real and handled.in_event_loop():
+            # What is not awaited blocks its loop, as its function does.
+            if pausing is pause_for_real and step.is_async:
                 import asyncio
 
                 return asyncio.sleep(pause.total_seconds())
             return pausing(pause)
         now = self.invocation.clock.now()
-        self.keep(self.record(f"{name}#{tries}", StepKind.TRIES, now, tries=tries))
+        self.keep(self.record(f"{step.name}#{tries}", StepKind.TRIES, now, tries=tries))
         return self.leave(until=whole(after(now, pause, self.data.head.deadline)))
 
     # Waits
+
+    def _begins(self, name: str, kind: WaitKind) -> bool:
+        """Whether the wait is another than the one that the lease was taken for.
+
+        Raises:
+            DefinitionChangedError: it has its name, and is of another kind.
+        """
+        entry = self.lease.entry
+        if entry.step != name:
+            return True
+        # A retry, or a body that goes on later, says in its entry why it waits itself.
+        known = entry.wait if entry.wait in _WAITS else None
+        if known not in (None, kind) or (entry.signal is not None) != (kind is WaitKind.SIGNAL):
+            raise self.changed(name, ["waits in another way than when it began"])
+        return False
 
     def _signalled(
         self, name: str, signal: str, schema: type[BaseModel] | None, timeout: timedelta | None
     ) -> StepRecord:
         """The record that answers the wait *name*, if there is an answer."""
         now, entry = self.invocation.clock.now(), self.lease.entry
-        begins, end = entry.step != name, entry.give_up_at
+        begins, end = self._begins(name, WaitKind.SIGNAL), entry.give_up_at
         if begins:
             end = None if timeout is None else whole(after(now, timeout, self.data.head.deadline))
         element = None if begins else self.answer(self.take_signal)
@@ -245,7 +265,7 @@ class Steps(StepGate, DurableSteps):
     def _not_yet(self, name: str, every: timedelta, give_up_after: timedelta | None) -> StepRecord:
         """The record that says that nothing came in time, if the time is over."""
         now, entry, limit = self.invocation.clock.now(), self.lease.entry, self.data.head.deadline
-        begins, end = entry.step != name, entry.give_up_at
+        begins, end = self._begins(name, WaitKind.POLL), entry.give_up_at
         if begins:
             end = None if give_up_after is None else whole(after(now, give_up_after, limit))
         if end is None or end > now:

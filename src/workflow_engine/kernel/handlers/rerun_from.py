@@ -228,7 +228,10 @@ class _Rerunning:
     def keep_steps(self, head: Head, definition: WorkflowDefinition, group: int) -> Head:
         """Draw a base, which nobody else has, and keep the steps under it; answers the head as it is then."""
         stages = [stage.id for stage in definition.groups[group]]
-        steps = kept_steps(self.persistence, head, group, stages, discarded=self.command.discard_steps)
+        command = self.command
+        steps = kept_steps(
+            self.persistence, head, group, stages, of=command.from_stage_id, discarded=command.discard_steps
+        )
         outcome = commit_once(self.persistence, transitions.draw(head, self.invocation.moment()))
         if isinstance(outcome, Committed):
             self.base = head.epochs
