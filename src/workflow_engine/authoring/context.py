@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar as DefaultTypeVar
 from typing_extensions import override
 
-from workflow_engine.authoring.durable import BodySuspended, DurableContext, DurableSteps
-from workflow_engine.authoring.engine import Engine, OutputReader
+from workflow_engine.authoring.durable import BodySuspended, DurableContext
+from workflow_engine.authoring.engine import DurableSteps, Engine, OutputReader
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
@@ -103,7 +103,6 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         "_config",
         "_copied",
         "_deadline",
-        "_engine",
         "_group",
         "_journal",
         "_make_storage",
@@ -336,16 +335,6 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         super()._share()
         self._journal = self.journal
         self._seen = {} if self._seen is None else self._seen
-
-    @override
-    def _begin_steps(self) -> DurableSteps:
-        return self._asked.steps()
-
-    @property
-    def _asked(self) -> Engine:
-        if self._engine is None:
-            raise RuntimeError("this context was made by hand, and no engine runs its stage")
-        return self._engine
 
     def _output(self, stage_id: str) -> tuple[bool, BaseModel | None]:
         """Whether there is an output, and the output: the same object each time it is asked for."""

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, Self, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 
+from workflow_engine.authoring.engine import DurableSteps, Engine
 from workflow_engine.authoring.outcomes import check_positive, is_model, is_signal_name
 from workflow_engine.authoring.retry import RetryPolicy
 
@@ -27,47 +28,6 @@ class BodySuspended(BaseException):
     """
 
 
-class DurableSteps(Protocol):
-    """What the engine does for the steps and waits of one attempt. Names have their prefix."""
-
-    def call(
-        self, name: str, function: Callable[[], Any], *, kind: Any, is_async: bool, retry: RetryPolicy | None
-    ) -> Any:
-        """The stored outcome of the step, or what *function* comes to; a coroutine of it where *is_async*."""
-        ...
-
-    def sleep(self, name: str, duration: timedelta) -> None:
-        """Go on once *duration* has passed."""
-        ...
-
-    def wait_for_signal(
-        self, name: str, signal: str, schema: type[BaseModel] | None, timeout: timedelta | None
-    ) -> BaseModel | None:
-        """The payload of a signal."""
-        ...
-
-    def wait_until(
-        self,
-        name: str,
-        look: Callable[[], Any],
-        *,
-        kind: Any,
-        is_async: bool,
-        every: timedelta,
-        give_up_after: timedelta | None,
-    ) -> Any:
-        """What *look* answers once that is neither ``None`` nor ``False``."""
-        ...
-
-    def key(self, name: str) -> str:
-        """The idempotency key of what a step does outside."""
-        ...
-
-    def results(self) -> Mapping[str, Any]:
-        """The results that are stored by now, as JSON-compatible values, by name."""
-        ...
-
-
 class DurableContext:
     """The durable part of a stage's context.
 
@@ -77,9 +37,10 @@ class DurableContext:
     without ``#``), waits among them, each used once by an attempt.
     """
 
-    __slots__ = ("_durable", "_prefix")
+    __slots__ = ("_durable", "_engine", "_prefix")
 
     _durable: DurableSteps | None
+    _engine: Engine | None
     _prefix: str
 
     # An async function returns what its step is to return: a coroutine. More than four arguments take a lambda.
@@ -186,12 +147,13 @@ class DurableContext:
         retry: RetryPolicy | None = None,
         returns: Any = None,
     ) -> Any:
-        """What ``function(*args)`` comes to (up to four *args*), once: stored before this returns, and found by every later attempt.
+        """What ``function(*args)`` comes to (up to four *args*), once: stored before this returns, and found by every
+        later attempt.
 
-        An ``async def`` function is awaited: ``await ctx.step(…)``; what it returns its annotation says. The result goes through its type, the
-        annotation or *returns*, and is JSON where there is none (up to 16 MB; above 8 KB it lies in S3). With *retry*
-        the function is called again where it fails: in place after a pause below 10 s, else the stage is left until
-        the pause is over. May be called from the threads and tasks of the body, and a step has no steps of its own.
+        An ``async def`` function is awaited: ``await ctx.step(…)``; what it returns its annotation says. The result
+        goes through its type, the annotation or *returns*, and is JSON where there is none (up to 16 MiB; above 8 KB it
+        lies in S3). With *retry* the function is called again where it fails: in place after a pause below 10 s, else
+        the stage is left until the pause is over. May be called from the threads and tasks of the body, and a step has no steps of its own.
 
         Raises:
             StepFailedError: the function failed, or answered what cannot be kept. Once the body goes on after it
@@ -322,11 +284,14 @@ class DurableContext:
     @property
     def _steps(self) -> DurableSteps:
         if self._durable is None:
-            self._durable = self._begin_steps()
+            self._durable = self._asked.steps()
         return self._durable
 
-    def _begin_steps(self) -> DurableSteps:
-        raise NotImplementedError
+    @property
+    def _asked(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("this context was made by hand, and no engine runs its stage")
+        return self._engine
 
     def _share(self) -> None:
         """Make what a copy must have in common with this."""

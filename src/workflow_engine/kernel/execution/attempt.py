@@ -5,7 +5,7 @@ it reaches the dispatch as an exception, but for what says that the process must
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,7 @@ class _Asking:
     """What a stage may ask of the engine."""
 
     call: "_Call"
+    tenure: Tenure
 
     @property
     def data(self) -> RunData:
@@ -145,15 +146,15 @@ class _Asking:
 
     def steps(self) -> "Steps":
         """The steps and waits of the attempt."""
-        return self.call.begin_steps()
+        return self.call.begin_steps(self.tenure)
 
     def is_over(self) -> bool:
         """Whether the run is over, or the lease another's, for ``ctx.cancelled``."""
-        return self.call.tenure.is_over()
+        return self.tenure.is_over()
 
     def is_known_over(self) -> bool:
         """The same, as far as it is known by now."""
-        return self.call.tenure.is_known_over()
+        return self.tenure.is_known_over()
 
     def run_input(self) -> BaseModel:
         """The run's input, for ``ctx.run_input``."""
@@ -183,15 +184,6 @@ class _Call:
     steps: "Steps | None" = None
     home: Place | None = None
     deadline: datetime | None = None
-    tenure: Tenure = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tenure = Tenure(
-            run_id=self.data.head.run_id,
-            lease=self.lease,
-            invocation=self.invocation,
-            persistence=self.data.persistence,
-        )
 
     @property
     def timeout(self) -> timedelta:
@@ -229,7 +221,7 @@ class _Call:
             return self.signal
         return None if self.steps is None else self.steps.used
 
-    def begin_steps(self) -> "Steps":
+    def begin_steps(self, tenure: Tenure) -> "Steps":
         """The steps of the attempt, made once."""
         if self.steps is None:
             # What most stages have no use for costs their process nothing.
@@ -255,7 +247,7 @@ class _Call:
                 invocation=invocation,
                 deadline=self.deadline or invocation.clock.now() + self.timeout,
                 home=self.home,
-                tenure=self.tenure,
+                tenure=tenure,
                 take_signal=self._taken_signal,
                 journal=lambda: None if self.context is None else self.context.noted,
             )
@@ -299,6 +291,7 @@ class _Call:
         data, entry = self.data, self.lease.entry
         head, now = data.head, self.invocation.clock.now
         self.deadline = now() + self.timeout
+        tenure = Tenure(run_id=head.run_id, lease=self.lease, invocation=self.invocation, persistence=data.persistence)
         self.context = StageContext(
             run_id=head.run_id,
             workflow=data.definition,
@@ -313,7 +306,7 @@ class _Call:
             now=now,
             outputs=data,
             make_storage=self._storage,
-            engine=_Asking(call=self),
+            engine=_Asking(call=self, tenure=tenure),
         )
         return self.context
 

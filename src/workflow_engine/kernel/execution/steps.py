@@ -15,7 +15,7 @@ from zlib import crc32
 from pydantic import BaseModel
 from typing_extensions import override
 
-from workflow_engine.authoring.durable import DurableSteps
+from workflow_engine.authoring.engine import DurableSteps
 from workflow_engine.authoring.result_types import ResultType, result_type
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.errors import (

@@ -31,7 +31,7 @@ class Tenure:
 
     def is_known_over(self) -> bool:
         """Whether it is known that the run is over, or the lease another's. Asks nobody."""
-        if not self._over:
+        if not self._over and self.invocation.lease is not None:
             lease = self.lease
             name = LeaseName(self.run_id, lease.group, lease.ordinal, lease.entry.epoch)
             self._over = self.invocation.held.is_lost(name)
