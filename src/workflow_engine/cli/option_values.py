@@ -165,3 +165,15 @@ def took(span: timedelta) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
     return f"{whole} s"
+
+
+def one_or_many(run: str | None, workflow: str | None, rate: float) -> None:
+    """Refuse what is neither one *run* nor many of a *workflow*, *rate* a second.
+
+    Raises:
+        InvalidOptionError: it is both, or neither, or the rate is no number.
+    """
+    if (run is None) == (workflow is None):
+        raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")
+    if not rate > 0:  # nan is neither above nor below
+        raise InvalidOptionError(option="--rate", problem="is no number")

@@ -29,6 +29,27 @@ RunId: TypeAlias = Annotated[
         metavar="RUN", help="The run's id, the first 8 characters of it or more, or `last`.", show_default=False
     ),
 ]
+RunOfMany: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help="The run's id, the first 8 characters of it or more, or `last`; or choose many by filters.",
+        show_default=False,
+    ),
+]
+ManyOf: TypeAlias = Annotated[
+    str | None, typer.Option("--workflow", help="Many: runs of this workflow.", show_default=False)
+]
+Limit: TypeAlias = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many at the most.")]
+Rate: TypeAlias = Annotated[float, typer.Option("--rate", min=0.01, max=1000, help="Runs a second at the most.")]
+BulkKey: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key", help="Go on with what was interrupted: what this key did is not done again.", show_default=False
+    ),
+]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only say which runs there are.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask at a terminal before many are changed.")]
 StatusName: TypeAlias = Annotated[
     str | None, typer.Option("--status", "-s", help="Only runs in this status.", show_default=False)
 ]

@@ -1,24 +1,16 @@
 """Changes runs for ``cancel``, ``signal`` and ``rerun``, and says what became of it."""
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from workflow_engine.adapters.system import RandomIds
 from workflow_engine.cli import option_values
-from workflow_engine.cli.errors import BAD_USAGE, COMPLETED
-from workflow_engine.cli.output import complain, print_json, say
-from workflow_engine.cli.run_filters import RunFilter, runs
-from workflow_engine.errors import WorkflowEngineError
+from workflow_engine.cli.output import print_json, say
 from workflow_engine.kernel import Kernel
-from workflow_engine.kernel.queries.documents import refusal_document, summary_document
-from workflow_engine.local.errors import InvalidOptionError, listed, one_line
+from workflow_engine.local.errors import listed
 from workflow_engine.model.commands import CancelRun, RerunFrom, SignalRun
 from workflow_engine.model.results import RunRerun, RunSignalled, dump_result
 from workflow_engine.model.runs import Head
-from workflow_engine.model.status import LIVE
 
 
 def cancel_run(kernel: Kernel, run_id: str, reason: str | None, *, as_json: bool) -> None:
@@ -66,83 +58,15 @@ class HowAgain:
 
 def rerun_one(kernel: Kernel, run_id: str, how: HowAgain, *, key: str | None, as_json: bool) -> None:
     """Let one run go again."""
-    result = _rerun(kernel, kernel.queries.head(run_id), how, key=key)
+    result = send_rerun(kernel, kernel.queries.head(run_id), how, key=key)
     if as_json:
         print_json(dump_result(result))
         return
     say(f"{run_id} goes again from {result.from_stage_id} (workflow-engine watch {run_id})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkRerun:
-    """Many runs to let go again: at most *limit*, and *rate* a second."""
-
-    wanted: RunFilter
-    how: HowAgain
-    limit: int
-    rate: float
-    key: str | None
-    dry_run: bool
-
-
-def rerun_many(kernel: Kernel, bulk: BulkRerun, *, as_json: bool) -> int:
-    """Let all wanted runs go again, one after another; answers the exit code.
-
-    A run that cannot (the workflow changed, its outputs expired) is reported and holds up none.
-    """
-    if bulk.wanted.status in LIVE:
-        raise InvalidOptionError(option="--status", problem="only finished runs can go again")
-    key = bulk.key or f"rerun-{RandomIds().new_id()}"
-    # Read before the first is sent: a run that goes again is not FAILED any more.
-    heads = list(islice(runs(kernel, bulk.wanted), bulk.limit))
-    if bulk.dry_run:
-        _say_which(heads, as_json=as_json)
-        return COMPLETED
-    if not as_json and heads:
-        complain(f"if this is interrupted, go on with --key {key}", style="dim")
-    rerun: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
-    for head in at_rate(heads, bulk.rate):
-        try:
-            result = _rerun(kernel, head, bulk.how, key=f"{key}:{head.run_id}")
-            rerun.append(dump_result(result))
-        except WorkflowEngineError as error:
-            if error.retryable:
-                raise
-            refused.append(refusal_document(head.run_id, error))
-    _say_what(key, rerun, refused, as_json=as_json)
-    return BAD_USAGE if refused else COMPLETED
-
-
-def at_rate(heads: list[Head], rate: float) -> Iterator[Head]:
-    """*heads* one after another, *rate* a second at the most."""
-    never = threading.Event()
-    for number, head in enumerate(heads):
-        if number:
-            never.wait(1 / rate)
-        yield head
-
-
-def _say_which(heads: list[Head], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"runs": [summary_document(head) for head in heads]})
-        return
-    for head in heads:
-        why = head.failure.error if head.failure else None
-        say(f"{head.run_id}  {head.status.value}  {'' if why is None else one_line(f'{why.type}: {why.message}')}")
-    say(f"{len(heads)} runs would go again")
-
-
-def _say_what(key: str, rerun: list[dict[str, Any]], refused: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"key": key, "rerun": rerun, "refused": refused})
-        return
-    for one in refused:
-        complain(f"{one['source']}: {one['error']}: {one_line(one['message'])}")
-    say(f"{len(rerun)} runs go again, {len(refused)} cannot")
-
-
-def _rerun(kernel: Kernel, head: Head, how: HowAgain, *, key: str | None) -> RunRerun:
+def send_rerun(kernel: Kernel, head: Head, how: HowAgain, *, key: str | None) -> RunRerun:
+    """Let the run of *head* go again."""
     new_input = how.new_input
     command = option_values.valid(
         RerunFrom,

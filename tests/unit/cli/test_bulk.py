@@ -10,26 +10,31 @@ from typer.testing import CliRunner
 from tests.unit.cli.conftest import create, work
 from workflow_engine.cli import bulk
 from workflow_engine.cli.app import app
-from workflow_engine.cli.bulk import BulkCancel, cancel_many
+from workflow_engine.cli.bulk import Bulk, rerun_many
 from workflow_engine.cli.interrupts import Interrupted
+from workflow_engine.cli.run_actions import HowAgain
 from workflow_engine.cli.run_filters import RunFilter
+from workflow_engine.kernel import Kernel
 from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.commands import CancelRun, RerunFrom
 from workflow_engine.model.status import Status
 from workflow_engine.wiring.memory import MemoryEngine
 
 
-def many(**changes: Any) -> BulkCancel:
+def cancel_many(kernel: Kernel, wanted: Bulk, *, as_json: bool) -> int:
+    return bulk.cancel_many(kernel, wanted, "enough", as_json=as_json)
+
+
+def many(**changes: Any) -> Bulk:
     facts: dict[str, Any] = {
         "wanted": RunFilter(workflow_id="asking"),
-        "reason": "enough",
         "limit": 100,
         "rate": 1000.0,
         "key": "end",
         "dry_run": False,
         "confirm": False,
     }
-    return BulkCancel(**(facts | changes))
+    return Bulk(**(facts | changes))
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -89,7 +94,7 @@ def test_one_that_is_over_by_then_holds_up_none(
     monkeypatch.setattr(bulk, "at_rate", with_somebody_else)
     assert cancel_many(engine.kernel, many(), as_json=False) == 0
     assert engine.kernel.queries.head(second).status is Status.CANCELLED
-    assert capsys.readouterr().out == "1 runs are cancelled, 1 were over already, 0 cannot be\n"
+    assert capsys.readouterr().out == "1 runs are cancelled, 1 were over already, 0 cannot\n"
 
 
 def test_an_interrupted_one_says_how_to_go_on(engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +123,7 @@ def test_somebody_at_a_terminal_is_asked_first(
 def test_where_nobody_answers_nothing_is_cancelled(engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = create(engine, 1)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(Interrupted, match="nothing was cancelled"):
+    with pytest.raises(Interrupted, match="nothing was changed"):
         cancel_many(engine.kernel, many(confirm=True), as_json=False)
     assert engine.kernel.queries.head(run_id).status is Status.PENDING
 
@@ -128,7 +133,7 @@ def test_a_filter_that_nothing_passes_does_nothing(
     engine: MemoryEngine, capsys: pytest.CaptureFixture[str], wanted: RunFilter
 ) -> None:
     assert cancel_many(engine.kernel, many(wanted=wanted), as_json=False) == 0
-    assert capsys.readouterr().out == "0 runs are cancelled, 0 were over already, 0 cannot be\n"
+    assert capsys.readouterr().out == "0 runs are cancelled, 0 were over already, 0 cannot\n"
 
 
 def test_runs_that_are_over_are_not_what_can_be_cancelled(engine: MemoryEngine) -> None:
@@ -149,3 +154,25 @@ def test_runs_that_are_over_are_not_what_can_be_cancelled(engine: MemoryEngine) 
 )
 def test_what_cannot_be_meant_is_bad_usage(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["cancel", *arguments]).exit_code == 2
+
+
+def test_a_rerun_of_many_is_asked_for_and_gone_on_with_as_a_cancel_is(
+    engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in (-1, -2):
+        create(engine, value)
+    work(engine)
+    failed = many(wanted=RunFilter(workflow_id="asking", status=Status.FAILED), confirm=True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert rerun_many(engine.kernel, failed, HowAgain(), as_json=False) == 0
+    assert len(list(engine.kernel.queries.live())) == 0
+
+    def with_ctrl_c(heads: Any, rate: float) -> Any:
+        yield heads[0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk, "at_rate", with_ctrl_c)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(Interrupted, match="1 of 2 runs are done; the same command with --key end goes on"):
+        rerun_many(engine.kernel, failed, HowAgain(), as_json=False)
+    assert len(list(engine.kernel.queries.live())) == 1

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.conftest import create, work
-from workflow_engine.cli.run_actions import BulkRerun, HowAgain, rerun_many, rerun_one, signal_run
+from workflow_engine.cli.bulk import Bulk, rerun_many
+from workflow_engine.cli.run_actions import HowAgain, rerun_one, signal_run
 from workflow_engine.cli.run_filters import RunFilter
 from workflow_engine.local.errors import InvalidOptionError
 from workflow_engine.model.commands import CancelRun
@@ -14,16 +15,15 @@ from workflow_engine.model.status import Status
 from workflow_engine.wiring.memory import MemoryEngine
 
 
-def bulk(**changes: Any) -> BulkRerun:
+def bulk(**changes: Any) -> Bulk:
     facts: dict[str, Any] = {
         "wanted": RunFilter(workflow_id="asking", status=Status.FAILED),
-        "how": HowAgain(),
         "limit": 100,
         "rate": 1000.0,
         "key": "again",
         "dry_run": False,
     }
-    return BulkRerun(**(facts | changes))
+    return Bulk(**(facts | changes))
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -76,13 +76,13 @@ def test_many_go_again_and_one_that_cannot_holds_up_none(
 ) -> None:
     runs = {create(engine, -value) for value in (1, 2, 3)}
     work(engine)
-    code = rerun_many(engine.kernel, bulk(how=HowAgain(from_stage="ask")), as_json=True)
+    code = rerun_many(engine.kernel, bulk(), HowAgain(from_stage="ask"), as_json=True)
     said = printed(capsys)
 
     # The stages before it never finished, so that none of them can begin there.
     assert (code, said["rerun"]) == (2, [])
     assert {one["source"] for one in said["refused"]} == runs
-    assert rerun_many(engine.kernel, bulk(), as_json=True) == 0
+    assert rerun_many(engine.kernel, bulk(), HowAgain(), as_json=True) == 0
     assert {one["run_id"] for one in printed(capsys)["rerun"]} == runs
 
 
@@ -90,7 +90,7 @@ def test_no_more_go_again_than_are_asked_for(engine: MemoryEngine, capsys: pytes
     for value in (1, 2, 3):
         create(engine, -value)
     work(engine)
-    rerun_many(engine.kernel, bulk(limit=2), as_json=True)
+    rerun_many(engine.kernel, bulk(limit=2), HowAgain(), as_json=True)
 
     assert len(printed(capsys)["rerun"]) == 2
 
@@ -100,9 +100,9 @@ def test_a_rerun_that_was_interrupted_is_repeated_without_a_second_effect(
 ) -> None:
     run_id = create(engine, -1)
     work(engine)
-    rerun_many(engine.kernel, bulk(), as_json=True)
+    rerun_many(engine.kernel, bulk(), HowAgain(), as_json=True)
     first = engine.kernel.queries.head(run_id)
-    rerun_many(engine.kernel, bulk(wanted=RunFilter(workflow_id="asking")), as_json=True)
+    rerun_many(engine.kernel, bulk(wanted=RunFilter(workflow_id="asking")), HowAgain(), as_json=True)
 
     assert engine.kernel.queries.head(run_id).bases == first.bases
 
@@ -111,7 +111,7 @@ def test_a_dry_run_changes_nothing(engine: MemoryEngine, capsys: pytest.CaptureF
     run_id = create(engine, -1)
     work(engine)
     before = engine.kernel.queries.head(run_id)
-    rerun_many(engine.kernel, bulk(dry_run=True), as_json=True)
+    rerun_many(engine.kernel, bulk(dry_run=True), HowAgain(), as_json=True)
 
     assert [run["run_id"] for run in printed(capsys)["runs"]] == [run_id]
     assert engine.kernel.queries.head(run_id) == before
@@ -119,4 +119,6 @@ def test_a_dry_run_changes_nothing(engine: MemoryEngine, capsys: pytest.CaptureF
 
 def test_live_runs_are_not_what_can_go_again(engine: MemoryEngine) -> None:
     with pytest.raises(InvalidOptionError, match="finished"):
-        rerun_many(engine.kernel, bulk(wanted=RunFilter(workflow_id="asking", status=Status.RUNNING)), as_json=True)
+        rerun_many(
+            engine.kernel, bulk(wanted=RunFilter(workflow_id="asking", status=Status.RUNNING)), HowAgain(), as_json=True
+        )

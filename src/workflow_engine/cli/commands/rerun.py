@@ -13,9 +13,7 @@ from workflow_engine.cli.where import HERE, Where, located
 
 @located
 def rerun(
-    run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="The run's id; or choose many by filters.", show_default=False)
-    ] = None,
+    run: options.RunOfMany = None,
     from_stage: Annotated[
         str | None,
         typer.Option("--from", help="The stage to begin with (default: where it ended).", show_default=False),
@@ -32,18 +30,16 @@ def rerun(
             "--discard-step", help="A step to be taken anew all the same; more than once.", show_default=False
         ),
     ] = None,
-    workflow: Annotated[str | None, typer.Option(help="Many: runs of this workflow.", show_default=False)] = None,
+    workflow: options.ManyOf = None,
     status: options.StatusName = None,
     attribute: options.Attributes = None,
     since: options.Since = None,
     until: options.Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many at the most.")] = 1000,
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Runs a second at the most.")] = 10,
-    key: Annotated[
-        str | None,
-        typer.Option(help="Go on with what was interrupted: what this key did is not done again.", show_default=False),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs there are.")] = False,
+    limit: options.Limit = 1000,
+    rate: options.Rate = 10,
+    key: options.BulkKey = None,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
     as_json: options.Json = False,
     where: Where = HERE,
 ) -> None:
@@ -54,18 +50,17 @@ def rerun(
 
     Example: workflow-engine rerun --workflow document-analysis --status FAILED --since 24h --rate 5
     """
+    import sys
+
     from workflow_engine.cli import option_values
+    from workflow_engine.cli.bulk import Bulk, rerun_many
     from workflow_engine.cli.interrupts import saying
-    from workflow_engine.cli.run_actions import BulkRerun, HowAgain, rerun_many, rerun_one
+    from workflow_engine.cli.run_actions import HowAgain, rerun_one
     from workflow_engine.cli.run_filters import read_run_filter
     from workflow_engine.cli.run_names import run_named
     from workflow_engine.cli.stacks import open_stack
-    from workflow_engine.local.errors import InvalidOptionError
 
-    if (run is None) == (workflow is None):
-        raise InvalidOptionError(option="RUN", problem="name one run, or choose many with --workflow")
-    if not rate > 0:  # nan is neither above nor below
-        raise InvalidOptionError(option="--rate", problem="is no number")
+    option_values.one_or_many(run, workflow, rate)
     changed = None if new_input is None else option_values.json_object("--input", new_input)
     how = HowAgain(
         from_stage=from_stage,
@@ -82,5 +77,6 @@ def rerun(
         wanted = read_run_filter(
             workflow, status or "FAILED", attribute, since, until=until, now=opened.kernel.clock.now()
         )
-        bulk = BulkRerun(wanted=wanted, how=how, limit=limit, rate=rate, key=key, dry_run=dry_run)
-        raise typer.Exit(rerun_many(opened.kernel, bulk, as_json=as_json))
+        confirm = not yes and not as_json and sys.stdin.isatty()
+        bulk = Bulk(wanted=wanted, limit=limit, rate=rate, key=key, dry_run=dry_run, confirm=confirm)
+        raise typer.Exit(rerun_many(opened.kernel, bulk, how, as_json=as_json))
