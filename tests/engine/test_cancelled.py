@@ -1,40 +1,34 @@
 """A cancel, or the loss of a lease, reaches the stage that runs: by a heartbeat, by a look, at its next step."""
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
+from tests.engine.bodies import (
+    MINUTE,
+    ONCE,
+    SECOND,
+    Body,
+    Item,
+    bodied,
+)
 from workflow_engine import (
     CancelRun,
     CreateRun,
-    RetryPolicy,
     StageContext,
     Status,
     WorkerHost,
-    Workflow,
     WorkflowDefinition,
-    stage,
 )
 from workflow_engine.model.ids import RunId
 from workflow_engine.testing.engine import VirtualEngine, VirtualRun
 
-MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
-
-class Item(BaseModel):
-    value: Any = 1
-
-
-def bodied(body: Callable[[StageContext[Any]], Any], **options: Any) -> WorkflowDefinition:
-    @stage("work", **{"timeout": timedelta(minutes=14), "retry": RetryPolicy(max_attempts=1), **options})
-    def work(item: Item, ctx: StageContext) -> Item:
-        return Item(value=body(ctx))
-
-    return Workflow("cancelled", input=Item).pipe(work).build()
+def lasting(body: Body) -> WorkflowDefinition:
+    """A workflow whose stage may take as long as an invocation does."""
+    return bodied(body, timeout=14 * MINUTE, retry=ONCE)
 
 
 def count_loads(engine: VirtualEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -66,7 +60,7 @@ def test_a_function_looks_once_a_minute_where_its_stage_asks(
                 counted.clear()
         return len(counted)
 
-    run = engine.run(bodied(body), Item())
+    run = engine.run(lasting(body), Item())
     assert run.status is Status.CANCELLED
     # Cancelled at 2:00, just looked at; the next look is at 3:00.
     assert seen == [False] * 17 + [True] * 8
@@ -82,7 +76,7 @@ def test_a_stage_that_does_not_ask_is_looked_at_by_nobody(
             ctx.log("info", "works")
         return len(counted)
 
-    assert engine.run(bodied(body), Item()).output == {"value": 0}
+    assert engine.run(lasting(body), Item()).output == {"value": 0}
 
 
 def test_the_next_step_of_a_cancelled_run_is_not_taken(engine: VirtualEngine) -> None:
@@ -99,7 +93,7 @@ def test_the_next_step_of_a_cancelled_run_is_not_taken(engine: VirtualEngine) ->
             engine.clock.advance(15 * SECOND)
         return "not seen"
 
-    run = engine.run(bodied(body), Item())
+    run = engine.run(lasting(body), Item())
     assert (run.status, run.output) == (Status.CANCELLED, None)
     # It is known within a minute.
     assert taken == list(range(8))
@@ -120,7 +114,7 @@ def test_a_log_line_ends_it_once_it_is_known(engine: VirtualEngine) -> None:
             after.append("swallowed")
         after.append("went on")
 
-    run = engine.run(bodied(body), Item())
+    run = engine.run(lasting(body), Item())
     assert (run.status, after) == (Status.CANCELLED, [])
 
 
@@ -136,7 +130,7 @@ def test_a_store_that_does_not_answer_says_nothing(engine: VirtualEngine, monkey
             engine.clock.advance(2 * MINUTE)
             return ctx.cancelled
 
-    assert engine.run(bodied(body), Item()).output == {"value": False}
+    assert engine.run(lasting(body), Item()).output == {"value": False}
 
 
 def test_a_worker_hears_of_it_at_its_heartbeat(engine: VirtualEngine) -> None:
@@ -150,8 +144,8 @@ def test_a_worker_hears_of_it_at_its_heartbeat(engine: VirtualEngine) -> None:
                 break
             threading.Event().wait(0.02)
 
-    engine.deploy(bodied(body))
-    run_id = engine.kernel.dispatch(CreateRun(workflow_id="cancelled", input={})).run_id
+    engine.deploy(lasting(body))
+    run_id = engine.kernel.dispatch(CreateRun(workflow_id="stepping", input={})).run_id
     worker = WorkerHost(
         engine.kernel, engine.job_transport, "worker", poll_wait=timedelta(0), lease=timedelta(seconds=0.3)
     )
@@ -176,8 +170,8 @@ def test_a_worker_that_ends_leaves_a_body_at_its_next_step(engine: VirtualEngine
                 go_on.wait(10)
         return len(taken)
 
-    engine.deploy(bodied(body))
-    run_id = engine.kernel.dispatch(CreateRun(workflow_id="cancelled", input={})).run_id
+    engine.deploy(lasting(body))
+    run_id = engine.kernel.dispatch(CreateRun(workflow_id="stepping", input={})).run_id
     worker = WorkerHost(engine.kernel, engine.job_transport, "worker", poll_wait=timedelta(0))
     worker.start()
     assert begun.wait(10)
@@ -205,8 +199,8 @@ def test_what_a_worker_cannot_stop_in_time_is_given_back(engine: VirtualEngine) 
             return "late"
         return "by another"
 
-    engine.deploy(bodied(body))
-    run_id = engine.kernel.dispatch(CreateRun(workflow_id="cancelled", input={})).run_id
+    engine.deploy(lasting(body))
+    run_id = engine.kernel.dispatch(CreateRun(workflow_id="stepping", input={})).run_id
     worker = WorkerHost(engine.kernel, engine.job_transport, "worker", poll_wait=timedelta(0))
     worker.start()
     assert begun.wait(10)
@@ -219,7 +213,7 @@ def test_what_a_worker_cannot_stop_in_time_is_given_back(engine: VirtualEngine) 
 
 
 def test_a_tick_of_a_process_that_ends_leaves_the_rest_to_the_next(engine: VirtualEngine) -> None:
-    engine.start(bodied(lambda _: 1), Item())
+    engine.start(lasting(lambda _: 1), Item())
     engine.clock.advance(timedelta(hours=1))
     engine.kernel.hurry(on=True)
     hurried = engine.kernel.tick()
