@@ -1,7 +1,8 @@
 """Typed workflows on AWS that scale to zero: what users import.
 
 Each name is loaded when it is first asked for, so that a module with nothing but stages starts fast, and the
-command line says its version without the engine.
+command line says its version without the engine. Long as it is, since each name is listed three times: for type
+checkers, for loading, and as what is public; tests hold the lists to each other.
 """
 
 from importlib import import_module
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workflow_engine.authoring import (
+        Failure,
         NotReady,
         Plugin,
         Registry,
         RetryPolicy,
+        RunError,
         Stage,
         StageContext,
         StageResult,
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
         RerunFrom,
         SignalRun,
         TransitionRun,
+        UndoRun,
     )
     from workflow_engine.model.commits import (
         Committed,
@@ -102,7 +106,9 @@ if TYPE_CHECKING:
         StageProgress,
         StageStarted,
         StageSuspended,
+        StageUndone,
         WorkflowCancelled,
+        WorkflowClosing,
         WorkflowCompleted,
         WorkflowCreated,
         WorkflowFailed,
@@ -120,6 +126,7 @@ if TYPE_CHECKING:
         RunRerun,
         RunSignalled,
         RunTransitioned,
+        RunUndone,
         StaleLeasesReaped,
         StuckRunsReaped,
         SuspendedStagesPolled,
@@ -140,10 +147,12 @@ if TYPE_CHECKING:
 # Where each name comes from that is loaded on demand. A test holds it to the imports above.
 _LAZY = {
     "workflow_engine.authoring": (
+        "Failure",
         "NotReady",
         "Plugin",
         "Registry",
         "RetryPolicy",
+        "RunError",
         "Stage",
         "StageContext",
         "StageResult",
@@ -215,6 +224,7 @@ _LAZY = {
         "RerunFrom",
         "SignalRun",
         "TransitionRun",
+        "UndoRun",
     ),
     "workflow_engine.model.commits": (
         "Committed",
@@ -231,7 +241,9 @@ _LAZY = {
         "StageProgress",
         "StageStarted",
         "StageSuspended",
+        "StageUndone",
         "WorkflowCancelled",
+        "WorkflowClosing",
         "WorkflowCompleted",
         "WorkflowCreated",
         "WorkflowFailed",
@@ -249,6 +261,7 @@ _LAZY = {
         "RunRerun",
         "RunSignalled",
         "RunTransitioned",
+        "RunUndone",
         "StaleLeasesReaped",
         "StuckRunsReaped",
         "SuspendedStagesPolled",
@@ -295,6 +308,7 @@ __all__ = [
     "EventSink",
     "Exclusive",
     "ExecuteJob",
+    "Failure",
     "FlushOutbox",
     "IdSource",
     "IdempotencyConflictError",
@@ -333,6 +347,7 @@ __all__ = [
     "RunAnnotated",
     "RunCancelled",
     "RunCreated",
+    "RunError",
     "RunEvent",
     "RunExpiredError",
     "RunNotFoundError",
@@ -340,6 +355,7 @@ __all__ = [
     "RunRerun",
     "RunSignalled",
     "RunTransitioned",
+    "RunUndone",
     "Schedule",
     "Scheduler",
     "ServerlessHost",
@@ -356,6 +372,7 @@ __all__ = [
     "StageStorage",
     "StageSuspended",
     "StageTimeoutError",
+    "StageUndone",
     "StaleLeasesReaped",
     "StaleRunError",
     "Status",
@@ -368,6 +385,7 @@ __all__ = [
     "TooManySignalsError",
     "TransientError",
     "TransitionRun",
+    "UndoRun",
     "UnstorableValueError",
     "UnsupportedFormatError",
     "WaitExpiredError",
@@ -376,6 +394,7 @@ __all__ = [
     "WorkerStats",
     "Workflow",
     "WorkflowCancelled",
+    "WorkflowClosing",
     "WorkflowCompleted",
     "WorkflowCreated",
     "WorkflowDefinition",

@@ -10,11 +10,13 @@ from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.authoring.sleeping import SleepState, sleep
 from workflow_engine.authoring.stage_definition import CheckDefinition, SignalDefinition, StageDefinition
 from workflow_engine.authoring.stages import Stage, stage
+from workflow_engine.authoring.undoing import Failure, RunError, UndoDefinition, Undoes
 from workflow_engine.authoring.workflow import Workflow
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 
 __all__ = [
     "CheckDefinition",
+    "Failure",
     "Journal",
     "Line",
     "NotReady",
@@ -24,6 +26,7 @@ __all__ = [
     "Progress",
     "Registry",
     "RetryPolicy",
+    "RunError",
     "SignalDefinition",
     "SleepState",
     "Stage",
@@ -32,6 +35,8 @@ __all__ = [
     "StageResult",
     "StageStorage",
     "Suspended",
+    "UndoDefinition",
+    "Undoes",
     "WaitForSignal",
     "Workflow",
     "WorkflowDefinition",

@@ -66,6 +66,32 @@ def compare(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: in
     return Comparison(questions=tuple(questions))
 
 
+def compare_closing(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:
+    """Whether *new* can undo what a run of the workflow with *old_structure* did, which came as far as *group*: the
+    stages that it has begun must be in their places, with what undoes them, and their outputs be read."""
+    new_structure = new.structure()
+    found = _differences(old_structure, new_structure, group, within=len(plans.through(group)))
+    if found:
+        return Comparison(found)
+    old_groups, new_groups = old_structure["groups"], new_structure["groups"]
+    pairs = list(_pairs(old_groups, new_groups, plans.through(group)))
+    lost = [f"stage {now['id']!r} has no undo any more" for _, _, old, now in pairs if _lost_undo(old, now)]
+    if lost:
+        return Comparison(tuple(lost))
+    undone = [pair for pair in pairs if pair[3].get("undo")]
+    return Comparison(
+        questions=tuple(
+            Question("output", index, ordinal, now["id"])
+            for index, ordinal, old, now in undone
+            if not _is_same(old, now, "output")
+        )
+    )
+
+
+def _lost_undo(old: StageFacts, now: StageFacts) -> bool:
+    return bool(old.get("undo")) and not now.get("undo")
+
+
 def compare_kept(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:
     """Whether a run that goes again from *group* on can keep on *new* what lies before it."""
     new_structure = new.structure()

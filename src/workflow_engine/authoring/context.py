@@ -19,6 +19,7 @@ from workflow_engine.authoring.engine import DurableSteps, Engine, OutputReader
 from workflow_engine.authoring.journal import Journal
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal
 from workflow_engine.authoring.stage_definition import StageDefinition, StageReference
+from workflow_engine.authoring.undoing import Undoes
 from workflow_engine.errors import StageNotFoundError
 from workflow_engine.model import plans
 
@@ -95,7 +96,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
     *stage_number* is the position of the stage's group in the workflow, from 1. *attempt* counts
     from 1. *input* and *config* are validated (``None`` where the stage has none). *attributes* are
     the run's. *effect_key* is the same on every attempt: give it to whatever the stage calls
-    outside, as the idempotency key of that effect.
+    outside, as the idempotency key of that effect. What undoes a stage has its *input*, and ``undoes``.
     """
 
     __slots__ = (
@@ -104,20 +105,25 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         "_copied",
         "_deadline",
         "_group",
+        "_input",
         "_journal",
+        "_load_input",
         "_make_storage",
         "_now",
         "_outputs",
         "_run_input",
         "_seen",
         "_storage",
+        "_undoes",
         "_workflow",
         "attempt",
         "effect_key",
-        "input",
         "run_id",
         "stage_id",
     )
+
+    _undoes: Undoes | None
+    _load_input: Callable[[], BaseModel | None] | None
 
     def __init__(
         self,
@@ -140,7 +146,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         self.run_id = run_id
         self.stage_id = stage_id
         self.attempt = attempt
-        self.input = input
+        self._input = input
         self._attributes = attributes
         self._copied = False
         self.effect_key = effect_key
@@ -153,6 +159,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         self._make_storage = make_storage
         self._engine = engine
         self._run_input: BaseModel | None = None
+        self._undoes = self._load_input = None
         self._storage: StageStorage | None = None
         self._journal: Journal | None = None
         self._seen: dict[str, BaseModel | None] | None = None
@@ -168,6 +175,29 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
     def stage_number(self) -> int:
         """The position of the stage's group in the workflow, from 1."""
         return plans.number(self._group)
+
+    def undo(self, undoes: Undoes, load_input: Callable[[], BaseModel | None]) -> None:
+        """It is the context of what *undoes* says; the input is loaded where it is asked for. For the kernel."""
+        self._undoes, self._load_input = undoes, load_input
+
+    @property
+    def input(self) -> BaseModel | None:
+        """The stage's input."""
+        if self._load_input is not None:
+            self._input, self._load_input = self._load_input(), None
+        return self._input
+
+    @property
+    def undoes(self) -> Undoes:
+        """What is to be taken back, in a function marked with ``@that_stage.undo``: the stage's ``effect_key``, its
+        ``key(step)``, its ``steps``, ``state`` and ``error``.
+
+        Raises:
+            StageNotFoundError: the function undoes nothing.
+        """
+        if self._undoes is None:
+            raise self._not_found(self.stage_id, "undoes nothing: ctx.undoes is for what @that_stage.undo marks")
+        return self._undoes
 
     @property
     def run_input(self) -> Any:

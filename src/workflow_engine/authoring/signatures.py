@@ -22,8 +22,11 @@ _AWAITABLES = (Awaitable, Coroutine)
 NOT_BUILT = "(not built yet)"
 
 
-def read_function(function: Callable[..., Any], *, role: str, localns: Mapping[str, Any]) -> FunctionFacts:
-    """What the signature of *function* says; *role* names it in problems ("stage 'embed'").
+def read_function(
+    function: Callable[..., Any], *, role: str, localns: Mapping[str, Any], may_be_none: bool = False
+) -> FunctionFacts:
+    """What the signature of *function* says; *role* names it in problems ("stage 'embed'"). Where the value
+    *may_be_none*, its annotation may say so.
 
     *localns* are the names around the function, so that models defined inside another function are
     found.
@@ -37,6 +40,7 @@ def read_function(function: Callable[..., Any], *, role: str, localns: Mapping[s
     reader = _Reader(role, hints)
     value, ctx, shape = reader.parameters(inspect.signature(function))
     returned, awaited = reader.returned()
+    optional = may_be_none and value is not None and reader.drop_none(value.name)
     return FunctionFacts(
         value_model=reader.value_model(value),
         config_model=reader.config_model(ctx),
@@ -44,6 +48,7 @@ def read_function(function: Callable[..., Any], *, role: str, localns: Mapping[s
         returned=returned,
         is_async=inspect.iscoroutinefunction(function) or awaited,
         problems=tuple(reader.problems),
+        may_be_none=optional,
     )
 
 
@@ -73,7 +78,7 @@ class _Reader:
     """Collects problems while it reads one function."""
 
     def __init__(self, role: str, hints: Mapping[str, Any]) -> None:
-        self._role, self._hints = role, hints
+        self._role, self._hints = role, dict(hints)
         self.problems: list[str] = []
 
     def parameters(
@@ -114,6 +119,15 @@ class _Reader:
         if annotation is types.NoneType:
             return None
         return self._model(annotation, f"parameter {parameter.name!r}")
+
+    def drop_none(self, name: str) -> bool:
+        """Whether the annotation of the parameter *name* says ``| None``, which is then left out of it."""
+        members = list(union_members(self._hints.get(name)))
+        others = [member for member in members if member not in (None, types.NoneType)]
+        if len(others) == len(members):
+            return False
+        self._hints[name] = Union[tuple(others)] if others else types.NoneType  # noqa: UP007 - of a list
+        return True
 
     def config_model(self, ctx: inspect.Parameter | None) -> Model | None:
         """The type argument of ``StageContext``; none for a bare one."""

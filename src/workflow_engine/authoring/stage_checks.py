@@ -13,7 +13,7 @@ from typing_extensions import is_typeddict
 
 from workflow_engine.authoring.outcomes import is_model
 from workflow_engine.authoring.signatures import union_members
-from workflow_engine.authoring.stage_definition import Model, StageDefinition, functions_of
+from workflow_engine.authoring.stage_definition import Model, StageDefinition, functions_of, functions_with_undo
 from workflow_engine.model.ids import is_name
 
 # AWS Lambda, "Lambda quotas": a function runs for 900 seconds at most.
@@ -24,12 +24,9 @@ def problems_of_stage(stage: StageDefinition) -> Iterator[str]:
     """What is wrong with *stage*, whatever stands around it."""
     if not is_name(stage.id):
         yield f"stage id {stage.id!r}: must be a letter, then up to 63 of A-Za-z0-9_-"
-    if not timedelta(0) < stage.timeout <= MAX_STAGE_TIMEOUT:
-        yield (
-            f"stage {stage.id!r}: timeout of {stage.timeout.total_seconds():g} s is not between 0 and "
-            f"{MAX_STAGE_TIMEOUT.total_seconds():g} s, the most a Lambda function runs"
-        )
+    yield from problems_of_timeout(f"stage {stage.id!r}", stage.timeout)
     yield from stage.problems
+    yield from _undo_problems(stage)
     if stage.passthrough:
         return
     yield from _waiting_problems(stage)
@@ -39,6 +36,15 @@ def problems_of_stage(stage: StageDefinition) -> Iterator[str]:
     yield from _unfinished_models(stage)
     if stage.config_model is not None and not is_object(stage.config_model):
         yield f"stage {stage.id!r}: config is an object, and {name_of(stage.config_model)} is none"
+
+
+def problems_of_timeout(what: str, timeout: timedelta) -> Iterator[str]:
+    """Whether *timeout* is one that a function can keep to."""
+    if not timedelta(0) < timeout <= MAX_STAGE_TIMEOUT:
+        yield (
+            f"{what}: timeout of {timeout.total_seconds():g} s is not between 0 and "
+            f"{MAX_STAGE_TIMEOUT.total_seconds():g} s, the most a Lambda function runs"
+        )
 
 
 def covers(wide: Model | None, narrow: Model | None) -> bool:
@@ -82,8 +88,28 @@ def _output_problems(stage: StageDefinition) -> Iterator[str]:
             yield f"{what} returns {name_of(facts.returned.output)}, the stage {name_of(stage.output_model)}"
 
 
+def _undo_problems(stage: StageDefinition) -> Iterator[str]:
+    """What is wrong with how the stage is undone: by a function that is given its output, or ``None``."""
+    if stage.undo is None or stage.undo.facts.problems:
+        return
+    role, facts = f"undo of stage {stage.id!r}", stage.undo.facts
+    yield from problems_of_timeout(role, stage.undo.timeout)
+    returned = facts.returned
+    if returned.suspends or returned.waits or not returned.has_output or returned.output is not None:
+        yield f"{role} must be annotated to return None: it can neither wait nor have an output"
+    if not facts.shape.wants_value or stage.problems or stage.passthrough:
+        return
+    taken = name_of(facts.value_model)
+    if facts.value_model is None and stage.output_model is None:
+        return
+    if not covers(facts.value_model, stage.output_model):
+        yield f"{role} takes {taken}, and the stage answers {name_of(stage.output_model)}"
+    elif not facts.may_be_none:
+        yield f"{role} must take {taken} | None: it is given None where the stage has begun and never finished"
+
+
 def _config_problems(stage: StageDefinition) -> Iterator[str]:
-    for what, facts in functions_of(stage):
+    for what, facts in functions_with_undo(stage):
         if facts.config_model is not None and not covers(facts.config_model, stage.config_model):
             yield f"{what} takes config {name_of(facts.config_model)}, the stage {name_of(stage.config_model)}"
 

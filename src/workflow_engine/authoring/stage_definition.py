@@ -6,7 +6,7 @@ No signature reading here (``signatures``) and no checking of a chain (``neighbo
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -14,6 +14,9 @@ from typing_extensions import TypeVar
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.errors import InvalidInputError, InvalidOutputError
 from workflow_engine.model import values
+
+if TYPE_CHECKING:
+    from workflow_engine.authoring.undoing import UndoDefinition
 
 Model: TypeAlias = type[BaseModel]
 Kind: TypeAlias = Literal["plain", "poll", "signal", "poll+signal"]
@@ -69,7 +72,8 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class FunctionFacts:
-    """What the signature of a stage author's function says. *problems* are told by ``build()``."""
+    """What the signature of a stage author's function says. *problems* are told by ``build()``. *may_be_none* says
+    that the value may also be ``None``, which only an undo is given."""
 
     value_model: Model | None
     config_model: Model | None
@@ -77,6 +81,7 @@ class FunctionFacts:
     returned: Returned
     is_async: bool
     problems: tuple[str, ...] = ()
+    may_be_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,7 @@ class StageDefinition:
     *output_model* is ``None`` for a stage without output; of a stage that only ever suspends or
     waits, it is what its check or signal function answers. A *passthrough* stage answers its
     input; ``build()`` gives it the models of what comes before it. *sleeps* is how long it takes at least.
+    One that *undoes* another takes back what that did, and is called like it.
     """
 
     id: str
@@ -173,8 +179,10 @@ class StageDefinition:
     requires: tuple[str, ...] = ()
     check: CheckDefinition | None = None
     signal: SignalDefinition | None = None
+    undo: "UndoDefinition | None" = None
     passthrough: bool = False
     sleeps: timedelta = timedelta(0)
+    undoes: "StageDefinition | None" = None
     problems: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -202,6 +210,22 @@ class StageDefinition:
         """Whether ``output_model`` says what comes out, a ``None`` for "nothing" included."""
         readable = any(facts.returned.has_output for _, facts in functions_of(self))
         return self.passthrough or (readable and not self.problems)
+
+    @property
+    def undoing(self) -> "StageDefinition | None":
+        """What takes the stage back, as a stage; ``None`` where nothing does."""
+        undo = self.undo
+        if undo is None:
+            return None
+        return StageDefinition(
+            id=self.id,
+            function=undo.function,
+            facts=undo.facts,
+            config_model=self.config_model,
+            retry=undo.retry,
+            timeout=undo.timeout,
+            undoes=self,
+        )
 
     @property
     def kind(self) -> Kind:
@@ -281,3 +305,9 @@ def functions_of(definition: StageDefinition) -> list[tuple[str, FunctionFacts]]
     if definition.signal is not None:
         functions.append((f"on_signal of stage {definition.id!r}", definition.signal.facts))
     return functions
+
+
+def functions_with_undo(definition: StageDefinition) -> list[tuple[str, FunctionFacts]]:
+    """The same, and what undoes it, which has no part in what the stage answers."""
+    undo = definition.undo
+    return functions_of(definition) + ([(f"undo of stage {definition.id!r}", undo.facts)] if undo is not None else [])

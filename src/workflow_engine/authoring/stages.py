@@ -24,7 +24,9 @@ from workflow_engine.authoring.stage_definition import (
     StageDefinition,
     StageReference,
     functions_of,
+    functions_with_undo,
 )
+from workflow_engine.authoring.undoing import UNDO_RETRY, UNDO_TIMEOUT, UndoDefinition
 
 ParamsT = ParamSpec("ParamsT", default=...)
 # What a stage may return, so that a type checker objects to anything else where it is decorated.
@@ -104,6 +106,56 @@ class Stage(StageReference[ReturnT_co], Generic[ParamsT, ReturnT_co]):
 
         return mark if function is None else self._takes_signals(function, _read(function, self._signal_role), names)
 
+    @overload
+    def undo(self, function: FunctionT) -> FunctionT: ...
+    @overload
+    def undo(
+        self, *, retry: RetryPolicy = UNDO_RETRY, timeout: timedelta = UNDO_TIMEOUT
+    ) -> Callable[[FunctionT], FunctionT]: ...
+    def undo(
+        self,
+        function: FunctionT | None = None,
+        *,
+        retry: RetryPolicy = UNDO_RETRY,
+        timeout: timedelta = UNDO_TIMEOUT,
+    ) -> FunctionT | Callable[[FunctionT], FunctionT]:
+        """Mark *function* ``(done, ctx)`` as the one that takes back what the stage did, and answers ``None``.
+
+        It is called for each stage that has begun when the run has failed for good, has expired or is cancelled,
+        the last group first: with the stage's output, or with ``None`` where the stage never finished (so its first
+        parameter is annotated ``Output | None``). ``ctx.undoes`` has more: the keys under which the stage did what
+        it did, its steps, its state, its error. It is a stage of its own: tried, timed and recorded like one. It may
+        have to be called more than once, so what it does must bear that. By default it is tried until the run's
+        closing phase is given up (after 7 days, or the retention where that is less), with pauses of up to an hour;
+        after a ``PermanentError``, or the last attempt of *retry*, the stage counts as not undone, and the others
+        are undone all the same.
+
+        Raises:
+            TypeError: *retry* is no RetryPolicy, or *timeout* no timedelta.
+            WorkflowDefinitionError: the stage has an undo already, or a name in the function's annotations is unknown.
+        """
+        _check_types(self.id, retry, timeout)
+
+        def mark(marked: FunctionT) -> FunctionT:
+            return self._is_undone_by(marked, _read(marked, self._undo_role, may_be_none=True), retry, timeout)
+
+        if function is None:
+            return mark
+        return self._is_undone_by(function, _read(function, self._undo_role, may_be_none=True), retry, timeout)
+
+    def _is_undone_by(
+        self, function: FunctionT, facts: FunctionFacts, retry: RetryPolicy, timeout: timedelta
+    ) -> FunctionT:
+        if self._definition.undo is not None:
+            raise definition_error(f"stage {self.id!r} has an undo already")
+        undo = UndoDefinition(function=function, facts=facts, retry=retry, timeout=timeout)
+        self._definition = merged(replace(self._definition, undo=undo))
+        return function
+
+    @property
+    def _undo_role(self) -> str:
+        return f"undo of stage {self.id!r}"
+
     @property
     def _signal_role(self) -> str:
         return f"on_signal of stage {self.id!r}"
@@ -168,8 +220,8 @@ def stage(
 
 def merged(definition: StageDefinition) -> StageDefinition:
     """*definition* with the output and config that its functions name first, and the problems of all."""
-    parts = [facts for _, facts in functions_of(definition)]
-    outputs = [facts.returned.output for facts in parts if facts.returned.has_output]
+    parts = [facts for _, facts in functions_with_undo(definition)]
+    outputs = [facts.returned.output for _, facts in functions_of(definition) if facts.returned.has_output]
     configs = [facts.config_model for facts in parts if facts.config_model is not None]
     return replace(
         definition,
@@ -186,9 +238,9 @@ def _check_types(stage_id: object, retry: object, timeout: object) -> None:
         raise TypeError(f"stage {stage_id!r}: retry must be a RetryPolicy, timeout a timedelta")
 
 
-def _read(function: Callable[..., Any], role: str) -> FunctionFacts:
+def _read(function: Callable[..., Any], role: str, *, may_be_none: bool = False) -> FunctionFacts:
     # Two frames up: the one that decorates, whose local names the annotations may use.
-    return read_function(function, role=role, localns=_names_around(depth=3))
+    return read_function(function, role=role, localns=_names_around(depth=3), may_be_none=may_be_none)
 
 
 def _names_around(*, depth: int) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ from typing_extensions import override
 from workflow_engine.authoring.shapes import shape_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.model.ids import digest
+from workflow_engine.model.plans import Plan
+from workflow_engine.model.status import Status
 
 STRUCTURE_FORMAT = 1
 FINGERPRINT_LENGTH = 12
@@ -33,14 +35,19 @@ _NAMED = ("properties", "$defs", "patternProperties")
 
 
 def structure_of(
-    *, workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
+    *,
+    workflow_id: str,
+    version: int,
+    input_model: Model,
+    groups: Sequence[Sequence[StageDefinition]],
+    plan: Plan,
 ) -> Mapping[str, Any]:
     """The structure of a workflow, as JSON-compatible values: what is stored of it.
 
     The version is part of it, so that runs of one version find it again among several that are
     registered, however alike.
     """
-    shapes = _shapes(workflow_id, version, input_model, groups)
+    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan)
     structures = [
         [{**shape, **_schemas(stage)} for shape, stage in zip(*both, strict=True)]
         for both in zip(shapes["groups"], groups, strict=True)
@@ -49,11 +56,16 @@ def structure_of(
 
 
 def fingerprint_of(
-    *, workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
+    *,
+    workflow_id: str,
+    version: int,
+    input_model: Model,
+    groups: Sequence[Sequence[StageDefinition]],
+    plan: Plan,
 ) -> str:
     """12 characters of ``a-z2-7`` (60 bits) that stand for a workflow: the same for the same code in
     every process, under every pydantic."""
-    shapes = _shapes(workflow_id, version, input_model, groups)
+    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan)
     canonical = json.dumps(shapes, sort_keys=True, separators=(",", ":"))
     return digest("structure", canonical, length=FINGERPRINT_LENGTH)
 
@@ -81,23 +93,56 @@ def required_fields(model: Model | None) -> list[str]:
     return sorted(name for name, field in model.model_fields.items() if field.is_required()) if model else []
 
 
+def plan_of(structure: Mapping[str, Any]) -> Plan:
+    """The plan of the workflow whose *structure* that is; an empty one of none."""
+    groups, closes = structure.get("groups", ()), structure.get("closes", {})
+    undos = {
+        number: frozenset(ordinal for ordinal, stage in enumerate(group) if stage.get("undo"))
+        for number, group in enumerate(groups)
+        if any(stage.get("undo") for stage in group)
+    }
+    return Plan(
+        (tuple(stage["id"] for stage in group) for group in groups),
+        undos=undos,
+        undo_on=frozenset(map(Status, closes.get("undo_on", ()))),
+        on_failure=closes.get("on_failure"),
+        failure_on=frozenset(map(Status, closes.get("failure_on", ()))),
+    )
+
+
 def _shapes(
-    workflow_id: str, version: int, input_model: Model, groups: Sequence[Sequence[StageDefinition]]
+    workflow_id: str,
+    version: int,
+    input_model: Model,
+    groups: Sequence[Sequence[StageDefinition]],
+    *,
+    plan: Plan,
 ) -> dict[str, Any]:
     return {
         "workflow": workflow_id,
         "version": version,
         "shape": shape_digest(input_model),
         "groups": [[_stage_shape(stage) for stage in group] for group in groups],
+        **_closes(plan),
     }
 
 
+def _closes(plan: Plan) -> Mapping[str, Any]:
+    """What is done before a run ends: nothing, where nothing is, so that a workflow without it is what it was."""
+    if not plan.undos and plan.on_failure is None:
+        return {}
+    last = {"on_failure": plan.on_failure, "failure_on": sorted(plan.failure_on)} if plan.on_failure else {}
+    return {"closes": {"undo_on": sorted(plan.undo_on), **last}}
+
+
 def _stage_shape(stage: StageDefinition) -> Mapping[str, Any]:
+    undo = {"undo": True} if stage.undo is not None else {}
     return {
         "id": stage.id,
         "kind": stage.kind,
         "config_required": required_fields(stage.config_model),
         "shapes": [shape_digest(model) for model in _models(stage)],
+        **undo,
     }
 
 

@@ -23,6 +23,7 @@ from workflow_engine.authoring.outcomes import is_model
 from workflow_engine.authoring.stage_checks import is_complete, is_object, name_of, problems_of_stage
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.stages import Stage
+from workflow_engine.authoring.undo_checks import ends_of, problems_of_ends, problems_of_last
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
 from workflow_engine.errors import WorkflowDefinitionError
 from workflow_engine.model.ids import is_name
@@ -36,7 +37,8 @@ class Workflow:
 
     Each call adds to this workflow and answers it. A run that is not finished *max_duration* after
     its creation fails. Raise *version* to keep an older definition registered beside this one, for
-    the runs that it started.
+    the runs that it started. *undo_on* are the ends of a run, ``"failed"`` (an expired one is one, too) and
+    ``"cancelled"``, before which the stages that have an undo are undone.
     """
 
     def __init__(
@@ -46,8 +48,11 @@ class Workflow:
         input: type[BaseModel],
         max_duration: timedelta = timedelta(days=30),
         version: int = 1,
+        undo_on: Sequence[str] = ("failed", "cancelled"),
     ) -> None:
         self._id, self._input = id, input
+        self._undo_on, self._failure_on = undo_on, ()  # type: tuple[Sequence[str], Sequence[str]]
+        self._on_failure: StageDefinition | None = None
         self._max_duration, self._version = max_duration, version
         self._groups: list[tuple[StageDefinition, ...]] = []
         self._inline: set[int] = set()
@@ -79,6 +84,20 @@ class Workflow:
         self._add("parallel", stages)
         if inline and len(self._groups) > before:
             self._inline.add(before)
+        return self
+
+    def on_failure(self, stage: Stage[..., Any], *, on: Sequence[str] = ("failed",)) -> "Workflow":
+        """Run *stage* last when a run has failed for good (or has expired), after all that is undone. It takes
+        ``Failure``: what failed, and what was undone. With ``on=("failed", "cancelled")`` also when it is cancelled.
+
+        It is tried and recorded like any stage, and can take steps, but cannot wait. The run fails whatever comes of it.
+        """
+        if not isinstance(stage, Stage):
+            self._problems.append(f"on_failure() takes a stage; {stage!r} is none: mark it with @stage")
+        elif self._on_failure is not None:
+            self._problems.append("on_failure() was called twice")
+        else:
+            self._on_failure, self._failure_on = stage.definition, on
         return self
 
     def build(self) -> WorkflowDefinition:
@@ -113,6 +132,9 @@ class Workflow:
             groups=tuple(groups),
             joins={stage_id: fields for stage_id, fields in joins.items() if fields},
             inline=frozenset(group for group in self._inline if len(groups[group]) > 1),
+            undo_on=ends_of(self._undo_on),
+            on_failure=self._on_failure,
+            failure_on=ends_of(self._failure_on),
         )
 
     def _add(self, method: str, stages: Sequence[object]) -> "Workflow":
@@ -135,6 +157,10 @@ class Workflow:
             yield f"its stages sleep for {slept}, and a run fails after max_duration, {self._max_duration}"
         for group in self._inline:
             yield from _problems_of_inline(self._groups[group])
+        yield from problems_of_ends("undo_on", self._undo_on)
+        if self._on_failure is not None:
+            yield from problems_of_ends("on_failure(on=…)", self._failure_on)
+            yield from problems_of_last(self._on_failure, [stage.id for group in self._groups for stage in group])
         if self._version < 1:
             yield f"version must be at least 1, not {self._version}"
         if not self._groups and not self._problems:

@@ -18,9 +18,10 @@ from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.authoring.steady import is_steady
 from workflow_engine.authoring.structure import fingerprint_of, structure_of
 from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
-from workflow_engine.model import values
+from workflow_engine.model import plans, values
 from workflow_engine.model.json_values import sent
 from workflow_engine.model.plans import Plan
+from workflow_engine.model.status import Status
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,6 +30,8 @@ class WorkflowDefinition:
 
     *joins* says for a stage after a group of several which field of its input is which output, *inline* has
     the numbers of the groups that one invocation runs. Neither is part of what a run in flight is held to.
+    Before an end that is in *undo_on* the stages that have an undo are undone; before one in *failure_on* the stage
+    *on_failure* is run last.
     """
 
     id: str
@@ -38,11 +41,50 @@ class WorkflowDefinition:
     groups: tuple[tuple[StageDefinition, ...], ...]
     joins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
     inline: frozenset[int] = frozenset()
+    undo_on: frozenset[Status] = frozenset()
+    on_failure: StageDefinition | None = None
+    failure_on: frozenset[Status] = frozenset()
 
     @cached_property
     def plan(self) -> Plan:
-        """The ids of the stages, by group."""
-        return Plan(tuple(stage.id for stage in group) for group in self.groups)
+        """The ids of the stages, by group, and which of them can be undone."""
+        undos = {
+            group: frozenset(ordinal for ordinal, stage in enumerate(stages) if stage.undo is not None)
+            for group, stages in enumerate(self.groups)
+            if any(stage.undo is not None for stage in stages)
+        }
+        return Plan(
+            (tuple(stage.id for stage in group) for group in self.groups),
+            undos=undos,
+            undo_on=self.undo_on,
+            on_failure=None if self.on_failure is None else self.on_failure.id,
+            failure_on=self.failure_on,
+        )
+
+    def at(self, group: int, ordinal: int) -> StageDefinition:
+        """The stage at that place; of a group of the closing phase what undoes it, or the one that is run last.
+
+        Raises:
+            LookupError: it has none, or there is no such place.
+        """
+        if group == plans.ON_FAILURE:
+            found = self.on_failure
+        elif plans.is_closing(group):
+            found = self._undoing.get((plans.place_of(group), ordinal))
+        else:
+            found = self.groups[group][ordinal]
+        if found is None:
+            raise LookupError(f"workflow {self.id!r} has nothing to do there")
+        return found
+
+    @cached_property
+    def _undoing(self) -> Mapping[tuple[int, int], StageDefinition]:
+        return {
+            (group, ordinal): stage.undoing
+            for group, stages in enumerate(self.groups)
+            for ordinal, stage in enumerate(stages)
+            if stage.undoing is not None
+        }
 
     @cached_property
     def fingerprint(self) -> str:
@@ -51,7 +93,11 @@ class WorkflowDefinition:
         Not when retries, timeouts or code do: what a run in flight can follow anyway.
         """
         return fingerprint_of(
-            workflow_id=self.id, version=self.version, input_model=self.input_model, groups=self.groups
+            workflow_id=self.id,
+            version=self.version,
+            input_model=self.input_model,
+            groups=self.groups,
+            plan=self.plan,
         )
 
     def structure(self) -> Mapping[str, Any]:
@@ -216,7 +262,13 @@ class WorkflowDefinition:
 
     @cached_property
     def _structure(self) -> Mapping[str, Any]:
-        return structure_of(workflow_id=self.id, version=self.version, input_model=self.input_model, groups=self.groups)
+        return structure_of(
+            workflow_id=self.id,
+            version=self.version,
+            input_model=self.input_model,
+            groups=self.groups,
+            plan=self.plan,
+        )
 
     @cached_property
     def _positions(self) -> Mapping[str, tuple[int, int]]:

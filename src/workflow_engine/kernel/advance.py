@@ -36,13 +36,15 @@ from workflow_engine.kernel.execution.keeper import Keeper
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.together import Sibling
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.patience import A_MOMENT
+from workflow_engine.kernel.leaving import chained, left
+from workflow_engine.kernel.patience import A_MOMENT, Patience
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.rest import Rest
 from workflow_engine.kernel.siblings import Siblings
 from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told, wakes
 from workflow_engine.kernel.turn import Turn
+from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.plans import Plan
@@ -123,14 +125,41 @@ class Advancer:
         try:
             definition = self.definition_of(head, invocation)
         except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-            self.rest.fail_run(head, error, invocation)
-            return RunTransitioned(action="failed")
-        if wakes.all_done(head.active):
+            return self.fail_run(head, error, invocation)
+        if self._may_move(head, invocation):
             return self._joined(self._turn(head, definition, invocation, Told()))
         jobs = wakes.sendable(head, invocation.clock.now()) if send_jobs else []
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
         self.rest.settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
+
+    def fail_run(
+        self, head: Head, error: WorkflowEngineError, invocation: Invocation, patience: Patience | None = None
+    ) -> RunTransitioned:
+        """End a run that cannot go on. One whose end is decided is left to code that can undo what it did, until its
+        time for that is over."""
+        if not head.is_closing:
+            after = self.rest.fail_run(head, error, invocation, patience)
+            self.close(after, invocation)
+            return RunTransitioned(action="failed")
+        if isinstance(error, RunExpiredError):
+            self.rest.give_up(head, self.definitions.known_plan(head), invocation)
+            return RunTransitioned(action="failed")
+        _log.warning("what run %s did is not undone yet: %s", head.run_id, error)
+        self.observer.happened("UndosPostponed")
+        self.rest.flush(head, invocation)
+        return RunTransitioned(action="noop", next_group=plans.place_of(head.group))
+
+    def close(self, head: Head, invocation: Invocation) -> None:
+        """Go on with a run whose end was decided just now, if it has something to do before it."""
+        if not wakes.awaits_its_end(head):
+            return
+        self.teller.cancel_timers(head, invocation.clock.now())
+        self.wake(head, invocation, send_jobs=True)
+
+    def _may_move(self, head: Head, invocation: Invocation) -> bool:
+        """Whether the group can be left: all of it is done, or the run's end is decided and nothing is at work."""
+        return wakes.all_done(head) or transitions.closing.may_enter(head, invocation.clock.now())
 
     def tell_in_passing(self, head: Head, told: Told) -> Told:
         """Tell what can be told now, while a lease is held: that must not be lost to it."""
@@ -149,8 +178,8 @@ class Advancer:
         """
         # Without this look at each lease, what waits no longer than until the deadline would, once
         # that is there, be due again at once, and again, until a tick comes by.
-        if head.deadline <= invocation.clock.now():
-            raise RunExpiredError(run_id=head.run_id, deadline=head.deadline)
+        if head.ends_at <= invocation.clock.now():
+            raise RunExpiredError(run_id=head.run_id, deadline=head.ends_at)
         return self.definitions.for_run(head)
 
     def plan_of(self, head: Head) -> Plan | None:
@@ -183,7 +212,7 @@ class Advancer:
 
     def _perform(self, turn: Turn, lease: Lease) -> Attempt:
         data, invocation = turn.data, turn.invocation
-        stage = data.definition.groups[lease.group][lease.ordinal]
+        stage = data.definition.at(lease.group, lease.ordinal)
         at = invocation.clock.now()
         if lease.entry.lost > MAX_LOST_LEASES:
             ending = self._lost(lease, stage, data)
@@ -219,6 +248,7 @@ class Advancer:
             self.rest.observe_end(turn.head)
             turn.told = self.rest.end(turn.head, turn.plan, turn.told, turn.invocation)
             return
+        self._tell_decision(turn)
         for sibling in kept:
             if sibling.counts and turn.head.group == sibling.lease.group:
                 self._send_wakes(turn, sibling.lease)
@@ -227,13 +257,13 @@ class Advancer:
         """Go on behind an inline *group*; answers the next leases, if a commit of ours took them."""
         if turn.head.status.is_terminal:
             return ()
-        if turn.head.group == group and wakes.all_done(turn.head.active):
+        if turn.head.group == group and self._may_move(turn.head, turn.invocation):
             self._join(turn, goes_on=True)
         head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
             turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
             return ()
-        following = _chained(turn)
+        following = chained(turn)
         if following:
             self._told_in_passing(turn)
         elif head.group != group:
@@ -247,13 +277,14 @@ class Advancer:
     def _after(self, turn: Turn, lease: Lease, *, own: int) -> Sequence[Lease]:
         """Tell what our commit made, join if it was the last of its group. *own* events are of our lease.
         Answers the next leases, if our commit took them."""
-        if turn.head.group == lease.group and wakes.all_done(turn.head.active):
+        self._tell_decision(turn)
+        if turn.head.group == lease.group and self._may_move(turn.head, turn.invocation):
             self._join(turn, goes_on=True)
         head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
             turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
             return ()
-        following = _chained(turn)
+        following = chained(turn)
         if head.group == lease.group:
             turn.told = self._after_wait(turn, lease, own=own)
         elif not following:
@@ -262,6 +293,13 @@ class Advancer:
         else:
             self._told_in_passing(turn)
         return following
+
+    def _tell_decision(self, turn: Turn) -> None:
+        """Tell that the run is closing, if a commit of ours has just decided that, and forget what waited."""
+        head, invocation = turn.head, turn.invocation
+        if wakes.awaits_its_end(head) and head.ended_by.startswith(invocation.id + "."):
+            self.teller.cancel_timers(head, invocation.clock.now())
+            self._told_in_passing(turn)
 
     def _relieved_in_passing(self, turn: Turn, added: int) -> None:
         """Take out what the claim made too many of: that must not cost the lease either."""
@@ -325,14 +363,14 @@ class Advancer:
         group, outbox, seen = turn.head.group, self.teller.outbox, turn.head
 
         def decide(now: Head) -> Exclusive | None:
-            if now.status.is_terminal or now.group != group or not wakes.all_done(now.active):
+            if now.status.is_terminal or now.group != group or not self._may_move(now, invocation):
                 return None
             until = next_lease_end(now, definition, invocation) if goes_on else None
             nonlocal seen
             seen = now
             known = outbox.spill(now, turn.told)
             moment = invocation.moment()
-            joined = transitions.join(now, definition.plan, moment, told=known, next_until=until)
+            joined = left(now, definition.plan, moment, told=known, until=until)
             return self.definitions.adopted(winners.fitted(joined, self.persistence), definition)
 
         # The lease that it takes would be lost for long with the answer.
@@ -341,21 +379,3 @@ class Advancer:
         outbox.tidy(seen if ours else None, turn.head, invocation)
         if ours:
             self.rest.observe_end(turn.head)
-
-
-def _chained(turn: Turn) -> Sequence[Lease]:
-    """The leases that our own commit took when it entered the group, if it did."""
-    head = turn.head
-    if head.status.is_terminal or (len(head.active) > 1 and head.group not in turn.definition.inline):
-        return ()
-    return leases_by(head, turn.invocation.id + ".", turn.plan)
-
-
-def leases_by(head: Head, by: str, plan: Plan) -> Sequence[Lease]:
-    """The leases on all stages of the group, if each was taken by a write whose name begins with *by*."""
-    if any(entry.state is not EntryState.LEASED or not entry.by.startswith(by) for entry in head.active):
-        return ()
-    return [
-        Lease(group=head.group, ordinal=ordinal, stage_id=plan.stage(head.group, ordinal), entry=entry)
-        for ordinal, entry in enumerate(head.active)
-    ]

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_kept
+from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_closing, compare_kept
 from workflow_engine.authoring.registry import Registry
+from workflow_engine.authoring.structure import plan_of
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
     DefinitionChangedError,
@@ -16,9 +17,11 @@ from workflow_engine.errors import (
 )
 from workflow_engine.kernel import transitions
 from workflow_engine.kernel.stored_values import lost_waits, unreadable
+from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.limits import A_DEPLOY
-from workflow_engine.model.runs import Head
+from workflow_engine.model.plans import Plan
+from workflow_engine.model.runs import Head, forward
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import Persistence
@@ -44,7 +47,7 @@ class Definitions:
     _kept: dict[tuple[str, str], datetime] = field(default_factory=dict)
     _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    _comparisons: dict[tuple[str, str, str, int], Comparison] = field(default_factory=dict)
+    _comparisons: dict[tuple[str, str, str, int, bool], Comparison] = field(default_factory=dict)
     _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
@@ -104,6 +107,8 @@ class Definitions:
         definition = self.closest(head)
         if definition.fingerprint == head.fingerprint or head.status.is_terminal:
             return definition
+        if head.is_closing:
+            head = forward(head)
         comparison = self._compared(head, definition)
         _refuse(head, [*comparison.differences, *lost_waits(head, comparison.questions)])
         key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head))
@@ -116,7 +121,7 @@ class Definitions:
 
     def adopted(self, commit: Exclusive, definition: WorkflowDefinition) -> Exclusive:
         """*commit* as ``transitions.adopting`` decides, with *definition* kept where a run becomes one of it."""
-        adopted = transitions.adopting(commit, definition.fingerprint)
+        adopted = transitions.adopting(commit, definition.fingerprint, definition.plan.closes_on)
         if adopted is not commit:
             self.keep(definition)
         return adopted
@@ -145,14 +150,46 @@ class Definitions:
             self._structures[name] = found
         return self._structures[name]
 
-    def longest_timeout(self, workflow_id: str, stage_id: str) -> timedelta | None:
-        """What the stage may take in any version of the workflow; ``None`` where none has it here."""
+    def longest_timeout(self, workflow_id: str, stage_id: str, group: int | None = None) -> timedelta | None:
+        """What the stage may take in any version of the workflow, or what undoes it where *group* is of the closing
+        phase; ``None`` where none has it here."""
         try:
             versions = self.registry.versions(workflow_id)
         except WorkflowNotFoundError:
             return None
-        stages = (stage for version in versions for group in version.groups for stage in group)
+        if group == plans.ON_FAILURE:
+            stages = [version.on_failure for version in versions if version.on_failure is not None]
+        else:
+            stages = [stage for version in versions for stages in version.groups for stage in stages]
+        if group is not None and plans.is_closing(group) and group != plans.ON_FAILURE:
+            stages = [stage.undoing for stage in stages if stage.undoing is not None]
         return max((stage.timeout for stage in stages if stage.id == stage_id), default=None)
+
+    def to_undo(self, head: Head) -> WorkflowDefinition:
+        """What knows how to undo what a run did that is over.
+
+        Raises:
+            WorkflowNotFoundError, DefinitionChangedError: nothing here does.
+            NewerDefinitionError: nothing here does, but code that knows better is at work, too.
+        """
+        try:
+            definition = self.closest(head)
+            if definition.fingerprint != head.fingerprint:
+                old = self._structure(head)
+                comparison = self._unknown(head) if old is None else compare_closing(old, definition, head.group)
+                _refuse(head, [*comparison.differences])
+                _refuse(head, self._unreadable(head, definition, comparison.questions))
+        except (WorkflowNotFoundError, DefinitionChangedError) as error:
+            self.leave_to_others(head, error)
+            raise
+        return definition
+
+    def known_plan(self, head: Head) -> Plan:
+        """The plan of what the run was started with, as far as it is known here; else as it was stored."""
+        try:
+            return self.for_run(head).plan
+        except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
+            return plan_of(self._structure(head) or {})
 
     def differences(self, head: Head, definition: WorkflowDefinition) -> tuple[str, ...]:
         """What stands between a run and *definition*, in its stored values too; empty where it can
@@ -169,10 +206,10 @@ class Definitions:
         return comparison.differences or tuple(self._unreadable(head, definition, comparison.questions))
 
     def _compared(self, head: Head, definition: WorkflowDefinition) -> Comparison:
-        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group)
+        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group, head.is_closing)
         if key not in self._comparisons:
-            old = self._structure(head)
-            self._comparisons[key] = self._unknown(head) if old is None else compare(old, definition, head.group)
+            old, how = self._structure(head), compare_closing if head.is_closing else compare
+            self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, head.group)
         return self._comparisons[key]
 
     def _unknown(self, head: Head) -> Comparison:

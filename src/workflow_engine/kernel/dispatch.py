@@ -15,6 +15,7 @@ from workflow_engine.kernel.schedules import Schedules
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.submission import submit
 from workflow_engine.kernel.sweep import MaintenanceTick
+from workflow_engine.kernel.transitions import wakes
 from workflow_engine.model.commands import Answered, Command, CommandModel, CreateRun, parse_command
 from workflow_engine.model.commits import Committed, Extend, Shared
 from workflow_engine.model.ids import RunId, digest
@@ -175,8 +176,9 @@ class Kernel:
 
         def renewed(lease: LeaseName) -> bool:
             commit = Shared(lease.run_id, lease.group, Extend(lease.ordinal, lease.epoch, until))
-            ours = isinstance(self.parts.persistence.commit(commit), Committed)
-            if not ours:
+            outcome = self.parts.persistence.commit(commit)
+            ours = isinstance(outcome, Committed)
+            if not ours or (outcome.head is not None and wakes.awaits_its_end(outcome.head)):
                 # Its stage hears of it at its next step, or when it asks.
                 self.parts.held.lose(lease)
             return ours

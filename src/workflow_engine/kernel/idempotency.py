@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
 from workflow_engine.errors import IdempotencyConflictError
-from workflow_engine.model.commands import AnnotateRun, CancelRun, RerunFrom
+from workflow_engine.model.commands import AnnotateRun, CancelRun, RerunFrom, UndoRun
 from workflow_engine.model.ids import content_hash
 from workflow_engine.model.results import ResultModel
 from workflow_engine.model.runs import IdempotencyRecord
 from workflow_engine.ports.persistence import Persistence
 
-Recorded: TypeAlias = AnnotateRun | CancelRun | RerunFrom
+Recorded: TypeAlias = AnnotateRun | CancelRun | RerunFrom | UndoRun
 ResultT = TypeVar("ResultT", bound=ResultModel)
 
 

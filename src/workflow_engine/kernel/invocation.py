@@ -10,6 +10,7 @@ from workflow_engine.kernel.execution.held_leases import HeldLeases
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.transitions import Moment
+from workflow_engine.model.limits import MAX_CLOSING
 from workflow_engine.ports.clock import Clock
 
 # What the record, the commit and the telling after a stage may take.
@@ -69,6 +70,7 @@ class Invocation:
             horizon=settings.horizon,
             published=settings.published,
             archives=settings.archive,
+            undo_within=min(MAX_CLOSING, settings.retention),
         )
 
     def remaining(self) -> timedelta:

@@ -58,6 +58,29 @@ class Rest:
             self.end(after, Plan(), Told(), invocation)
         return after
 
+    def give_up(self, head: Head, plan: Plan, invocation: Invocation, *, ends: bool = False) -> Head:
+        """Undo no more of a run whose end is decided: its time for that is over, or it *ends* now."""
+        outbox, seen = self.teller.outbox, head
+
+        def decide(now: Head) -> Exclusive | None:
+            late = ends or now.ends_at <= invocation.clock.now()
+            if not now.is_closing or not late:
+                return None
+            nonlocal seen
+            seen = now
+            known = outbox.spill(now, Told())
+            return transitions.closing.given_up(now, plan, invocation.moment(), told=known, ends=ends)
+
+        after, ours = commit_decided(self.persistence, head, decide)
+        outbox.tidy(seen if ours else None, after, invocation)
+        if ours:
+            self.observe_end(after)
+            known = 0 if head.closing is None else len(head.closing.not_undone)
+            self.observer.happened("UndosFailed", len(after.closing.not_undone) - known if after.closing else 0)
+        if after.status.is_terminal:
+            self.end(after, plan, Told(), invocation)
+        return after
+
     def note(
         self, head: Head, annotation: Annotation, invocation: Invocation, record: IdempotencyRecord | None = None
     ) -> None:

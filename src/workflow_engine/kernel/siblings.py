@@ -92,4 +92,4 @@ class _Done:
 def _perform(lease: Lease, stage: StageDefinition, data: RunData, invocation: Invocation) -> _Done:
     attempt = perform(lease, stage, data, invocation)
     attempt = concluded(attempt, lease, stage, attempt.finished_at)
-    return _Done(attempt, is_final(attempt, lease, stage))
+    return _Done(attempt, is_final(attempt, lease, stage, data.head))

@@ -219,7 +219,8 @@ def _must_be_sent(head: Head, wakes: Sequence[Wake], at: datetime, horizon: time
 
 
 def _only_jobs(head: Head, at: datetime) -> bool:
-    return not head.status.is_terminal and not head.untold and not wakes.all_done(head.active) and head.deadline > at
+    moves = head.status.is_terminal or wakes.all_done(head) or wakes.awaits_its_end(head)
+    return not moves and not head.untold and head.ends_at > at
 
 
 def _count(head: Head, counts: MaintenanceTick, wakes: Sequence[Wake]) -> None:

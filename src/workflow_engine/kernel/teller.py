@@ -139,9 +139,9 @@ class Teller:
             self.scheduler.schedule(job, early, schedule_name(head, wake))
 
     def cancel_timers(self, head: Head, at: datetime) -> None:
-        """Forget the schedules of a run that is over; its entries still say what they were."""
+        """Forget the schedules of a run whose end is decided; its entries still say what they were."""
         # Also of a stage whose signal has come, and which nobody has claimed for it.
-        for wake in wakes.timers(replace(head, status=Status.RUNNING, signals=()), at):
+        for wake in wakes.timers(replace(head, status=Status.RUNNING, signals=(), closing=None), at):
             if wake.at is not None:
                 self.scheduler.cancel(schedule_name(head, wake))
 

@@ -21,7 +21,7 @@ from workflow_engine.ports.persistence import Persistence
 
 def fitted(commit: Exclusive, persistence: Persistence) -> Exclusive:
     """*commit*, with the winners that its head already had put aside, if those are many."""
-    if commit.before is None or len(commit.before.winners) <= MAX_HEAD_WINNERS:
+    if commit.before is None or commit.before.is_closing or len(commit.before.winners) <= MAX_HEAD_WINNERS:
         return commit
     before, after = commit.before, commit.after
     for page in _pages(before):

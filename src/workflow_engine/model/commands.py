@@ -91,11 +91,22 @@ class TransitionRun(CommandModel, Answered[results.RunTransitioned]):
 
 
 class CancelRun(CommandModel, Answered[results.RunCancelled]):
-    """End a run. A stage in flight finishes as a ghost: its outcome is not seen."""
+    """End a run. A stage in flight finishes as a ghost: its outcome is not seen. Where stages have an undo, what they did
+    is taken back before the run ends; without *undo* it ends at once, also one that is at that."""
 
     type: Literal["run.cancel"] = "run.cancel"
     run_id: RunIdText = _run_id()
     reason: Annotated[str, Field(max_length=1000)] | None = None
+    idempotency_key: KeyText | None = _field("idempotency_key", default=None)
+    undo: bool = True
+
+
+class UndoRun(CommandModel, Answered[results.RunUndone]):
+    """Undo what a FAILED or CANCELLED run did: what could not be undone when it ended, or all of it where nothing was
+    tried then. It ends as it had ended."""
+
+    type: Literal["run.undo"] = "run.undo"
+    run_id: RunIdText = _run_id()
     idempotency_key: KeyText | None = _field("idempotency_key", default=None)
 
 
@@ -211,6 +222,7 @@ Command: TypeAlias = (
     | ClaimPendingRuns
     | TransitionRun
     | CancelRun
+    | UndoRun
     | RerunFrom
     | SignalRun
     | AnnotateRun

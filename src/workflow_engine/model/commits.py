@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_HEAD_EVENTS, MAX_KEPT_SIGNALS
 from workflow_engine.model.runs import (
     USED_UP,
+    Closing,
     Entry,
     EntryState,
     Head,
@@ -122,24 +124,30 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """A stage of a larger group failed for good, and with it the run."""
+    """A stage of a larger group failed for good, and with it the run: at once, or with *closing* once that is done.
+    *entry* is its entry then: a lease whose code may still be at work stays one."""
 
     ordinal: int
     epoch: int
     failure: RunFailure
     by: str
     at: datetime
+    closing: Closing | None = None
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the run. Conditioned on *base*, the epoch of the newest rerun as read: a cancel that was
-    meant for the run before a rerun does not reach the rerun."""
+    """End the run: at once, or with *closing* once that is done. Conditioned on *base*, the epoch of the newest rerun
+    as read: a cancel that was meant for the run before a rerun does not reach the rerun. And on that the run *closes*
+    on a cancel, or does not, as it was read, unless that is ``None``."""
 
     base: int
     reason: str | None
     by: str
     at: datetime
+    closing: Closing | None = None
+    closes: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,8 @@ Change: TypeAlias = Claim | Extend | Reserve | Outcome | Cancel | Signal | Relie
 class Shared:
     """Change one thing in the head, conditioned on that thing alone and never on ``version``.
 
-    Applies only while the run is live and in *group* (``None``: in any). Adds 1 to ``version``,
+    Applies only while the run is live and in *group* (``None``: in any). Once its end is decided, no lease is taken
+    in a group that goes forward, nothing ends it again, and it keeps no signal. Adds 1 to ``version``,
     appends *events*, leaves ``by`` alone, and never moves ``due_at`` later: it becomes the earlier
     of what it is and *due_at*. An outcome with events does not apply while the head has
     ``MAX_HEAD_EVENTS`` untold ones: somebody must take them out first.
@@ -215,6 +224,8 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
     """The head after *commit*, or ``None`` where its condition does not hold."""
     if head.status.is_terminal or (commit.group is not None and head.group != commit.group):
         return None
+    if head.is_closing and not may_close(commit):
+        return None
     if commit.events and isinstance(commit.change, Finish | Hold | Fail) and is_full(head):
         return None
     changed = _changed(head, commit.change)
@@ -226,6 +237,14 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
         events=changed.events + commit.events,
         due_at=_earlier(head.due_at, commit.due_at),
     )
+
+
+def may_close(commit: Shared) -> bool:
+    """Whether *commit* applies to a run whose end is decided: what holds a lease goes on, and undos are claimed."""
+    change = commit.change
+    if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
+        return commit.group is not None and plans.is_closing(commit.group)
+    return not isinstance(change, Fail | Cancel | Signal)
 
 
 def is_full(head: Head) -> bool:
@@ -324,25 +343,27 @@ def _claimable(head: Head, entry: Entry, claim: Claim) -> bool:
 
 
 def _failed(head: Head, entry: Entry, change: Fail) -> Head:
-    ended = altered(entry, state=EntryState.FAILED, until=None)
+    ended = change.entry or altered(entry, state=EntryState.FAILED, until=None)
     return altered(
         _with_entry(head, change.ordinal, ended),
-        status=Status.FAILED,
+        status=Status.RUNNING if change.closing else Status.FAILED,
         failure=change.failure,
         ended_by=change.by,
-        ended_at=change.at,
+        ended_at=None if change.closing else change.at,
+        closing=change.closing,
     )
 
 
 def _cancelled(head: Head, change: Cancel) -> Head | None:
-    if newest_base(head) != change.base:
+    if newest_base(head) != change.base or change.closes not in (None, Status.CANCELLED in head.closes_on):
         return None
     return altered(
         head,
-        status=Status.CANCELLED,
+        status=Status.RUNNING if change.closing else Status.CANCELLED,
         reason=change.reason,
         ended_by=change.by,
-        ended_at=change.at,
+        ended_at=None if change.closing else change.at,
+        closing=change.closing,
     )
 
 

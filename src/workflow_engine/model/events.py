@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from workflow_engine.model.runs import Head, PendingEvent
 
@@ -13,6 +20,7 @@ PUBLISHED_BY_DEFAULT = (
     "workflow:failed",
     "workflow:cancelled",
     "workflow:suspended",
+    "workflow:closing",
     "stage:failed",
 )
 
@@ -28,6 +36,17 @@ class RunEvent(BaseModel):
     run_id: str
     workflow_id: str
     occurred_at: AwareDatetime
+
+
+class RareFacts(RunEvent):
+    """An event of which few have something to say of some fields: those are published where they do."""
+
+    RARE: ClassVar[frozenset[str]] = frozenset({"not_undone", "undoing"})
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = dump(self)
+        return {name: value for name, value in said.items() if value or name not in self.RARE}
 
 
 class WorkflowCreated(RunEvent):
@@ -50,19 +69,33 @@ class WorkflowCompleted(RunEvent):
     duration_seconds: float | None = None
 
 
-class WorkflowFailed(RunEvent):
-    """The run failed for good; ``stage_id`` is the stage whose error it was."""
+class WorkflowFailed(RareFacts):
+    """The run failed for good; ``stage_id`` is the stage whose error it was, ``not_undone`` are those that could not be
+    taken back."""
 
     type: ClassVar[str] = "workflow:failed"
     error_type: str = ""
     error: str = ""
     stage_id: str | None = None
+    not_undone: tuple[str, ...] = ()
 
 
-class WorkflowCancelled(RunEvent):
-    """The run was cancelled."""
+class WorkflowCancelled(RareFacts):
+    """The run was cancelled; ``not_undone`` are the stages that could not be taken back."""
 
     type: ClassVar[str] = "workflow:cancelled"
+    reason: str | None = None
+    not_undone: tuple[str, ...] = ()
+
+
+class WorkflowClosing(RunEvent):
+    """It is decided that the run ends with ``status`` (FAILED or CANCELLED): what it did is undone before that."""
+
+    type: ClassVar[str] = "workflow:closing"
+    status: str = ""
+    error_type: str = ""
+    error: str = ""
+    stage_id: str | None = None
     reason: str | None = None
 
 
@@ -103,13 +136,21 @@ class StageSuspended(StageEvent):
     waiting_for: str | None = None
 
 
-class StageFailed(StageEvent):
-    """An attempt failed; ``retry_at`` says when the next one is due, if there is one."""
+class StageFailed(StageEvent, RareFacts):
+    """An attempt failed, of the stage or of *undoing* it; ``retry_at`` says when the next one is due, if there is one."""
 
     type: ClassVar[str] = "stage:failed"
     error_type: str = ""
     error: str = ""
     retry_at: AwareDatetime | None = None
+    undoing: bool = False
+
+
+class StageUndone(StageEvent):
+    """What a stage did was taken back."""
+
+    type: ClassVar[str] = "stage:undone"
+    duration_seconds: float | None = None
 
 
 class StageProgress(StageEvent):
@@ -138,11 +179,13 @@ EVENT_TYPES: Mapping[str, type[RunEvent]] = {
         WorkflowCompleted,
         WorkflowFailed,
         WorkflowCancelled,
+        WorkflowClosing,
         WorkflowSuspended,
         StageStarted,
         StageCompleted,
         StageSuspended,
         StageFailed,
+        StageUndone,
         StageProgress,
         AnnotationCreated,
     )

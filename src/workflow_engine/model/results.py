@@ -35,9 +35,16 @@ class RunTransitioned(ResultModel):
 
 
 class RunCancelled(ResultModel):
-    """Whether this command ended the run."""
+    """Whether this command ended the run, or it is decided that the run ends as cancelled once it has undone what it did."""
 
     cancelled: bool
+
+
+class RunUndone(ResultModel):
+    """What the run did is being undone: ``stages`` are those that are, the last one first."""
+
+    run_id: str
+    stages: list[str]
 
 
 class RunRerun(ResultModel):

@@ -2,6 +2,8 @@
 
 These are plain frozen dataclasses, not pydantic models: only the engine makes them, thousands a
 second, and the codec of an adapter validates what it reads.
+
+Long as it is: all that is stored of a run is here, so that what belongs together is read together.
 """
 
 import sys
@@ -11,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.instants import cut
@@ -29,6 +32,8 @@ class EntryState(StrEnum):
     FAILED = "F"
 
 
+# The part of a stage that takes it back: see ``StageKey``.
+UNDO = "undo"
 # Takes the place of a signal that a sibling has used up, until an exclusive commit closes the gap:
 # the others are found by their places meanwhile, so that siblings that use theirs refuse nobody.
 USED_UP = ""
@@ -55,7 +60,8 @@ class Entry:
     *lost* counts leases that ended without an outcome. *suspended_epoch* names the record that keeps
     the state of a suspended stage. *signal* is the name waited for, or, once DONE, the element of
     ``Head.signals`` that was used up. *taken* is the element that a sibling of a larger group has
-    reserved for itself, from the claim until it is used up. *step* names the wait of the stage's body that
+    reserved for itself, from the claim until it is used up. One that waits has a *by* where the code of its lease could
+    not be stopped, and may be at work *until* then. *step* names the wait of the stage's body that
     the entry is in, or was in when it was claimed: its end (*give_up_at*) stays what it is until the wait is answered.
     """
 
@@ -104,6 +110,30 @@ class RunFailure:
     epoch: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """How a run ends that has something to undo, or a stage to run on a failure: decided once, at *at*, and then done.
+
+    *status* is what the end will be, *until* when undoing is given up. The rest is there once no lease holds any
+    more and the run has entered the phase: *base* is the epoch of first leases in it, *group* and *entries* say
+    where the run stood. *not_undone* are the stages whose undo has failed for good, by ``(group, ordinal)``,
+    *undone_from* is the first group of which anything was undone, or may have been. *asked* are those that somebody
+    has asked to be undone, of a run that was over, and *first* is then the epoch of first leases: *base*, of which the
+    keys of undos are made, stays.
+    """
+
+    status: Status
+    at: datetime
+    until: datetime
+    base: int | None = None
+    group: int = 0
+    entries: tuple[Entry, ...] = ()
+    not_undone: tuple[tuple[int, int], ...] = ()
+    undone_from: int | None = None
+    asked: tuple[tuple[int, int], ...] | None = None
+    first: int | None = None
+
+
 @dataclass(frozen=True)
 class Head:
     """The one item that says where a run stands. Without slots, so that ``altered`` copies it fast.
@@ -116,7 +146,8 @@ class Head:
     *input_inline* holds small inputs; larger ones are found by *input_hash*. *signals* are those kept,
     oldest first; one that a sibling has used up leaves ``USED_UP`` in its place. *recent* are records
     of finished attempts that lie in no item yet, in the order of their commits; *bundled* says that some
-    may have ridden here once, so that they may lie in bundles by now (see ``kernel.records``).
+    may have ridden here once, so that they may lie in bundles by now (see ``kernel.records``). *closes_on* are
+    the ends that have something to do before them, *closing* is how far that is, or was; meanwhile *status* is RUNNING.
     """
 
     run_id: RunId
@@ -151,6 +182,18 @@ class Head:
     ended_at: datetime | None = None
     recent: "tuple[StageRecord, ...]" = ()
     bundled: bool = False
+    closes_on: frozenset[Status] = frozenset()
+    closing: Closing | None = None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the run's end is decided, and what comes before it is not done yet."""
+        return self.closing is not None and not self.status.is_terminal
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the run, or its closing phase, is given up."""
+        return self.deadline if self.closing is None or self.status.is_terminal else self.closing.until
 
     @property
     def untold(self) -> int:
@@ -164,6 +207,8 @@ class Head:
 
     def base_of(self, group: int) -> int:
         """The epoch of first leases in *group*."""
+        if plans.is_closing(group):
+            return self.closing.base or 0 if self.closing else 0
         if len(self.bases) == 1:
             return self.bases[0][1]
         return next(epoch for start, epoch in reversed(self.bases) if start <= group)
@@ -194,6 +239,12 @@ class StageKey:
     part: str = ""
 
 
+def key_of(group: int, stage_id: StageId, epoch: int) -> StageKey:
+    """The key of the record of a lease on a stage of *group*, or on what undoes it."""
+    is_undo = plans.is_closing(group) and group != plans.ON_FAILURE
+    return StageKey(plans.place_of(group), stage_id, epoch, UNDO if is_undo else "")
+
+
 @dataclass(frozen=True, slots=True)
 class StageRecord:
     """One finished attempt. Written before the commit that makes it count, and never changed.
@@ -213,6 +264,13 @@ class StageRecord:
     error: ErrorInfo | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+def forward(head: Head) -> Head:
+    """*head* as it was when the run went forward last: where it stood before it entered the closing phase."""
+    if head.closing is None or not plans.is_closing(head.group):
+        return head
+    return altered(head, group=head.closing.group, active=head.closing.entries)
 
 
 def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
@@ -239,7 +297,8 @@ def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
 
 def as_kept(head: Head) -> Head:
     """*head* as it is read back: with its newest record as it rides in it."""
-    if not head.bundled and any(entry.is_in_body for entry in head.active):
+    newer = bool(head.closes_on) or head.closing is not None or any(entry.is_in_body for entry in head.active)
+    if not head.bundled and newer:
         head = altered(head, bundled=True)
     if not head.recent or not head.recent[-1].by:
         return head

@@ -291,7 +291,7 @@ class VirtualRun:
     def waiting_for(self) -> tuple[str, ...]:
         """The names of the signals that the run waits for."""
         head = self.head
-        if head.status.is_terminal:
+        if head.status.is_terminal or head.is_closing:
             return ()
         return tuple(entry.signal for entry in _awaiting(head) if entry.signal)
 
@@ -301,7 +301,7 @@ class VirtualRun:
         head = self.head
         open_entries = [entry for entry in head.active if entry.state is not EntryState.DONE]
         waits = bool(open_entries) and len(_awaiting(head)) == len(open_entries)
-        return head.status.is_terminal or waits
+        return head.status.is_terminal or (waits and not head.is_closing)
 
     @property
     def events(self) -> list[RunEvent]:

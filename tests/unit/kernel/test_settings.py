@@ -26,5 +26,6 @@ def test_by_default_ends_and_failures_and_waits_are_published() -> None:
         "workflow:failed",
         "workflow:cancelled",
         "workflow:suspended",
+        "workflow:closing",
         "stage:failed",
     }

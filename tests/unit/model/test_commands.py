@@ -21,6 +21,7 @@ from workflow_engine.model.commands import (
     RerunFrom,
     SignalRun,
     TransitionRun,
+    UndoRun,
     parse_command,
 )
 from workflow_engine.model.problems import MAX_REPORTED_PROBLEMS
@@ -29,7 +30,8 @@ COMMANDS: list[Command] = [
     CreateRun(workflow_id="analysis", input={"text": "a"}, idempotency_key="order-17", attributes={"tenant": 1}),
     ClaimPendingRuns(worker_id="worker", max_claims=3),
     TransitionRun(run_id="run-1"),
-    CancelRun(run_id="run-1", reason="enough"),
+    CancelRun(run_id="run-1", reason="enough", undo=False),
+    UndoRun(run_id="run-1", idempotency_key="again"),
     RerunFrom(run_id="run-1", from_stage_id="count", input={"text": "b"}),
     SignalRun(run_id="run-1", name="approval.given", payload=[1, None]),
     AnnotateRun(run_id="run-1", key="seen by", value={"who": "a"}, actor="user"),

@@ -4,7 +4,7 @@ The function runs outside any write. Whatever it raises or returns becomes a val
 it reaches the dispatch as an exception, but for what says that the process must go.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from workflow_engine.errors import (
     InvalidInputError,
     InvalidOutputError,
     InvocationOverError,
+    StageTimeoutError,
     TransientError,
     WaitExpiredError,
 )
@@ -41,11 +42,13 @@ from workflow_engine.kernel.execution.handled import Place, here
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.stage_storage import AttemptStorage
 from workflow_engine.kernel.execution.tenure import Tenure
+from workflow_engine.kernel.execution.undone import Undone, effect_key_of, failure_of, undo_key_of
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease
 from workflow_engine.kernel.transitions.wakes import signal_for
+from workflow_engine.model import plans
 from workflow_engine.model.commands import SignalRun
-from workflow_engine.model.ids import StageId, digest
+from workflow_engine.model.ids import StageId
 from workflow_engine.model.limits import MAX_RUN_DURATION
 from workflow_engine.model.problems import problems_of
 from workflow_engine.model.results import RunSignalled
@@ -123,7 +126,8 @@ def _ended_by(error: BaseException, stage: StageDefinition) -> Ending:
 def failed(error: BaseException, stage: StageDefinition) -> Failed:
     """What is kept of *error*: cleaned and cut to size, with the end of its traceback."""
     retryable = is_retried(stage.retry, error)
-    return Failed(error_info(error, retryable=retryable), retryable)
+    at_work = type(error) is StageTimeoutError and error.still_running
+    return Failed(error_info(error, retryable=retryable), retryable, at_work)
 
 
 class _UnfitSignalError(Exception):
@@ -183,6 +187,7 @@ class _Call:
     kept: KeptState | None = None
     steps: "Steps | None" = None
     home: Place | None = None
+    undoes: Undone | None = None
     deadline: datetime | None = None
 
     @property
@@ -206,9 +211,21 @@ class _Call:
             return self._handler()
         if self.lease.entry.suspended_epoch is not None:
             return self._check(self.lease.entry.suspended_epoch)
-        stage = self.stage
-        value = self.data.input_for(stage) if stage.input_model is not None else None
+        stage, group = self.stage, self.lease.group
+        if stage.undoes is not None:
+            return self._undo(stage, stage.undoes)
+        if group == plans.ON_FAILURE:
+            value: BaseModel | None = failure_of(self.data)
+        else:
+            value = self.data.input_for(stage) if stage.input_model is not None else None
         ctx = self._context(value) if stage.wants_context else None
+        return (lambda: stage.call(value, ctx)) if ctx is None else (lambda: self._body(value, ctx)), stage.is_async
+
+    def _undo(self, stage: StageDefinition, undone: StageDefinition) -> tuple[Callable[[], Any], bool]:
+        group, ordinal = plans.place_of(self.lease.group), self.lease.ordinal
+        undoes = self.undoes = Undone(data=self.data, stage=undone, group=group, ordinal=ordinal)
+        value = undoes.output() if stage.facts.shape.wants_value else None
+        ctx = self._context(None) if stage.wants_context else None
         return (lambda: stage.call(value, ctx)) if ctx is None else (lambda: self._body(value, ctx)), stage.is_async
 
     def _body(self, value: BaseModel | None, ctx: StageContext[Any]) -> Any:
@@ -234,7 +251,7 @@ class _Call:
                 persistence=data.persistence,
                 blobs=data.blobs,
                 run_id=data.head.run_id,
-                scope=StepScope(lease.group, lease.stage_id, base),
+                scope=StepScope(plans.place_of(lease.group), lease.stage_id, base),
                 epoch=lease.entry.epoch,
                 expires_at=data.head.deadline + invocation.settings.retention,
                 are_new=lease.entry.epoch == base,
@@ -250,6 +267,7 @@ class _Call:
                 tenure=tenure,
                 take_signal=self._taken_signal,
                 journal=lambda: None if self.context is None else self.context.noted,
+                may_wait=not plans.is_closing(lease.group),
             )
         return self.steps
 
@@ -296,19 +314,28 @@ class _Call:
             run_id=head.run_id,
             workflow=data.definition,
             stage_id=self.stage.id,
-            group=self.lease.group,
+            group=plans.place_of(self.lease.group),
             attempt=entry.attempt,
             input=value,
             config=data.config_for(self.stage),
             attributes=data.started_with()["attributes"],
-            effect_key=digest("effect", head.run_id, self.stage.id, str(head.base)),
+            effect_key=self._effect_key(),
             deadline=self.deadline,
             now=now,
             outputs=data,
             make_storage=self._storage,
             engine=_Asking(call=self, tenure=tenure),
         )
+        if self.undoes is not None:
+            undoes = self.undoes
+            self.context.undo(undoes, lambda: self.data.input_at(undoes.stage, undoes.group))
         return self.context
+
+    def _effect_key(self) -> str:
+        head = self.data.head
+        if self.undoes is not None:
+            return undo_key_of(head.run_id, self.stage.id, self.undoes.base)
+        return effect_key_of(head.run_id, self.stage.id, head.base)
 
     def _storage(self) -> AttemptStorage:
         head, entry = self.data.head, self.lease.entry
@@ -316,12 +343,17 @@ class _Call:
         return AttemptStorage(
             blobs=self.data.blobs,
             run_id=head.run_id,
-            group=self.lease.group,
+            group=plans.place_of(self.lease.group),
             stage_id=stage_id,
             epoch=entry.epoch,
             earlier_epoch=entry.suspended_epoch,
-            further=lambda: () if self.steps is None else self.steps.epochs(),
+            further=self._further_epochs,
         )
+
+    def _further_epochs(self) -> Sequence[int]:
+        """The leases under which else the stage has stored something; what undoes it finds that, too."""
+        own = () if self.steps is None else self.steps.epochs()
+        return own if self.undoes is None else [*own, *self.undoes.epochs()]
 
     def _changed(self, problem: str) -> DefinitionChangedError:
         return DefinitionChangedError(

@@ -55,10 +55,12 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt failed; *retryable* is the policy's answer to its error, attempts apart."""
+    """The attempt failed; *retryable* is the policy's answer to its error, attempts apart. Where its code could not be
+    stopped, it may be *at_work* until its lease ends."""
 
     error: ErrorInfo
     retryable: bool
+    at_work: bool = False
 
 
 @dataclass(frozen=True, slots=True)

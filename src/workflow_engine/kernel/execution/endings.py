@@ -24,9 +24,9 @@ from workflow_engine.kernel.execution.ending import (
 )
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
-from workflow_engine.kernel.transitions import Lease, Moment, Told
+from workflow_engine.kernel.transitions import Lease, Moment, Told, wakes
 from workflow_engine.model import plans
-from workflow_engine.model.commits import Exclusive, Shared
+from workflow_engine.model.commits import Exclusive, Extend, Shared
 from workflow_engine.model.instants import after, whole
 from workflow_engine.model.results import JobExecuted
 from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, RunFailure, WaitKind
@@ -38,16 +38,32 @@ POSTPONE = timedelta(seconds=60)
 def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
     """The end of a lease on the next group's only stage, or on all of an inline group, if this invocation can
     go on with it."""
-    if not invocation.may_chain or definition.plan.is_last(head.group):
+    if not invocation.may_chain:
         return None
-    group = plans.after(head.group)
-    stages = definition.groups[group]
-    if len(stages) > 1 and group not in definition.inline:
+    stages = _next_undos(head, definition) if head.is_closing else _next_stages(head, definition)
+    if not stages:
         return None
     needed = max(stage.timeout for stage in stages) + COMMIT_MARGIN
     if needed > invocation.remaining():
         return None
     return invocation.lease_end(invocation.clock.now())
+
+
+def _next_stages(head: Head, definition: WorkflowDefinition) -> Sequence[StageDefinition]:
+    """The stages of the next group, if one invocation may run them all."""
+    if definition.plan.is_last(head.group):
+        return ()
+    group = plans.after(head.group)
+    stages = definition.groups[group]
+    return stages if len(stages) == 1 or group in definition.inline else ()
+
+
+def _next_undos(head: Head, definition: WorkflowDefinition) -> Sequence[StageDefinition]:
+    """The one stage that a run whose end is decided goes on with, if it is one."""
+    upcoming = transitions.closing.upcoming(head, definition.plan)
+    if upcoming is None or len(definition.plan.stages(upcoming[0])) > 1:
+        return ()
+    return [definition.at(upcoming[0], upcoming[1][0])]
 
 
 def concluded(attempt: Attempt, lease: Lease, stage: StageDefinition, at: datetime) -> Attempt:
@@ -71,10 +87,9 @@ def decide_ending(
 ) -> Exclusive | Shared:
     """The commit that says what came of *lease*, decided from the head as read."""
     moment, head, ending = invocation.moment(), data.head, attempt.ending
-    stage = data.definition.groups[lease.group][lease.ordinal]
+    stage = data.definition.at(lease.group, lease.ordinal)
     notes = _noted(attempt, lease, moment)
     if isinstance(ending, Completed):
-        seconds = (attempt.finished_at - attempt.started_at).total_seconds()
         return transitions.finish(
             head,
             lease,
@@ -83,16 +98,45 @@ def decide_ending(
             told=told,
             next_until=next_lease_end(head, data.definition, invocation),
             used_signal=attempt.signal,
-            notes=(*notes, *_event(moment, lease, "stage:completed", duration_seconds=seconds)),
+            notes=(*notes, *_completed(attempt, lease, stage, moment)),
         )
-    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage):
-        failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
-        notes = (*notes, *_failed(moment, lease, ending, None))
-        return transitions.fail(head, lease, failure, moment, told=told, notes=notes)
+    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, head):
+        return _decide_failure(ending, lease, data, told, notes=notes, invocation=invocation, moment=moment)
     entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at))
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit | WaitsInBody | GoesOnLater) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
+
+
+def _completed(attempt: Attempt, lease: Lease, stage: StageDefinition, moment: Moment) -> tuple[PendingEvent, ...]:
+    type_ = "stage:completed" if stage.undoes is None else "stage:undone"
+    seconds = (attempt.finished_at - attempt.started_at).total_seconds()
+    return _event(moment, lease, type_, duration_seconds=seconds)
+
+
+def _decide_failure(
+    ending: Failed,
+    lease: Lease,
+    data: RunData,
+    told: Told,
+    *,
+    notes: tuple[PendingEvent, ...],
+    invocation: Invocation,
+    moment: Moment,
+) -> Exclusive | Shared:
+    """The commit with which a stage fails for good, and the run with it, unless its end is decided already."""
+    head, plan = data.head, data.definition.plan
+    notes = (*notes, *_failed(moment, lease, ending, None))
+    if not head.is_closing:
+        failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
+        return transitions.fail(head, lease, failure, moment, plan=plan, told=told, notes=notes, at_work=ending.at_work)
+    if ending.at_work and lease.entry.until is not None:
+        # No answer: what its code does until its lease ends must not come behind what undoes it.
+        change = Extend(lease.ordinal, lease.entry.epoch, lease.entry.until)
+        return Shared(head.run_id, lease.group, change, notes, due_at=moment.at + moment.horizon, due_seen=head.due_at)
+    entry = Entry(EntryState.FAILED, lease.entry.epoch, lease.entry.attempt)
+    until = next_lease_end(head, data.definition, invocation)
+    return transitions.settled(head, lease, entry, moment, plan=plan, told=told, next_until=until, notes=notes)
 
 
 def ending_entry(
@@ -103,12 +147,13 @@ def ending_entry(
     ending, stage = attempt.ending, data.definition.groups[lease.group][lease.ordinal]
     notes = _noted(attempt, lease, moment)
     if isinstance(ending, Completed):
-        seconds = (attempt.finished_at - attempt.started_at).total_seconds()
-        done = _event(moment, lease, "stage:completed", duration_seconds=seconds)
+        done = _completed(attempt, lease, stage, moment)
         return Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt), None, (*notes, *done)
-    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage):
+    if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, data.head):
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         ended = replace(lease.entry, state=EntryState.FAILED, until=None)
+        if ending.at_work and data.head.closes_on:
+            ended = lease.entry
         return ended, failure, (*notes, *_failed(moment, lease, ending, None))
     entry = _in_milliseconds(_waiting(attempt, lease, stage, data.head, at=moment.at))
     return entry, None, (*notes, *_wait_events(moment, lease, ending, entry))
@@ -151,19 +196,22 @@ def result_of(attempt: Attempt, head: Head, lease: Lease, *, ours: bool) -> JobE
     return JobExecuted(outcome="suspended", next_poll_at=until, ghost=ghost)
 
 
-def is_final(attempt: Attempt, lease: Lease, stage: StageDefinition) -> bool:
+def is_final(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head) -> bool:
     """Whether the run fails for it."""
-    return isinstance(attempt.ending, Failed) and not _is_retried(attempt.ending, lease, stage)
+    return isinstance(attempt.ending, Failed) and not _is_retried(attempt.ending, lease, stage, head)
 
 
-def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition) -> bool:
+def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition, head: Head) -> bool:
+    """Whether the stage is tried again: not once it is decided how the run ends, unless it takes something back."""
+    if wakes.awaits_its_end(head):
+        return False
     return ending.retryable and lease.entry.attempt < stage.retry.max_attempts
 
 
 def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, *, at: datetime) -> Entry:
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
-    epoch, limit = before.epoch, head.deadline
+    epoch, limit = before.epoch, head.ends_at
     taken = attempt.taken if len(head.active) > 1 else None
     if isinstance(ending, WaitsInBody | GoesOnLater) or (isinstance(ending, Unfit) and before.step is not None):
         return _in_body(ending, before, limit, taken)
@@ -171,7 +219,7 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
         return postponed(lease, head, at, taken)
     if isinstance(ending, Failed):
         until = after(at, _pause(lease, stage, head), limit)
-        return _for_retry(before, before.attempt + 1, until, taken)
+        return _apart(_for_retry(before, before.attempt + 1, until, taken), ending, before, stage)
     if isinstance(ending, Awaits):
         until = limit if ending.timeout is None else after(at, ending.timeout, limit)
         return _for_signal(epoch, ending.name, until)
@@ -189,7 +237,7 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
 def postponed(lease: Lease, head: Head, at: datetime, taken: str | None) -> Entry:
     """The entry of a stage whose lease is given back without an attempt, and which keeps the signal
     that it has *taken*."""
-    until = after(at, POSTPONE, head.deadline)
+    until = after(at, POSTPONE, head.ends_at)
     return _in_milliseconds(_for_retry(lease.entry, lease.entry.attempt, until, taken))
 
 
@@ -206,6 +254,14 @@ def _for_retry(before: Entry, attempt: int, until: datetime, taken: str | None) 
         taken=taken,
         step=before.step,
     )
+
+
+def _apart(entry: Entry, ending: Failed, before: Entry, stage: StageDefinition) -> Entry:
+    """*entry*, of a retry that is not made beside code that could not be stopped, where something undoes what that
+    does: nothing is taken back under its hands."""
+    if not ending.at_work or stage.undo is None or before.until is None or entry.until is None:
+        return entry
+    return replace(entry, until=max(entry.until, before.until), by=before.by)
 
 
 def _in_milliseconds(entry: Entry) -> Entry:
@@ -286,6 +342,7 @@ def _failed(moment: Moment, lease: Lease, ending: Failed, retry_at: datetime | N
         error_type=ending.error.type,
         error=ending.error.message,
         retry_at=retry_at.isoformat() if retry_at else None,
+        **({"undoing": True} if plans.is_closing(lease.group) and lease.group != plans.ON_FAILURE else {}),
     )
 
 

@@ -149,7 +149,7 @@ class _Keeping:
         failure = transitions.failure_of(self.lease.stage_id, ending.error, self.lease.entry.epoch)
 
         def decide(head: Head) -> Exclusive | None:
-            if not holds(head, self.lease):
+            if not holds(head, self.lease) or head.is_closing:
                 return None
             self.data.head = head
             known = self.outbox.spill(head, self.told)
@@ -187,7 +187,7 @@ class _Keeping:
     def _instead(self, attempt: Attempt, error: Exception) -> Attempt:
         """*attempt*, failed: by its own error if it has one, since that says more than why it could
         not be stored."""
-        stage = self.data.definition.groups[self.lease.group][self.lease.ordinal]
+        stage = self.data.definition.at(self.lease.group, self.lease.ordinal)
         _log.warning("what came of stage %s cannot be stored: %r", stage.id, error)
         ending = attempt.ending
         own = Failed(bare(ending.error), ending.retryable) if isinstance(ending, Failed) else failed(error, stage)

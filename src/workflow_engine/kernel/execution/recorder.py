@@ -11,10 +11,11 @@ from workflow_engine.kernel.execution.attempt import Attempt
 from workflow_engine.kernel.execution.ending import Completed, Failed, KeptState, Suspends
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.transitions import Lease
+from workflow_engine.model import plans
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_INLINE_BYTES, WRITE_UNIT_BYTES
 from workflow_engine.model.payloads import Payload
-from workflow_engine.model.runs import Annotation, Head, LogLine, StageKey, StageRecord
+from workflow_engine.model.runs import Annotation, Head, LogLine, StageKey, StageRecord, key_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
@@ -49,7 +50,8 @@ class Recorder:
             return None
         output = self._keep_output(attempt, key, data.head)
         record = self._record_of(attempt, key, data.head, output)
-        rides = (together or len(data.head.active) == 1) and self._rides(record)
+        alone = together or len(data.head.active) == 1
+        rides = alone and not plans.is_closing(lease.group) and self._rides(record)
         if not rides:
             self.persistence.put_record(record)
         if isinstance(ending, Completed):
@@ -158,7 +160,7 @@ class Recorder:
 
 
 def _key_of(lease: Lease) -> StageKey:
-    return StageKey(lease.group, lease.stage_id, lease.entry.epoch)
+    return key_of(lease.group, lease.stage_id, lease.entry.epoch)
 
 
 def _blob_key(run_id: str, key: StageKey, what: str) -> str:

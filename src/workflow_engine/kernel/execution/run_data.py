@@ -18,7 +18,7 @@ from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
-from workflow_engine.model.runs import Head, KeptSignal, StageKey, StageRecord
+from workflow_engine.model.runs import EntryState, Head, KeptSignal, StageKey, StageRecord, forward
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
@@ -46,7 +46,7 @@ class RunData:
     def key(self, group: int, ordinal: int) -> StageKey:
         """Where the winning output of a stage of an earlier group lies."""
         stage_id = StageId(self.definition.groups[group][ordinal].id)
-        head = self.head
+        head = forward(self.head)
         if group < head.winners_from:
             if self._whole is None or self._whole.group <= group:
                 self._whole = winners.completed(head, self.persistence)
@@ -72,7 +72,7 @@ class RunData:
         """
         missing = [key for key in keys if key not in self._outputs]
         if missing:
-            found = records.loaded(self.head, missing, self.persistence)
+            found = records.loaded(forward(self.head), missing, self.persistence)
             for key in missing:
                 self._outputs[key] = self._output(key, found.get(key))
             self._keep_small(found)
@@ -93,9 +93,13 @@ class RunData:
     def read(self, stage_id: str) -> bytes | None:
         """The output of a stage of an earlier group, for ``ctx.require``; else ``None``."""
         group, ordinal = self.definition.position(stage_id)
-        if group >= self.head.group:
+        head = forward(self.head)
+        if group < head.group:
+            return self.outputs([self.key(group, ordinal)])[0]
+        entry = head.active[ordinal] if head is not self.head and group == head.group else None
+        if entry is None or entry.state is not EntryState.DONE:
             return None
-        return self.outputs([self.key(group, ordinal)])[0]
+        return self.outputs([StageKey(group, StageId(stage_id), entry.epoch)])[0]
 
     def run_input(self) -> BaseModel:
         """The run's input, validated, for ``ctx.run_input``.
@@ -111,7 +115,15 @@ class RunData:
         Raises:
             InvalidInputError: it does not fit the stage's model.
         """
-        return None if stage.input_model is None else stage.load_input(self._input_json(stage))
+        return None if stage.input_model is None else stage.load_input(self._input_json(stage, self.head.group))
+
+    def input_at(self, stage: StageDefinition, group: int) -> BaseModel | None:
+        """What *stage* of that *group* got, of which the run is not any more.
+
+        Raises:
+            InvalidInputError: it does not fit the stage's model.
+        """
+        return None if stage.input_model is None else stage.load_input(self._input_json(stage, group))
 
     def fetch_ahead(self) -> None:
         """Read what each stage of the group will ask for: once, before they do it side by side."""
@@ -125,8 +137,8 @@ class RunData:
         """What is known of the run, for one of several who read at the same time."""
         return replace(self)
 
-    def _input_json(self, stage: StageDefinition) -> bytes:
-        before = plans.before(self.head.group)
+    def _input_json(self, stage: StageDefinition, group: int) -> bytes:
+        before = plans.before(group)
         if before is None:
             return written_again(self.started_with()["input"])
         keys = [self.key(before, i) for i in range(len(self.definition.groups[before]))]

@@ -56,7 +56,7 @@ class Caught:
 @dataclass(slots=True, kw_only=True)
 class StepGate:
     """The gate of the attempt under *lease*, which must end by *deadline*. *home* is where its body runs (``None``:
-    it is a check or a handler, which waits for nothing)."""
+    it is a check or a handler, which waits for nothing); nor does one that may not (*may_wait*)."""
 
     records: StepRecords
     lease: Lease
@@ -67,6 +67,7 @@ class StepGate:
     home: handled.Place | None
     tenure: Tenure
     journal: Callable[[], Journal | None]
+    may_wait: bool = True
     has_answer: bool = False
     _sealed: Ending | BaseException | None = None
     _names: set[str] = field(default_factory=set)
@@ -178,9 +179,11 @@ class StepGate:
             StepNameError: it cannot be taken, or nothing waits here.
         """
         self.check_name(name)
-        if self.home is None or not self.home.is_same_thread():
+        if self.home is None or not self.may_wait or not self.home.is_same_thread():
             raise self.refused(
-                name, "waits are for the body's own thread or event loop, and for no check and no handler"
+                name,
+                "waits are for the own thread or event loop of a stage's body, and for no check, no handler, no undo "
+                "and not for what is run on a failure",
             )
         with self._free:
             self._waits[name] += 1

@@ -30,8 +30,8 @@ from workflow_engine.kernel.execution.courses import Course
 from workflow_engine.kernel.execution.ending import Unfit, WaitsInBody
 from workflow_engine.kernel.execution.failures import error_info, is_retried
 from workflow_engine.kernel.execution.step_gate import StepGate
+from workflow_engine.kernel.execution.undone import step_key_of
 from workflow_engine.kernel.patience import pause_for_real
-from workflow_engine.model.ids import digest
 from workflow_engine.model.instants import after, whole
 from workflow_engine.model.limits import MAX_PAYLOAD_BYTES
 from workflow_engine.model.runs import WaitKind
@@ -121,7 +121,7 @@ class Steps(StepGate, DurableSteps):
     def key(self, name: str) -> str:
         self.check_name(name)
         scope = self.records.scope
-        return digest("step", self.data.head.run_id, scope.stage_id, str(scope.base), name)
+        return step_key_of(self.data.head.run_id, scope.stage_id, scope.base, name)
 
     @override
     def results(self) -> Mapping[str, Any]:
@@ -220,7 +220,7 @@ class Steps(StepGate, DurableSteps):
             return pausing(pause)
         now = self.invocation.clock.now()
         self.keep(self.record(f"{step.name}#{tries}", StepKind.TRIES, now, tries=tries))
-        return self.leave(until=whole(after(now, pause, self.data.head.deadline)))
+        return self.leave(until=whole(after(now, pause, self.data.head.ends_at)))
 
     # Waits
 

@@ -7,7 +7,7 @@ from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel.claim import holds
 from workflow_engine.kernel.execution.held_leases import LeaseName
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.transitions import Lease
+from workflow_engine.kernel.transitions import Lease, wakes
 from workflow_engine.model.ids import RunId
 from workflow_engine.ports.persistence import Persistence
 
@@ -53,4 +53,5 @@ class Tenure:
             head = self.persistence.load_head(self.run_id)
         except WorkflowEngineError:
             return False
-        return head is None or not holds(head, self.lease)
+        # One whose end is decided waits for what holds a lease, so that it can undo what that does.
+        return head is None or not holds(head, self.lease) or wakes.awaits_its_end(head)

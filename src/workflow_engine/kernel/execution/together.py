@@ -162,7 +162,7 @@ class _KeepingTogether:
 
         def decide(head: Head) -> Exclusive | None:
             held = [sibling for sibling in siblings if holds(head, sibling.lease)]
-            if not held:
+            if not held or head.is_closing:
                 return None
             ending, lease = held[0].attempt.ending, held[0].lease
             assert isinstance(ending, Failed)
@@ -228,7 +228,7 @@ class _KeepingTogether:
 
     def _instead(self, lease: Lease, attempt: Attempt, error: Exception, *, records: bool = True) -> Attempt:
         """*attempt*, failed, by its own error if it has one; its record is an item of its own."""
-        stage = self.turn.definition.groups[lease.group][lease.ordinal]
+        stage = self.turn.definition.at(lease.group, lease.ordinal)
         _log.warning("what came of stage %s cannot be stored: %r", stage.id, error)
         ending = attempt.ending
         own = Failed(bare(ending.error), ending.retryable) if isinstance(ending, Failed) else failed(error, stage)

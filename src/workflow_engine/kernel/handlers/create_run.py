@@ -13,12 +13,13 @@ from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import IdempotencyConflictError, InvalidConfigError, InvalidInputError
 from workflow_engine.kernel import payloads, transitions
-from workflow_engine.kernel.advance import Advancer, leases_by
+from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.claim import CLAIM_PATIENCE
 from workflow_engine.kernel.commit import commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.handlers.execute_job import execute_job
 from workflow_engine.kernel.invocation import Invocation
+from workflow_engine.kernel.leaving import leases_by
 from workflow_engine.kernel.lifetimes import check_lifetime
 from workflow_engine.kernel.settings import KernelSettings
 from workflow_engine.kernel.teller import Teller, job_for
@@ -142,6 +143,7 @@ def _new_run(
         input_inline=inline,
         input_hash=input_hash,
         start_at=start_at,
+        closes_on=definition.plan.closes_on,
     )
 
 

@@ -8,6 +8,7 @@ from workflow_engine.errors import (
     InvocationOverError,
     RunExpiredError,
     RunNotFoundError,
+    WorkflowEngineError,
     WorkflowNotFoundError,
 )
 from workflow_engine.kernel.advance import Advancer
@@ -59,10 +60,7 @@ def execute_job(
     try:
         definition = advancer.definition_of(head, invocation)
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-        advancer.rest.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
-        if isinstance(error, WorkflowNotFoundError):
-            raise
-        return JobExecuted(outcome="failed", error=str(error))
+        return _ended(head, lease, error, invocation, advancer=advancer)
     except Exception:  # nobody may find the stage in good hands that do nothing
         advancer.give_back(head, lease, invocation)
         raise
@@ -73,9 +71,21 @@ def execute_job(
     return advancer.work(head, [lease], definition, told, invocation=invocation)
 
 
+def _ended(
+    head: Head, lease: Lease, error: WorkflowEngineError, invocation: Invocation, *, advancer: Advancer
+) -> JobExecuted:
+    """A run that cannot go on, whose stage was claimed."""
+    if head.is_closing and not isinstance(error, RunExpiredError):
+        advancer.give_back(head, lease, invocation)
+    advancer.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
+    if isinstance(error, WorkflowNotFoundError):
+        raise error
+    return JobExecuted(outcome="failed", error=str(error))
+
+
 def _refuse_late(command: ExecuteJob, invocation: Invocation, definitions: Definitions) -> None:
     """Before the claim, which would have to be given back; whether there is such a stage is told by the run."""
-    timeout = definitions.longest_timeout(command.workflow_id, command.stage_id)
+    timeout = definitions.longest_timeout(command.workflow_id, command.stage_id, command.group)
     if timeout is not None and not invocation.may_begin(timeout):
         raise InvocationOverError(stage_id=command.stage_id)
 

@@ -71,9 +71,9 @@ def _check(
     except NewerDefinitionError:
         return None
     except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
-        advancer.rest.fail_run(head, error, invocation)
+        advancer.fail_run(head, error, invocation)
         return JobExecuted(outcome="failed", error=str(error))
-    if not invocation.may_begin(definition.groups[head.group][wake.ordinal].timeout):
+    if not invocation.may_begin(definition.at(head.group, wake.ordinal).timeout):
         return None
     stage_id = definition.plan.stage(head.group, wake.ordinal)
     now, lease = take(persistence, head.run_id, head.group, stage_id, wake=wake, invocation=invocation)

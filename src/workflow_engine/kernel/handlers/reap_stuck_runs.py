@@ -28,7 +28,7 @@ def reap_stuck_runs(
     def is_stuck(head: Head) -> bool:
         if head.status.is_terminal:
             return False
-        if head.deadline <= at:
+        if head.ends_at <= at:
             return True
         before = at - command.threshold
         armed = (head.due_at or at) - settings.horizon
@@ -53,7 +53,7 @@ def reap_stuck_runs(
 def _pending_since(head: Head, before: datetime, armed: datetime) -> bool:
     """Whether something could have run since *before*. A stage that is READY does not say since
     when; the run was last armed at *armed*, or later."""
-    if wakes.all_done(head.active):
+    if wakes.all_done(head):
         return armed <= before
     states = [head.active[wake.ordinal].state for wake in wakes.sendable(head, before)]
     return any(state is not EntryState.READY or armed <= before for state in states)

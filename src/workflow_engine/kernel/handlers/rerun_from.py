@@ -131,8 +131,17 @@ class _Rerunning:
                 stage_id=self.command.from_stage_id,
                 detail=f"the run has not come that far; it ended in group {plans.number(head.group)}",
             )
+        self._check_undone(head, definition, group)
         if definition.fingerprint != head.fingerprint:
             self._check_kept(head, definition, group)
+
+    def _check_undone(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
+        """What was undone is not there any more: a run that goes again does it anew."""
+        undone_from = head.closing.undone_from if head.closing is not None else None
+        if undone_from is not None and group > undone_from:
+            stages = ", ".join(map(repr, definition.plan.nearest(undone_from)))
+            detail = f"what it did from {stages} on was undone: start there, or before"
+            raise InvalidStateError(run_id=head.run_id, status=head.status, command=self.command.type, detail=detail)
 
     def _check_kept(self, head: Head, definition: WorkflowDefinition, group: int) -> None:
         """The outputs that are kept were written by another definition: try them."""
@@ -219,6 +228,7 @@ class _Rerunning:
             input_inline=inline,
             input_hash=input_hash,
             base=self.base,
+            closes_on=definition.plan.closes_on,
         )
 
     def has_base(self, head: Head) -> bool:

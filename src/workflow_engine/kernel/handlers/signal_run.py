@@ -69,7 +69,7 @@ def signal_run(
     for _ in range(MAX_TRIES):
         kept = _kept(command, payload, head, key, invocation=invocation, settings=settings)
         seen = _seen_before(kept, command, persistence) if may_be_kept else None
-        if seen is not None or head.status.is_terminal:
+        if seen is not None or head.status.is_terminal or head.is_closing:
             _wake(head, kept, definitions, teller, invocation=invocation)
             return RunSignalled(delivered=False) if seen is None else _delivered(seen)
         kept = replace(kept, payload=_fixed(head, command, payload, definitions))

@@ -19,6 +19,7 @@ from workflow_engine.kernel.handlers.replay_dead_letters import replay_dead_lett
 from workflow_engine.kernel.handlers.rerun_from import rerun_from
 from workflow_engine.kernel.handlers.signal_run import signal_run
 from workflow_engine.kernel.handlers.transition_run import transition_run
+from workflow_engine.kernel.handlers.undo_run import undo_run
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.parts import Parts
 from workflow_engine.model import commands
@@ -64,7 +65,14 @@ def _told(parts: Parts) -> Handlers:
         commands.CancelRun: partial(
             cancel_run,
             persistence=parts.persistence,
-            rest=parts.rest,
+            advancer=parts.advancer,
+            settings=parts.settings,
+        ),
+        commands.UndoRun: partial(
+            undo_run,
+            persistence=parts.persistence,
+            definitions=parts.definitions,
+            advancer=parts.advancer,
             settings=parts.settings,
         ),
         commands.SignalRun: partial(

@@ -84,7 +84,10 @@ def _lines(run: ArchivedRun, definition: WorkflowDefinition | None) -> Iterator[
     winners = [[group, ordinal, epoch] for (group, ordinal), epoch in sorted(head.winners.items())]
     started = {name: to_json(run.started_with[name]) for name in _STARTED_WITH if name in run.started_with}
     yield _line("run", {"format": FORMAT, **facts, "winners": winners}, started)
-    counted = {stage.counted.key for stage in run.view(definition).stages if stage.counted is not None}
+    stages = run.view(definition).stages
+    counted = {stage.counted.key for stage in stages if stage.counted is not None}
+    # Of what was undone, the attempt that did it.
+    counted |= {one.key for stage in stages if stage.undo for one in stage.undo.attempts if one.error is None}
     for record in run.records:
         yield _attempt(record, counts=record.key in counted)
     for note in run.annotations:

@@ -52,6 +52,7 @@ def run_document(shown: Shown) -> dict[str, Any]:
         "output": shown.output,
         "deadline": moment(head.deadline),
         "untold_events": head.untold,
+        **_closing(shown.view),
         "stages": [_stage(shown.view, stage) for stage in shown.view.stages],
     }
 
@@ -112,6 +113,31 @@ def waiting_since(view: RunView, stage: StageView) -> datetime:
     return max(ends, default=view.head.created_at)
 
 
+def _closing(view: RunView) -> dict[str, Any]:
+    """How a run ends, or ended, that had something to undo; nothing of any other."""
+    closing = view.head.closing
+    if closing is None:
+        return {}
+    undos = [(stage.stage_id, stage.undo.status) for stage in view.stages if stage.undo is not None]
+    return {
+        "closing": {
+            "status": closing.status.value,
+            "decided_at": moment(closing.at),
+            "given_up_at": moment(closing.until),
+            "undone": [stage_id for stage_id, status in undos if status is Status.COMPLETED],
+            "not_undone": [stage_id for stage_id, status in undos if status is Status.FAILED],
+        }
+    }
+
+
+def _undo(stage: StageView) -> dict[str, Any]:
+    if stage.undo is None:
+        return {}
+    attempts = [_attempt(record, counts=record.status is Status.COMPLETED) for record in stage.undo.attempts]
+    until = stage.undo.entry.until if stage.undo.entry is not None else None
+    return {"undo": {"status": stage.undo.status.value, "next_try_at": moment(until), "attempts": attempts}}
+
+
 def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
     steps = {"steps": [_step(step) for step in stage.steps]} if stage.steps else {}
     return {
@@ -122,6 +148,7 @@ def _stage(view: RunView, stage: StageView) -> dict[str, Any]:
         "waiting": waiting_document(view, stage),
         "attempts": [_attempt(record, counts=record == stage.counted) for record in stage.attempts],
         **steps,
+        **_undo(stage),
     }
 
 

@@ -6,23 +6,37 @@ from datetime import datetime
 from typing import Any
 
 from workflow_engine.authoring.workflow_definition import WorkflowDefinition
+from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import (
+    UNDO,
     Entry,
     EntryState,
     Head,
     StageKey,
     StageRecord,
+    forward,
 )
 from workflow_engine.model.status import Status
 from workflow_engine.model.steps import StepKind, StepRecord, StepScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UndoView:
+    """How far the undoing of a stage is: PENDING, RUNNING, SUSPENDED (it is tried again), COMPLETED, or FAILED for
+    good. *attempts* are its records by epoch, *entry* its place in the head while it is at it."""
+
+    status: Status
+    attempts: tuple[StageRecord, ...]
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageView:
     """A stage of a run as it stands: *attempts* are its records by epoch, *counted* the one whose
     output is seen, *entry* its place in the head while its group runs, *steps* those of its body since the last
-    rerun, by time."""
+    rerun, by time, *undo* how far it is undone, where it has to be."""
 
     group: int
     ordinal: int
@@ -32,11 +46,13 @@ class StageView:
     counted: StageRecord | None = None
     entry: Entry | None = None
     steps: tuple[StepRecord, ...] = ()
+    undo: UndoView | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with its stages in order; *definition* is ``None`` where its workflow is gone."""
+    """A run with its stages in order, the one that was run on a failure last; *definition* is ``None`` where its
+    workflow is gone."""
 
     head: Head
     stages: tuple[StageView, ...]
@@ -73,7 +89,13 @@ def may_have_steps(definition: WorkflowDefinition | None) -> bool:
     if definition is None:
         return True
     stages = (stage for group in definition.groups for stage in group)
-    return any(one is not None and one.wants_context for stage in stages for one in (stage, stage.check, stage.signal))
+    if definition.on_failure is not None and definition.on_failure.wants_context:
+        return True
+    return any(
+        one is not None and one.wants_context
+        for stage in stages
+        for one in (stage, stage.check, stage.signal, stage.undo)
+    )
 
 
 def _steps_of(stage: StageView, head: Head, steps: Sequence[StepRecord]) -> tuple[StepRecord, ...]:
@@ -91,7 +113,7 @@ class SeenLines:
     def __call__(self, key: StageKey, attempt: int) -> bool:
         """Whether those of the lease *key* are, which was of that *attempt*."""
         stage = self._stages.get((key.group, key.stage_id))
-        if stage is None:
+        if stage is None or key.part:
             return True
         counted = stage.counted
         if counted is not None and stage.steps and attempt == counted.attempt:
@@ -117,8 +139,52 @@ def _stages(head: Head, definition: WorkflowDefinition, records: Sequence[StageR
         by_stage.setdefault((record.key.group, record.key.stage_id), []).append(record)
     for group, stages in enumerate(definition.plan):
         for ordinal, stage_id in enumerate(stages):
-            attempts = tuple(by_stage.get((group, stage_id), ()))
-            yield _stage(head, group, ordinal, stage_id, attempts=attempts)
+            found = by_stage.get((group, stage_id), ())
+            attempts = tuple([one for one in found if one.key.part != UNDO])
+            undos = tuple([one for one in found if one.key.part == UNDO])
+            stage = _stage(forward(head), group, ordinal, stage_id, attempts=attempts)
+            yield replace(stage, undo=_undo(head, stage, undos, definition.plan))
+    last = tuple(by_stage.get((plans.BEHIND_ALL, definition.plan.on_failure or ""), ()))
+    if head.group == plans.ON_FAILURE or last:
+        yield _last(head, definition.plan, last)
+
+
+def _undo(head: Head, stage: StageView, attempts: tuple[StageRecord, ...], plan: Plan) -> UndoView | None:
+    """How far *stage* is undone: ``None`` where it has not to be, or nothing has begun of it."""
+    closing, place = head.closing, (stage.group, stage.ordinal)
+    if closing is None or closing.base is None:
+        return None
+    if place in closing.not_undone:
+        return UndoView(status=Status.FAILED, attempts=attempts)
+    if any(one.status is Status.COMPLETED and one.key.epoch >= closing.base for one in attempts):
+        return UndoView(status=Status.COMPLETED, attempts=attempts)
+    if plans.place_of(head.group) == stage.group and plans.is_closing(head.group):
+        entry = head.active[stage.ordinal]
+        # What is DONE without a record had nothing to be undone.
+        done = entry.state is EntryState.DONE
+        return None if done else UndoView(status=_status(head, head.group, entry), attempts=attempts, entry=entry)
+    is_ahead = head.is_closing and stage.group < plans.place_of(head.group) and head.group != plans.ON_FAILURE
+    has_begun = stage.status is not Status.PENDING
+    if not is_ahead or not has_begun or stage.ordinal not in plan.undos.get(stage.group, ()):
+        return None
+    return UndoView(status=Status.PENDING, attempts=attempts)
+
+
+def _last(head: Head, plan: Plan, attempts: tuple[StageRecord, ...]) -> StageView:
+    """The stage that is run on a failure."""
+    entry = head.active[0] if head.group == plans.ON_FAILURE else None
+    latest = attempts[-1] if attempts else None
+    status = _status(head, head.group, entry) if entry is not None else latest.status if latest else Status.PENDING
+    counted = latest if entry is None and latest is not None and latest.status is Status.COMPLETED else None
+    return StageView(
+        group=len(plan),
+        ordinal=0,
+        stage_id=plan.on_failure or "",
+        status=status,
+        attempts=attempts,
+        counted=counted,
+        entry=entry,
+    )
 
 
 def _stage(head: Head, group: int, ordinal: int, stage_id: str, *, attempts: tuple[StageRecord, ...]) -> StageView:
@@ -165,6 +231,10 @@ def history_of(view: RunView) -> Iterator[HistoryEvent]:
     for stage in view.stages:
         for record in stage.attempts:
             yield from _record_events(record)
+        for record in stage.undo.attempts if stage.undo is not None else ():
+            yield _undo_event(record)
+    if head.closing is not None:
+        yield HistoryEvent(at=head.closing.at, type="workflow:closing", facts={"status": head.closing.status.value})
     if head.ended_at is None:
         return
     facts: dict[str, Any] = {}
@@ -174,6 +244,14 @@ def history_of(view: RunView) -> Iterator[HistoryEvent]:
     elif head.reason is not None:
         facts = {"reason": head.reason}
     yield HistoryEvent(at=head.ended_at, type=f"workflow:{head.status.lower()}", facts=facts)
+
+
+def _undo_event(record: StageRecord) -> HistoryEvent:
+    facts: dict[str, Any] = {"stage_id": record.key.stage_id, "attempt": record.attempt}
+    if record.error is None:
+        return HistoryEvent(at=record.finished_at, type="stage:undone", facts=facts)
+    error = f"{record.error.type}: {record.error.message}"
+    return HistoryEvent(at=record.finished_at, type="stage:failed", facts={**facts, "undoing": True, "error": error})
 
 
 def _record_events(record: StageRecord) -> Iterator[HistoryEvent]:

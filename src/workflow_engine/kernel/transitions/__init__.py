@@ -7,6 +7,7 @@ the same moment refuse nobody, and whoever sees all done makes the exclusive joi
 ``transitions.finish(…)``; which of the modules a decision is in is for its readers.
 """
 
+from workflow_engine.kernel.transitions import closing
 from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Outcomes, Rerun, Told
 from workflow_engine.kernel.transitions.groups import adopting, join, merge
 from workflow_engine.kernel.transitions.heads import failure_of
@@ -24,7 +25,7 @@ from workflow_engine.kernel.transitions.runs import (
     signal,
     start,
 )
-from workflow_engine.kernel.transitions.stages import claim, fail, finish, hold
+from workflow_engine.kernel.transitions.stages import claim, fail, finish, hold, settled
 
 __all__ = [
     "ANNOTATED",
@@ -38,6 +39,7 @@ __all__ = [
     "await_archive",
     "cancel",
     "claim",
+    "closing",
     "create",
     "draw",
     "fail",
@@ -51,6 +53,7 @@ __all__ = [
     "relieve",
     "rerun",
     "settle",
+    "settled",
     "signal",
     "start",
 ]

@@ -5,24 +5,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
+from workflow_engine.model.limits import MAX_CLOSING
 from workflow_engine.model.runs import (
     Entry,
     PendingEvent,
     RunFailure,
 )
+from workflow_engine.model.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """When and by whom: *by* names the write, *horizon* is the function's timeout + 60 s, and
     *published* are the event types that are told; others are never stored. With *archives* a run
-    that is over is due until ``settle`` says that it was archived."""
+    that is over is due until ``settle`` says that it was archived. For *undo_within* a run is undone that ends then."""
 
     at: datetime
     by: str
     horizon: timedelta
     published: frozenset[str]
     archives: bool = False
+    undo_within: timedelta = MAX_CLOSING
 
     def events(self, *events: PendingEvent) -> tuple[PendingEvent, ...]:
         """Those of *events* that are published."""
@@ -74,6 +77,7 @@ class NewRun:
     input_inline: bytes | None
     input_hash: str | None
     start_at: datetime | None = None
+    closes_on: frozenset[Status] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +92,5 @@ class Rerun:
     input_inline: bytes | None
     input_hash: str | None
     base: int | None = None
+    closes_on: frozenset[Status] = frozenset()
     notes: tuple[PendingEvent, ...] = field(default=())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from workflow_engine.kernel.transitions import heads
+from workflow_engine.kernel.transitions import closing, heads
 from workflow_engine.kernel.transitions.facts import Moment, Outcomes, Told
 from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
@@ -33,10 +33,10 @@ def merge(
     are done, the run moves on in it."""
     entries = outcomes.entries
     active = tuple(entries.get(ordinal, entry) for ordinal, entry in enumerate(head.active))
-    if outcomes.failure is not None:
-        events = (*outcomes.notes, *moment.events(heads.failed_event(outcomes.failure, moment.at)))
-        return heads.ended(head, outcomes.failure, moment, told=told, active=active, events=events)
-    if all(entry.state is EntryState.DONE for entry in active):
+    if outcomes.failure is not None and not head.is_closing:
+        ends = closing.decided(head, Status.FAILED, moment, plan)
+        return heads.ended(head, outcomes.failure, moment, told=told, active=active, notes=outcomes.notes, closing=ends)
+    if not head.is_closing and all(entry.state is EntryState.DONE for entry in active):
         return moved_on(head, active, plan, moment, told=told, next_until=next_until, notes=outcomes.notes)
     base = heads.after_telling(head, told)
     commit = heads.exclusive(head, moment, after=base, active=active, events=base.events + outcomes.notes)
@@ -68,15 +68,15 @@ def moved_on(
     return _entered(head, after, plan, moment, next_until=next_until)
 
 
-def adopting(commit: Exclusive, fingerprint: str) -> Exclusive:
+def adopting(commit: Exclusive, fingerprint: str, closes_on: frozenset[Status]) -> Exclusive:
     """*commit*, of a run that enters its next group under the compatible definition *fingerprint* and goes on as
     a run of that: compared with the old one, the group it has just entered might not be there. So does one that is
-    complete by it: by another, it might have had more to do."""
+    complete by it: by another, it might have had more to do. One that is closing goes on as what it was."""
     before, after = commit.before, commit.after
     moved = before is not None and (after.group > before.group or after.status is Status.COMPLETED)
-    if not moved or commit.after.fingerprint == fingerprint:
+    if not moved or after.closing is not None or after.fingerprint == fingerprint:
         return commit
-    return replace(commit, after=altered(commit.after, fingerprint=fingerprint))
+    return replace(commit, after=altered(after, fingerprint=fingerprint, closes_on=closes_on))
 
 
 def _completed(head: Head, after: Head, moment: Moment) -> Exclusive:

@@ -1,5 +1,6 @@
 """What every decision about a head shares: what leaves it when it is told, when somebody must look again, how it ends."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from workflow_engine.model.ids import StageId
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
     USED_UP,
+    Closing,
     Entry,
     Head,
     PendingEvent,
@@ -81,10 +83,24 @@ def ended(
     *,
     told: Told,
     active: tuple[Entry, ...],
-    events: tuple[PendingEvent, ...],
+    notes: tuple[PendingEvent, ...] = (),
+    closing: Closing | None = None,
 ) -> Exclusive:
-    """The commit with which a run fails."""
+    """The commit with which a run fails: at once, or with *closing* once that is done."""
     after = after_telling(head, told)
+    events = (*notes, *moment.events(failed_event(failure, moment.at, closing)))
+    if closing is not None:
+        return exclusive(
+            head,
+            moment,
+            after=after,
+            status=Status.RUNNING,
+            active=active,
+            failure=failure,
+            events=after.events + events,
+            ended_by=moment.by,
+            closing=closing,
+        )
     return kept_early_due(
         exclusive(
             head,
@@ -100,14 +116,30 @@ def ended(
     )
 
 
-def failed_event(failure: RunFailure, at: datetime) -> PendingEvent:
-    """``workflow:failed``, with what is published of *failure*."""
-    facts = {
-        "error_type": failure.error.type,
-        "error": failure.error.message,
-        "stage_id": failure.stage_id,
-    }
-    return PendingEvent("workflow:failed", at, facts)
+def failed_event(failure: RunFailure, at: datetime, closing: Closing | None = None) -> PendingEvent:
+    """``workflow:failed``, with what is published of *failure*; or that the run is closing before it fails."""
+    if closing is not None:
+        return PendingEvent("workflow:closing", at, {"status": closing.status.value, **_facts_of(failure)})
+    return PendingEvent("workflow:failed", at, _facts_of(failure))
+
+
+def cancelled_event(reason: str | None, at: datetime, closing: Closing | None = None) -> PendingEvent:
+    """``workflow:cancelled``, or that the run is closing before it is."""
+    if closing is not None:
+        return PendingEvent("workflow:closing", at, {"status": closing.status.value, "reason": reason})
+    return PendingEvent("workflow:cancelled", at, {"reason": reason})
+
+
+def end_event(head: Head, status: Status, at: datetime, *, not_undone: Sequence[str]) -> PendingEvent:
+    """The last event of a run that has closed; it names what could not be undone."""
+    left = {"not_undone": list(not_undone)} if not_undone else {}
+    if status is Status.CANCELLED or head.failure is None:
+        return PendingEvent(f"workflow:{status.lower()}", at, {"reason": head.reason, **left})
+    return PendingEvent("workflow:failed", at, {**_facts_of(head.failure), **left})
+
+
+def _facts_of(failure: RunFailure) -> dict[str, Any]:
+    return {"error_type": failure.error.type, "error": failure.error.message, "stage_id": failure.stage_id}
 
 
 def failure_of(stage_id: StageId | None, error: ErrorInfo, epoch: int = 0) -> RunFailure:

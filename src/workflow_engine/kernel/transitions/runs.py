@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_engine.kernel.transitions import heads
+from workflow_engine.kernel.transitions import closing, heads
 from workflow_engine.kernel.transitions.facts import Moment, NewRun, Rerun, Told
 from workflow_engine.kernel.transitions.groups import started
 from workflow_engine.kernel.transitions.wakes import next_due, signals_limit
@@ -63,6 +63,7 @@ def create(run: NewRun, plan: Plan, moment: Moment, *, until: datetime | None = 
         priority=run.priority,
         input_inline=run.input_inline,
         input_hash=run.input_hash,
+        closes_on=run.closes_on,
     )
     return Exclusive(None, altered(head, due_at=next_due(head, moment.at, moment.horizon)))
 
@@ -75,14 +76,18 @@ def start(head: Head, moment: Moment) -> Exclusive:
 
 def fail_run(head: Head, failure: RunFailure, moment: Moment, *, told: Told) -> Exclusive:
     """The run cannot go on, whatever its stages do."""
-    events = moment.events(heads.failed_event(failure, moment.at))
-    return heads.ended(head, failure, moment, told=told, active=head.active, events=events)
+    ends = closing.decided(head, Status.FAILED, moment)
+    return heads.ended(head, failure, moment, told=told, active=head.active, closing=ends)
 
 
-def cancel(head: Head, reason: str | None, moment: Moment, record: IdempotencyRecord | None = None) -> Shared:
-    """End the run, whatever its stages do at that moment."""
-    change = Cancel(newest_base(head), reason, moment.by, moment.at)
-    events = moment.events(PendingEvent("workflow:cancelled", moment.at, {"reason": reason}))
+def cancel(
+    head: Head, reason: str | None, moment: Moment, record: IdempotencyRecord | None = None, *, undo: bool = True
+) -> Shared:
+    """End the run, whatever its stages do at that moment. Where it is not to *undo* anything, at once."""
+    ends = closing.decided(head, Status.CANCELLED, moment) if undo else None
+    closes = None if not undo else ends is not None
+    change = Cancel(newest_base(head), reason, moment.by, moment.at, ends, closes)
+    events = moment.events(heads.cancelled_event(reason, moment.at, ends))
     due = moment.at + moment.horizon
     return Shared(head.run_id, None, change, events, due_at=due, idempotency=record, due_seen=head.due_at)
 
@@ -125,6 +130,8 @@ def rerun(
         ended_by="",
         ended_at=None,
         recent=(),
+        closes_on=facts.closes_on,
+        closing=None,
     )
     return replace(heads.exclusive(head, moment, after=after), idempotency=record)
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from workflow_engine.kernel.transitions import groups, heads
+from workflow_engine.kernel.transitions import closing, groups, heads
 from workflow_engine.kernel.transitions.facts import Lease, Moment, Told
+from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
     Claim,
@@ -51,6 +52,8 @@ def finish(
     """A stage is done. In a group of one the run moves on in the same write, and with *next_until*
     the next stage is claimed in it, too."""
     done = Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt, signal=used_signal)
+    if head.is_closing:
+        return settled(head, lease, done, moment, plan=plan, told=told, next_until=next_until, notes=notes)
     if len(head.active) == 1:
         return groups.moved_on(head, (done,), plan, moment, told=told, next_until=next_until, notes=notes)
     return Shared(
@@ -61,6 +64,29 @@ def finish(
         due_at=moment.at + moment.horizon if notes else None,
         due_seen=head.due_at,
     )
+
+
+def settled(
+    head: Head,
+    lease: Lease,
+    entry: Entry,
+    moment: Moment,
+    *,
+    plan: Plan,
+    told: Told,
+    next_until: datetime | None,
+    notes: Sequence[PendingEvent] = (),
+) -> Exclusive | Shared:
+    """A stage has come to an end in a run whose own is decided: *entry* is DONE, or FAILED. What was undone in a group
+    of one is followed by what is to be done next, in the same write."""
+    if len(head.active) > 1:
+        change = Finish(lease.ordinal, lease.entry.epoch, entry)
+        due = moment.at + moment.horizon if notes else None
+        return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due, due_seen=head.due_at)
+    if plans.is_closing(head.group):
+        return closing.moved_on(head, (entry,), plan, moment, told=told, until=next_until, notes=notes)
+    base = heads.after_telling(head, told)
+    return heads.exclusive(head, moment, after=base, active=(entry,), events=base.events + tuple(notes))
 
 
 def hold(
@@ -91,7 +117,7 @@ def hold(
         events=base.events + tuple(notes),
         signals=_without(head.signals, used_signal),
     )
-    if alone and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP):
+    if alone and not head.is_closing and entry.wait in (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP):
         before = lease.entry
         # Each wait of a body is one of its own; a check or a handler goes on with the same.
         first = entry.step != before.step if entry.step else before.suspended_epoch is None and before.signal is None
@@ -107,16 +133,23 @@ def fail(
     failure: RunFailure,
     moment: Moment,
     *,
+    plan: Plan,
     told: Told,
     notes: Sequence[PendingEvent] = (),
+    at_work: bool = False,
 ) -> Exclusive | Shared:
-    """A stage failed for good, and the run with it, at once."""
-    events = (*notes, *moment.events(heads.failed_event(failure, moment.at)))
-    if len(head.active) > 1:
-        change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at)
-        return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
+    """A stage failed for good, and the run with it: at once, or after what has to be done before. Where its code may
+    still be *at_work*, its lease is not given up before it ends: nothing is undone under its hands."""
+    ends = closing.decided(head, Status.FAILED, moment, plan)
     ended = altered(lease.entry, state=EntryState.FAILED, until=None)
-    return heads.ended(head, failure, moment, told=told, active=(ended,), events=events)
+    if ends is not None and at_work:
+        ended = lease.entry
+    if len(head.active) > 1:
+        entry = ended if ends is not None and at_work else None
+        change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at, ends, entry)
+        events = (*notes, *moment.events(heads.failed_event(failure, moment.at, ends)))
+        return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
+    return heads.ended(head, failure, moment, told=told, active=(ended,), notes=tuple(notes), closing=ends)
 
 
 def _suspended(head: Head, stage_id: str | None, *, first: bool, moment: Moment) -> Head:

@@ -5,11 +5,12 @@ wake-up finds what a crash left untold.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from workflow_engine.model import plans
 from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS
 from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
@@ -103,6 +104,8 @@ def wake_for(head: Head, ordinal: int, at: datetime) -> Wake | None:
 
 
 def _wake(head: Head, ordinal: int, at: datetime, signal: str | None) -> Wake | None:
+    if awaits_its_end(head):
+        return None
     entry = head.active[ordinal]
     if entry.state is EntryState.READY:
         return Wake(ordinal=ordinal, claim="first", epoch=entry.epoch, attempt=entry.attempt, starts=True)
@@ -133,7 +136,7 @@ def sendable(head: Head, at: datetime) -> list[Wake]:
 
 def timers(head: Head, at: datetime) -> list[Wake]:
     """The stages that wait for a time that is not there yet."""
-    if head.status.is_terminal:
+    if head.status.is_terminal or awaits_its_end(head):
         return []
     signals = awaited_signals(head)
     return [
@@ -150,9 +153,18 @@ def timers(head: Head, at: datetime) -> list[Wake]:
     ]
 
 
-def all_done(active: Sequence[Entry]) -> bool:
-    """Whether the group can be joined. A function of the head, so that any look at it finds out."""
-    return bool(active) and all(entry.state is EntryState.DONE for entry in active)
+def awaits_its_end(head: Head) -> bool:
+    """Whether the run's end is decided, and what holds a lease is waited for: nothing is begun any more."""
+    return head.is_closing and not plans.is_closing(head.group)
+
+
+def all_done(head: Head) -> bool:
+    """Whether the group can be joined. A function of the head, so that any look at it finds out. What failed in
+    undoing holds up nothing."""
+    if awaits_its_end(head):
+        return False
+    ends = (EntryState.DONE, EntryState.FAILED) if head.is_closing else (EntryState.DONE,)
+    return bool(head.active) and all(entry.state in ends for entry in head.active)
 
 
 def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:
@@ -163,14 +175,20 @@ def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:
     """
     if head.status.is_terminal:
         return at + horizon if head.untold else None
-    times = [head.deadline]
+    times = [head.ends_at]
+    if awaits_its_end(head):
+        # What waits and names a lease is of code that was not stopped under it.
+        held = [entry.until for entry in head.active if entry.until is not None and entry.by]
+        # Once none holds any more, whoever sees it goes on.
+        times += [until + CLOCK_SKEW for until in held] or [at + horizon]
+        return min([at + horizon, *times])
     signals = awaited_signals(head)
     for ordinal, entry in enumerate(head.active):
         if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at):
             if entry.until is not None:
                 times.append(entry.until)
-        elif entry.state is not EntryState.DONE:
+        elif entry.state not in (EntryState.DONE, EntryState.FAILED):
             times.append(at + horizon)
-    if head.untold or all_done(head.active):
+    if head.untold or all_done(head):
         times.append(at + horizon)
     return min(times)

@@ -79,7 +79,7 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
             for ordinal, entry in enumerate(head.active)
             if entry.state is not EntryState.DONE
         ]
-        if wakes.all_done(head.active):
+        if wakes.all_done(head):
             times.append(net)
     return min(times)
 

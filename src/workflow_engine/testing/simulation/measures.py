@@ -149,7 +149,7 @@ class Measures:
                 self._hold(after, ordinal, entry, task, at=at)
             tally.waits += old is not None and old.state is EntryState.LEASED and entry.state is EntryState.WAITING
         self._note_signals(after, at)
-        if wakes.all_done(after.active):
+        if wakes.all_done(after):
             self._done_at.setdefault(after.run_id, at)
         if before is not None and _has_expired(before, after):
             yield Late("the run's deadline", after.deadline, at)

@@ -122,19 +122,19 @@ class TestAdopting:
         commit = finished(leased_head(START))
         assert isinstance(commit, Exclusive)
 
-        assert transitions.adopting(commit, self.NEW).after == replace(commit.after, fingerprint=self.NEW)
+        assert transitions.adopting(commit, self.NEW, frozenset()).after == replace(commit.after, fingerprint=self.NEW)
 
     def test_so_is_one_that_is_complete_by_it(self) -> None:
         commit = finished(leased_head(START, group=2))
         assert isinstance(commit, Exclusive)
 
-        assert transitions.adopting(commit, self.NEW).after.fingerprint == self.NEW
+        assert transitions.adopting(commit, self.NEW, frozenset()).after.fingerprint == self.NEW
 
     def test_one_that_stays_in_its_group_is_what_it_was(self) -> None:
         head = leased_head(START)
         commit = Exclusive(head, replace(head, version=2))
 
-        assert transitions.adopting(commit, self.NEW) is commit
+        assert transitions.adopting(commit, self.NEW, frozenset()) is commit
 
 
 class TestHold:
@@ -163,7 +163,7 @@ class TestHold:
 class TestFail:
     def test_a_stage_alone_ends_its_run(self) -> None:
         head = leased_head(START)
-        after = exclusive(transitions.fail(head, lease_of(head), ERROR, moment(published=ALL), told=Told()))
+        after = exclusive(transitions.fail(head, lease_of(head), ERROR, moment(published=ALL), plan=PLAN, told=Told()))
 
         assert (after.status, after.failure, after.ended_by) == (Status.FAILED, ERROR, "i.1")
         assert after.active[0].state is EntryState.FAILED
@@ -171,7 +171,7 @@ class TestFail:
 
     def test_a_sibling_ends_it_under_its_own_epoch(self) -> None:
         head = leased_head(START, stages=2, group=1)
-        commit = shared(transitions.fail(head, lease_of(head, 1), ERROR, moment(), told=Told()))
+        commit = shared(transitions.fail(head, lease_of(head, 1), ERROR, moment(), plan=PLAN, told=Told()))
 
         assert commit.change == Fail(1, 0, ERROR, "i.1", NOW)
         assert commit.due_at == NOW + HORIZON

@@ -111,7 +111,7 @@ def test_nothing_alive_is_unlisted_nor_listed_too_late(one: Head) -> None:
     for wake in timers(one, NOW):
         assert wake.at is not None
         assert due <= wake.at
-    if sendable(one, NOW) or one.events or all_done(one.active):
+    if sendable(one, NOW) or one.events or all_done(one):
         assert due <= NOW + HORIZON
 
 
@@ -125,6 +125,6 @@ def test_a_run_that_is_over_is_listed_only_while_it_has_something_to_tell(status
 
 
 def test_an_empty_group_is_not_done() -> None:
-    assert not all_done([])
-    assert all_done([DONE, DONE])
-    assert not all_done([DONE, READY])
+    assert not all_done(head())
+    assert all_done(head(DONE, DONE))
+    assert not all_done(head(DONE, READY))

@@ -10,6 +10,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from workflow_engine.adapters.aws.dynamodb import wire
+from workflow_engine.adapters.aws.dynamodb.closing_codec import (
+    decode_closing,
+    decode_ends,
+    encode_closing,
+    encode_ends,
+    joined,
+    numbers,
+)
 from workflow_engine.adapters.aws.dynamodb.rider_codec import (
     STATUS_CODES,
     STATUSES,
@@ -38,6 +46,8 @@ _WAITS: Final = {wait.value: wait for wait in WaitKind}
 NO_RERUNS: Final = ((0, 0),)
 USUAL_PRIORITY: Final = 5
 RECENT: Final = "rc"
+# The status of a run whose end is decided: none that is live, so that no lease is taken by whoever knows no better.
+ENDING: Final = "E"
 
 
 def encode_head(head: Head) -> Item:
@@ -46,7 +56,7 @@ def encode_head(head: Head) -> Item:
         "pk": wire.text(run_partition(head.run_id)),
         "sk": wire.text(HEAD),
         "f": wire.number(wire.USUAL_FORMAT),
-        "st": wire.text(STATUS_CODES[head.status]),
+        "st": wire.text(ENDING if head.is_closing else STATUS_CODES[head.status]),
         "v": wire.number(head.version),
         "wb": wire.text(head.by),
         "g": wire.number(head.group),
@@ -63,6 +73,7 @@ def encode_head(head: Head) -> Item:
     _encode_events(head, item)
     _encode_leases(head, item)
     _encode_recent(head, item)
+    _encode_closing(head, item)
     _encode_rest(head, item)
     return item
 
@@ -82,7 +93,7 @@ def _encode_leases(head: Head, item: Item) -> None:
     if head.due_at is not None:
         item["da"] = wire.instant(head.due_at)
     if head.bases != NO_RERUNS:
-        item["bs"] = wire.text(_joined(head.bases))
+        item["bs"] = wire.text(joined(head.bases))
     if head.bases[-1][1]:
         # Beside the list, since a condition cannot name the last element of one.
         item["nb"] = wire.number(head.bases[-1][1])
@@ -104,6 +115,16 @@ def _encode_recent(head: Head, item: Item) -> None:
         item["f"] = wire.number(wire.RIDING_FORMAT)
     if any(entry.is_in_body for entry in head.active):
         # A version that knows no waits of bodies would take it for a wait of the stage, and fail the run.
+        item["f"] = wire.number(wire.BODY_FORMAT)
+
+
+def _encode_closing(head: Head, item: Item) -> None:
+    if head.closes_on:
+        item["cs"] = encode_ends(head.closes_on)
+    if head.closing is not None:
+        item["cl"] = encode_closing(head.closing)
+    if head.closes_on or head.closing is not None:
+        # A version that knows no undo would end the run at once.
         item["f"] = wire.number(wire.FORMAT)
 
 
@@ -126,9 +147,17 @@ def _encode_end(head: Head, item: Item) -> None:
         item["rs"] = wire.text(head.reason)
     if head.ended_at is not None:
         item["ea"] = wire.instant(head.ended_at)
-    if head.ended_at is not None and head.status is Status.FAILED:
+    failed_at = _failed_at(head)
+    if failed_at is not None:
         item["fs"] = item["ls"]
-        item["fc"] = wire.text(f"{wire.sortable(head.ended_at)}#{head.run_id}")
+        item["fc"] = wire.text(f"{wire.sortable(failed_at)}#{head.run_id}")
+
+
+def _failed_at(head: Head) -> datetime | None:
+    """When the run failed, if it did: when that was decided, so that what comes before its end moves no key."""
+    if head.closing is not None:
+        return head.closing.at if head.closing.status is Status.FAILED else None
+    return head.ended_at if head.status is Status.FAILED else None
 
 
 def encode_entry(entry: Entry) -> Value:
@@ -195,13 +224,13 @@ def decode_head(item: Item) -> Head:
 
 def _decode_head(item: Item) -> Head:
     workflow_id, _, _ = item["ls"]["S"].rpartition("#")
-    bases = wire.optional(item, "bs", _numbers)
+    bases = wire.optional(item, "bs", numbers)
     created_at, expires_at = wire.read_sortable(item["lc"]["S"]), wire.read_expiry(item["expires_at"])
     return Head(
         run_id=run_of(item["pk"]["S"]),
         workflow_id=WorkflowId(workflow_id),
         fingerprint=item["fp"]["S"],
-        status=STATUSES[item["st"]["S"]],
+        status=Status.RUNNING if item["st"]["S"] == ENDING else STATUSES[item["st"]["S"]],
         created_at=created_at,
         deadline=wire.read_instant(item["dl"]),
         expires_at=expires_at,
@@ -298,23 +327,16 @@ _RARE: Final[Mapping[str, tuple[str, Any]]] = {
     "rs": ("reason", wire.read_text),
     "eb": ("ended_by", wire.read_text),
     "ea": ("ended_at", wire.read_instant),
+    "cs": ("closes_on", decode_ends),
+    "cl": ("closing", decode_closing),
 }
 
 
 def encode_epochs(epochs: Mapping[tuple[int, int], int]) -> Value:
     """Epochs by group and ordinal."""
-    return wire.text(_joined((*place, epoch) for place, epoch in sorted(epochs.items())))
+    return wire.text(joined((*place, epoch) for place, epoch in sorted(epochs.items())))
 
 
 def decode_epochs(value: Mapping[str, Any]) -> Mapping[tuple[int, int], int]:
     """Epochs by group and ordinal."""
-    return {(group, ordinal): epoch for group, ordinal, epoch in _numbers(value)}
-
-
-def _joined(rows: Any) -> str:
-    """Rows of small numbers as ``1.0.3 2.4.5``: half of what DynamoDB takes for lists of numbers."""
-    return " ".join(".".join(map(str, row)) for row in rows)
-
-
-def _numbers(value: Mapping[str, Any]) -> list[tuple[int, ...]]:
-    return [tuple(map(int, row.split("."))) for row in value["S"].split(" ")]
+    return {(group, ordinal): epoch for group, ordinal, epoch in numbers(value)}

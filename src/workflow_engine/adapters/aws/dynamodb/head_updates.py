@@ -9,7 +9,9 @@ from enum import Enum
 from typing import Any
 
 from workflow_engine.adapters.aws.dynamodb import wire
+from workflow_engine.adapters.aws.dynamodb.closing_codec import encode_closing
 from workflow_engine.adapters.aws.dynamodb.head_codec import (
+    ENDING,
     encode_entry,
     encode_event,
     encode_failure,
@@ -19,6 +21,7 @@ from workflow_engine.adapters.aws.dynamodb.rider_codec import (
 )
 from workflow_engine.adapters.aws.dynamodb.table import HEAD, run_partition
 from workflow_engine.adapters.aws.dynamodb.wire import Item, Value
+from workflow_engine.model import plans
 from workflow_engine.model.commits import (
     Cancel,
     ClaimDue,
@@ -105,10 +108,11 @@ def rearm_update(*, version: int, seen: Value, next_due: Value) -> Update:
 
 def shared_update(commit: Shared, form: DueForm) -> Update:
     """*commit* as conditions and changes, with *form* where it wants a wake-up."""
+    conditions, values = _live(commit)
     update = Update(
-        conditions=["f <= :f", "st IN (:p, :r, :u)"],
+        conditions=["f <= :f", *conditions],
         sets=["v = v + :one"],
-        values={":f": wire.number(wire.FORMAT), ":one": _ONE, **_LIVE_VALUES},
+        values={":f": wire.number(wire.FORMAT), ":one": _ONE, **values},
     )
     if commit.group is not None:
         update.conditions.append("g = :g")
@@ -122,6 +126,18 @@ def shared_update(commit: Shared, form: DueForm) -> Update:
     _wake(update, commit, form)
     _change(update, commit)
     return update
+
+
+def _live(commit: Shared) -> tuple[list[str], Mapping[str, Value]]:
+    """That the run is live, and that its end is not decided where *commit* asks for that."""
+    change = commit.change
+    if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
+        if commit.group is None or not plans.is_closing(commit.group):
+            return ["st IN (:p, :r, :u)"], _LIVE_VALUES
+        return ["st = :ending"], {":ending": wire.text(ENDING)}
+    if isinstance(change, Fail | Cancel | Signal):
+        return ["st IN (:p, :r, :u)"], _LIVE_VALUES
+    return ["st IN (:p, :r, :u, :ending)"], {**_LIVE_VALUES, ":ending": wire.text(ENDING)}
 
 
 def _wake(update: Update, commit: Shared, form: DueForm) -> None:
@@ -138,7 +154,7 @@ def _wake(update: Update, commit: Shared, form: DueForm) -> None:
 def _change(update: Update, commit: Shared) -> None:
     change = commit.change
     if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
-        _claim(update, change)
+        _claim(update, change, is_undo=commit.group is not None and plans.is_closing(commit.group))
     elif isinstance(change, Cancel):
         _cancel(update, change)
     elif isinstance(change, Signal):
@@ -149,15 +165,17 @@ def _change(update: Update, commit: Shared) -> None:
         _outcome(update, commit.run_id, change)
 
 
-def _claim(update: Update, claim: ClaimFirst | ClaimDue | ClaimExpired) -> None:
+def _claim(update: Update, claim: ClaimFirst | ClaimDue | ClaimExpired, *, is_undo: bool) -> None:
     entry = f"a[{claim.ordinal}]"
-    update.sets += [f"{entry}.s = :leased", f"{entry}.u = :until", f"{entry}.b = :by", "st = :r"]
+    update.sets += [f"{entry}.s = :leased", f"{entry}.u = :until", f"{entry}.b = :by"]
+    if not is_undo:
+        update.sets.append("st = :r")
     update.values |= {
         ":leased": _state(EntryState.LEASED),
         ":until": wire.instant(claim.until),
         ":by": wire.text(claim.by),
     }
-    if not isinstance(claim, ClaimExpired) and claim.required_status is not None:
+    if not isinstance(claim, ClaimExpired) and claim.required_status is not None and not is_undo:
         update.conditions.append("st = :required")
         update.values[":required"] = wire.text(STATUS_CODES[claim.required_status])
     if isinstance(claim, ClaimFirst):
@@ -225,10 +243,15 @@ def _outcome(update: Update, run_id: RunId, change: Extend | Reserve | Finish | 
 
 
 def _fail(update: Update, entry: str, run_id: RunId, change: Fail) -> None:
-    update.sets += [f"{entry}.s = :ended", "fl = :fl", "fs = ls", "fc = :fc"]
-    update.removes.append(f"{entry}.u")
+    update.sets += ["fl = :fl", "fs = ls", "fc = :fc"]
+    if change.entry is not None:
+        update.sets.append(f"{entry} = :ended")
+        update.values[":ended"] = encode_entry(change.entry)
+    else:
+        update.sets.append(f"{entry}.s = :ended")
+        update.removes.append(f"{entry}.u")
+        update.values[":ended"] = _state(EntryState.FAILED)
     update.values |= {
-        ":ended": _state(EntryState.FAILED),
         ":fl": encode_failure(change.failure),
         ":fc": wire.text(f"{wire.sortable(change.at)}#{run_id}"),
     }
@@ -241,6 +264,10 @@ def _cancel(update: Update, change: Cancel) -> None:
         update.values[":base"] = wire.number(change.base)
     else:
         update.conditions.append("attribute_not_exists(nb)")
+    if change.closes is not None:
+        closes = wire.text(STATUS_CODES[Status.CANCELLED])
+        update.conditions.append("contains(cs, :closes)" if change.closes else "NOT contains(cs, :closes)")
+        update.values[":closes"] = closes
     if change.reason is None:
         update.removes.append("rs")
     else:
@@ -250,12 +277,14 @@ def _cancel(update: Update, change: Cancel) -> None:
 
 
 def _end(update: Update, status: Status, change: Fail | Cancel) -> None:
-    update.sets += ["st = :status", "eb = :by", "ea = :at"]
-    update.values |= {
-        ":status": wire.text(STATUS_CODES[status]),
-        ":by": wire.text(change.by),
-        ":at": wire.instant(change.at),
-    }
+    update.sets += ["st = :status", "eb = :by"]
+    update.values |= {":status": wire.text(STATUS_CODES[status]), ":by": wire.text(change.by)}
+    if change.closing is None:
+        update.sets.append("ea = :at")
+        update.values[":at"] = wire.instant(change.at)
+    else:
+        update.sets.append("cl = :closing")
+        update.values |= {":status": wire.text(ENDING), ":closing": encode_closing(change.closing)}
 
 
 def _signal(update: Update, change: Signal) -> None:

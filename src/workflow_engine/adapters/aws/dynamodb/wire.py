@@ -16,8 +16,10 @@ Item: TypeAlias = dict[str, Value]
 _T = TypeVar("_T")
 
 # Every item carries it; a version that finds a higher one leaves the item alone. 2: winners outside of the
-# head, and parts of stages; 3: records in heads and in bundles; 4: stages that wait in their body.
-FORMAT = 4
+# head, and parts of stages; 3: records in heads and in bundles; 4: stages that wait in their body; 5: runs that
+# have something to do before they end.
+FORMAT = 5
+BODY_FORMAT = 4
 RIDING_FORMAT = 3
 PARTS_FORMAT = 2
 # What an item is written in that every version can read.
