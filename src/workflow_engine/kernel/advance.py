@@ -103,6 +103,7 @@ class Advancer:
         """What came of *lease*, and the leases that its commit took."""
         with self.held.holding(turn.head.run_id, lease):
             attempt = self._perform(turn, lease)
+            before = turn.head
             kept = self.keeper.keep(attempt, lease, turn)
         turn.head = kept.head
         result = result_of(kept.attempt, kept.head, lease, ours=kept.ours)
@@ -110,6 +111,7 @@ class Advancer:
             self.observer.happened("Ghosts")
             return result, ()
         self.rest.observe_end(kept.head)
+        self.rest.observe_undos(before, kept.head)
         self.keeper.recorder.forget_state(kept.attempt, lease, kept.head.run_id)
         following = self._after(turn, lease, own=own + kept.added)
         if turn.head.group == lease.group:
@@ -379,3 +381,4 @@ class Advancer:
         outbox.tidy(seen if ours else None, turn.head, invocation)
         if ours:
             self.rest.observe_end(turn.head)
+            self.rest.observe_undos(seen, turn.head)
