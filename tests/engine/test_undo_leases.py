@@ -12,6 +12,7 @@ from tests.engine.orders import DAY, HOUR, MINUTE, ONCE, Done, Order, Outside, c
 from workflow_engine import (
     CancelRun,
     InvalidStateError,
+    Registry,
     RetryPolicy,
     StageContext,
     StageTimeoutError,
@@ -203,7 +204,10 @@ def test_a_deploy_that_removes_an_undo_postpones_until_a_rollback(make_engine: M
     def b(ctx: StageContext) -> Done:
         return Done(by="b")
 
-    engine.deploy(Workflow("order", input=Order).pipe(a).pipe(b).build())
+    without = Workflow("order", input=Order).pipe(a).pipe(b).build()
+    said = engine.kernel.queries.definitions_of(Registry([without])).differences(run.head, without)
+    assert said == ("stage 'a' has no undo any more", "stage 'b' has no undo any more")
+    engine.deploy(without)
     engine.advance(3 * HOUR)
     assert run.head.is_closing
     assert outside.taken != set()

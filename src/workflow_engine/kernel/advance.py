@@ -133,7 +133,7 @@ class Advancer:
         jobs = wakes.sendable(head, invocation.clock.now()) if send_jobs else []
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
         self.rest.settle(head, told, invocation, drop=True)
-        return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
+        return RunTransitioned(action="advanced" if jobs else "noop", next_group=_group_of(head))
 
     def fail_run(
         self, head: Head, error: WorkflowEngineError, invocation: Invocation, patience: Patience | None = None
@@ -150,7 +150,7 @@ class Advancer:
         _log.warning("what run %s did is not undone yet: %s", head.run_id, error)
         self.observer.happened("UndosPostponed")
         self.rest.flush(head, invocation)
-        return RunTransitioned(action="noop", next_group=plans.place_of(head.group))
+        return RunTransitioned(action="noop")
 
     def close(self, head: Head, invocation: Invocation) -> None:
         """Go on with a run whose end was decided just now, if it has something to do before it."""
@@ -356,7 +356,7 @@ class Advancer:
             return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
         jobs = wakes.sendable(head, invocation.clock.now())
         self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
-        return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
+        return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=_group_of(head))
 
     def _join(self, turn: Turn, *, goes_on: bool) -> None:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
@@ -382,3 +382,8 @@ class Advancer:
         if ours:
             self.rest.observe_end(turn.head)
             self.rest.observe_undos(seen, turn.head)
+
+
+def _group_of(head: Head) -> int | None:
+    """The group that a run is in while it goes forward."""
+    return None if plans.is_closing(head.group) else head.group

@@ -48,7 +48,7 @@ class Definitions:
     _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     _comparisons: dict[tuple[str, str, str, int, bool], Comparison] = field(default_factory=dict)
-    _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
+    _asked: set[tuple[str, str, str, int, int, bool]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
         """Store the definition's structure, so that a later deploy can name the difference; and every
@@ -107,11 +107,10 @@ class Definitions:
         definition = self.closest(head)
         if definition.fingerprint == head.fingerprint or head.status.is_terminal:
             return definition
-        if head.is_closing:
-            head = forward(head)
+        head = forward(head)
         comparison = self._compared(head, definition)
         _refuse(head, [*comparison.differences, *lost_waits(head, comparison.questions)])
-        key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head))
+        key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head), head.is_closing)
         if comparison.questions and key not in self._asked:
             _refuse(head, self._unreadable(head, definition, comparison.questions))
             if len(self._asked) >= MAX_REMEMBERED:
@@ -194,6 +193,7 @@ class Definitions:
     def differences(self, head: Head, definition: WorkflowDefinition) -> tuple[str, ...]:
         """What stands between a run and *definition*, in its stored values too; empty where it can
         go on with it."""
+        head = forward(head)
         comparison = self._compared(head, definition)
         found = [*comparison.differences, *lost_waits(head, comparison.questions)]
         return tuple(found or self._unreadable(head, definition, comparison.questions))
