@@ -184,6 +184,25 @@ def test_a_worker_whose_run_is_cancelled_hears_of_it_and_keeps_its_lease() -> No
     assert heard == [True, True, True]
 
 
+def test_what_a_worker_gives_back_as_it_ends_is_not_undone_at_once() -> None:
+    """Its code may go on for the moments that its process has left."""
+    engine, outside = VirtualEngine(), Outside()
+    seen: list[bool] = []
+
+    def stop(name: str, ctx: StageContext[Any]) -> None:
+        if name == "a":
+            engine.kernel.give_back_leases()
+            assert engine.kernel.dispatch(CancelRun(run_id=ctx.run_id)).cancelled
+            engine.kernel.tick()
+            seen.append("undo a" in outside.calls)
+
+    outside.act = stop
+    run = engine.run(chain(outside, "a"), Order())
+    assert seen == [False]
+    assert run.status is Status.CANCELLED
+    assert outside.calls == ["a", "undo a"]
+
+
 # Deploys
 
 

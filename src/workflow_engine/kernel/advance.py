@@ -191,14 +191,17 @@ class Advancer:
         except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
             return None
 
-    def give_back(self, head: Head, lease: Lease, invocation: Invocation) -> None:
-        """Give a lease back under which nothing was begun: no attempt, and no lost lease."""
+    def give_back(self, head: Head, lease: Lease, invocation: Invocation, *, at_work: bool = False) -> None:
+        """Give a lease back under which nothing was begun: no attempt, and no lost lease. Where its code is *at_work*
+        still, in a process that ends, nothing is undone for the minute in which nobody takes the stage on."""
 
         def decide(now: Head) -> Exclusive | Shared | None:
             if not holds(now, lease):
                 return None
             moment = invocation.moment()
             entry = postponed(lease, now, moment.at, lease.entry.taken)
+            if at_work and now.closes_on:
+                entry = replace(entry, by=lease.entry.by)
             return transitions.hold(now, lease, entry, moment, told=Told())
 
         commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
