@@ -191,9 +191,10 @@ class Advancer:
         except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
             return None
 
-    def give_back(self, head: Head, lease: Lease, invocation: Invocation, *, at_work: bool = False) -> None:
-        """Give a lease back under which nothing was begun: no attempt, and no lost lease. Where its code is *at_work*
-        still, in a process that ends, nothing is undone for the minute in which nobody takes the stage on."""
+    def give_back(self, head: Head, lease: Lease, invocation: Invocation, *, at_work: bool = False) -> Head:
+        """Give a lease back under which nothing was begun: no attempt, and no lost lease; answers the head then. Where
+        its code is *at_work* still, in a process that ends, nothing is undone for the minute in which nobody takes the
+        stage on."""
 
         def decide(now: Head) -> Exclusive | Shared | None:
             if not holds(now, lease):
@@ -204,7 +205,7 @@ class Advancer:
                 entry = replace(entry, by=lease.entry.by)
             return transitions.hold(now, lease, entry, moment, told=Told())
 
-        commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
+        return commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))[0]
 
     def observe_claim(self, wake: wakes.Wake) -> None:
         """Count a lease that was taken from a worker who lost it."""

@@ -42,8 +42,9 @@ class Rest:
         outbox, seen = self.teller.outbox, head
 
         def decide(now: Head) -> Exclusive | None:
-            # What was wrong with the run before a rerun says nothing of the rerun.
-            if now.status.is_terminal or newest_base(now) != newest_base(head):
+            # What was wrong with the run before a rerun says nothing of the rerun, and an end that somebody else
+            # has decided meanwhile stays what it is.
+            if now.status.is_terminal or now.is_closing or newest_base(now) != newest_base(head):
                 return None
             nonlocal seen
             seen = now

@@ -23,6 +23,7 @@ from workflow_engine.kernel.execution.ending import (
     WaitsInBody,
 )
 from workflow_engine.kernel.execution.run_data import RunData
+from workflow_engine.kernel.execution.tenure import works_until_of
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
 from workflow_engine.kernel.transitions import Lease, Moment, Told, wakes
 from workflow_engine.model import plans
@@ -102,7 +103,8 @@ def decide_ending(
         )
     if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, head):
         return _decide_failure(ending, lease, data, told, notes=notes, invocation=invocation, moment=moment)
-    entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at))
+    works_until = works_until_of(ending, lease, head, invocation)
+    entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at, works_until=works_until))
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit | WaitsInBody | GoesOnLater) else None
     notes = (*notes, *_wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
@@ -126,13 +128,16 @@ def _decide_failure(
 ) -> Exclusive | Shared:
     """The commit with which a stage fails for good, and the run with it, unless its end is decided already."""
     head, plan = data.head, data.definition.plan
+    works_until = works_until_of(ending, lease, head, invocation)
     notes = (*notes, *_failed(moment, lease, ending, None))
     if not head.is_closing:
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
-        return transitions.fail(head, lease, failure, moment, plan=plan, told=told, notes=notes, at_work=ending.at_work)
-    if ending.at_work and lease.entry.until is not None:
+        return transitions.fail(
+            head, lease, failure, moment, plan=plan, told=told, notes=notes, works_until=works_until
+        )
+    if works_until is not None:
         # No answer: what its code does until its lease ends must not come behind what undoes it.
-        change = Extend(lease.ordinal, lease.entry.epoch, lease.entry.until)
+        change = Extend(lease.ordinal, lease.entry.epoch, works_until)
         return Shared(head.run_id, lease.group, change, notes, due_at=moment.at + moment.horizon, due_seen=head.due_at)
     entry = Entry(EntryState.FAILED, lease.entry.epoch, lease.entry.attempt)
     until = next_lease_end(head, data.definition, invocation)
@@ -140,11 +145,12 @@ def _decide_failure(
 
 
 def ending_entry(
-    attempt: Attempt, lease: Lease, data: RunData, moment: Moment
+    attempt: Attempt, lease: Lease, data: RunData, moment: Moment, *, invocation: Invocation
 ) -> tuple[Entry, RunFailure | None, tuple[PendingEvent, ...]]:
     """What a sibling's entry becomes by what came of *lease*, why the run fails for it, if it does, and the
     events of that."""
     ending, stage = attempt.ending, data.definition.groups[lease.group][lease.ordinal]
+    works_until = works_until_of(ending, lease, data.head, invocation)
     notes = _noted(attempt, lease, moment)
     if isinstance(ending, Completed):
         done = _completed(attempt, lease, stage, moment)
@@ -152,10 +158,10 @@ def ending_entry(
     if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, data.head):
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         ended = replace(lease.entry, state=EntryState.FAILED, until=None)
-        if ending.at_work and data.head.closes_on:
-            ended = lease.entry
+        if works_until is not None and data.head.closes_on:
+            ended = replace(lease.entry, until=works_until)
         return ended, failure, (*notes, *_failed(moment, lease, ending, None))
-    entry = _in_milliseconds(_waiting(attempt, lease, stage, data.head, at=moment.at))
+    entry = _in_milliseconds(_waiting(attempt, lease, stage, data.head, at=moment.at, works_until=works_until))
     return entry, None, (*notes, *_wait_events(moment, lease, ending, entry))
 
 
@@ -208,7 +214,9 @@ def _is_retried(ending: Failed, lease: Lease, stage: StageDefinition, head: Head
     return ending.retryable and lease.entry.attempt < stage.retry.max_attempts
 
 
-def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, *, at: datetime) -> Entry:
+def _waiting(
+    attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head, *, at: datetime, works_until: datetime | None
+) -> Entry:
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
     epoch, limit = before.epoch, head.ends_at
@@ -219,7 +227,7 @@ def _waiting(attempt: Attempt, lease: Lease, stage: StageDefinition, head: Head,
         return postponed(lease, head, at, taken)
     if isinstance(ending, Failed):
         until = after(at, _pause(lease, stage, head), limit)
-        return _apart(_for_retry(before, before.attempt + 1, until, taken), ending, before, stage)
+        return _apart(_for_retry(before, before.attempt + 1, until, taken), works_until, before, stage)
     if isinstance(ending, Awaits):
         until = limit if ending.timeout is None else after(at, ending.timeout, limit)
         return _for_signal(epoch, ending.name, until)
@@ -256,12 +264,12 @@ def _for_retry(before: Entry, attempt: int, until: datetime, taken: str | None) 
     )
 
 
-def _apart(entry: Entry, ending: Failed, before: Entry, stage: StageDefinition) -> Entry:
+def _apart(entry: Entry, works_until: datetime | None, before: Entry, stage: StageDefinition) -> Entry:
     """*entry*, of a retry that is not made beside code that could not be stopped, where something undoes what that
     does: nothing is taken back under its hands."""
-    if not ending.at_work or stage.undo is None or before.until is None or entry.until is None:
+    if works_until is None or stage.undo is None or entry.until is None:
         return entry
-    return replace(entry, until=max(entry.until, before.until), by=before.by)
+    return replace(entry, until=max(entry.until, works_until), by=before.by)
 
 
 def _in_milliseconds(entry: Entry) -> Entry:

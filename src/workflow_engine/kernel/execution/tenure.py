@@ -5,10 +5,13 @@ from datetime import datetime, timedelta
 
 from workflow_engine.errors import WorkflowEngineError
 from workflow_engine.kernel.claim import holds
+from workflow_engine.kernel.execution.ending import Failed
 from workflow_engine.kernel.execution.held_leases import LeaseName
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.transitions import Lease, wakes
 from workflow_engine.model.ids import RunId
+from workflow_engine.model.instants import whole
+from workflow_engine.model.runs import Head
 from workflow_engine.ports.persistence import Persistence
 
 # A worker hears of it at its heartbeat; a function has none, and looks so often, where its stage asks.
@@ -55,3 +58,13 @@ class Tenure:
             return False
         # One whose end is decided waits for what holds a lease, so that it can undo what that does.
         return head is None or not holds(head, self.lease) or wakes.awaits_its_end(head)
+
+
+def works_until_of(ending: object, lease: Lease, head: Head, invocation: Invocation) -> datetime | None:
+    """Until when the code of an attempt may be at work that could not be stopped; ``None`` where it was. Where a host
+    renews its leases, what was taken says an end that may be long past."""
+    if not isinstance(ending, Failed) or not ending.at_work:
+        return None
+    renewed = whole(invocation.lease_end(invocation.clock.now()))
+    known = [entry.until for entry in (lease.entry, *head.active[lease.ordinal : lease.ordinal + 1])]
+    return max([renewed, *[until for until in known if until is not None]])

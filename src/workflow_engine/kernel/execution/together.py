@@ -197,7 +197,9 @@ class _KeepingTogether:
         failure: RunFailure | None = None
         notes: list[PendingEvent] = []
         for sibling in ours:
-            entry, ended, said = ending_entry(sibling.attempt, sibling.lease, turn.data, moment)
+            entry, ended, said = ending_entry(
+                sibling.attempt, sibling.lease, turn.data, moment, invocation=self.invocation
+            )
             entries[sibling.lease.ordinal] = entry
             failure, notes = failure or ended, [*notes, *said]
         told = self.outbox.spill(head, turn.told)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,7 +19,7 @@ from workflow_engine.model.status import Status
 from workflow_engine.model.steps import StepScope
 
 
-@dataclass(slots=False, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Undone(Undoes):
     """*stage*, which stands at *ordinal* in *group*, and is undone."""
 
@@ -29,6 +28,9 @@ class Undone(Undoes):
     group: int
     ordinal: int
     _head: Head = field(init=False)
+    # What was read. No ``cached_property``: before Python 3.12 all threads of a process wait for the one that reads.
+    _read: Sequence[StageRecord] | None = field(default=None, init=False)
+    _results: Mapping[str, Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._head = forward(self.data.head)
@@ -60,10 +62,11 @@ class Undone(Undoes):
     @property
     @override
     def steps(self) -> Mapping[str, Any]:
-        return self._steps
+        if self._results is None:
+            self._results = self._stored_steps()
+        return self._results
 
-    @cached_property
-    def _steps(self) -> Mapping[str, Any]:
+    def _stored_steps(self) -> Mapping[str, Any]:
         from workflow_engine.kernel.execution.step_records import StepRecords
 
         head = self._head
@@ -118,9 +121,14 @@ class Undone(Undoes):
         entry = head.active[self.ordinal]
         return entry.epoch if entry.state is EntryState.DONE else None
 
-    @cached_property
+    @property
     def _records(self) -> Sequence[StageRecord]:
         """What the stage left since it was last rerun, by epoch."""
+        if self._read is None:
+            self._read = self._listed()
+        return self._read
+
+    def _listed(self) -> Sequence[StageRecord]:
         found = records.listed(self._head, self.data.persistence)
         own = (self.group, self.stage.id, "")
         return [

@@ -75,8 +75,14 @@ def _ended(
     head: Head, lease: Lease, error: WorkflowEngineError, invocation: Invocation, *, advancer: Advancer
 ) -> JobExecuted:
     """A run that cannot go on, whose stage was claimed."""
-    if head.is_closing and not isinstance(error, RunExpiredError):
-        advancer.give_back(head, lease, invocation)
+    goes_on = head.is_closing and not isinstance(error, RunExpiredError)
+    if goes_on or (head.closes_on and not head.is_closing):
+        # A lease that holds is waited for before anything is undone, and under this one nothing was begun.
+        head = advancer.give_back(head, lease, invocation)
+        if wakes.awaits_its_end(head):
+            # Somebody else has decided it meanwhile, and has waited for this lease.
+            advancer.close(head, invocation)
+            return JobExecuted(outcome="failed", error=str(error))
     advancer.fail_run(head, error, invocation, invocation.patience(A_MOMENT))
     if isinstance(error, WorkflowNotFoundError):
         raise error

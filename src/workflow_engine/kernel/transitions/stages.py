@@ -136,16 +136,16 @@ def fail(
     plan: Plan,
     told: Told,
     notes: Sequence[PendingEvent] = (),
-    at_work: bool = False,
+    works_until: datetime | None = None,
 ) -> Exclusive | Shared:
     """A stage failed for good, and the run with it: at once, or after what has to be done before. Where its code may
-    still be *at_work*, its lease is not given up before it ends: nothing is undone under its hands."""
+    be at work still, its lease is not given up before *works_until*: nothing is undone under its hands."""
     ends = closing.decided(head, Status.FAILED, moment, plan)
-    ended = altered(lease.entry, state=EntryState.FAILED, until=None)
-    if ends is not None and at_work:
-        ended = lease.entry
+    ended, at_work = altered(lease.entry, state=EntryState.FAILED, until=None), ends is not None and works_until
+    if at_work:
+        ended = altered(lease.entry, until=works_until)
     if len(head.active) > 1:
-        entry = ended if ends is not None and at_work else None
+        entry = ended if at_work else None
         change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at, ends, entry)
         events = (*notes, *moment.events(heads.failed_event(failure, moment.at, ends)))
         return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
