@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+import pytest
+
 from tests.engine.conftest import MakeEngine
 from tests.engine.orders import HOUR, MINUTE, Order, Outside, chain, failing, undoable
 from workflow_engine import (
@@ -11,6 +13,7 @@ from workflow_engine import (
     StageContext,
     StageTimeoutError,
     Status,
+    UndoRun,
     WaitForSignal,
     Workflow,
     WorkflowDefinition,
@@ -101,6 +104,31 @@ def test_code_that_goes_on_is_waited_for_until_the_end_of_the_lease_as_it_was_re
     assert outside.calls == []
     engine.drive(run)
     assert outside.calls == ["undo a"]
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_what_is_undone_on_request_is_not_undone_under_the_hands_of_who_is_at_work(
+    make_engine: MakeEngine, *, decided: bool
+) -> None:
+    """A cancel without undo ends the run at once, also one that waits for that lease."""
+    engine, outside, seen = make_engine(), Outside(), list[str]()
+
+    def think_better(name: str, ctx: StageContext[Any]) -> None:
+        if name == "b":
+            if decided:
+                engine.kernel.dispatch(CancelRun(run_id=ctx.run_id))
+            engine.kernel.dispatch(CancelRun(run_id=ctx.run_id, undo=False))
+            assert engine.kernel.dispatch(UndoRun(run_id=ctx.run_id)).stages == ["b", "a"]
+            engine.kernel.tick()
+            engine.work()
+            seen.extend(outside.calls)
+
+    outside.act = think_better
+    run = engine.run(chain(outside, "a", "b"), Order())
+    assert seen == ["a"]
+    assert outside.calls == ["a", "b", "undo b", "undo a"]
+    assert outside.given["b"].by == "b"
+    assert (run.status, outside.taken) == (Status.CANCELLED, set())
 
 
 def test_an_undo_that_reads_keeps_no_other_from_reading() -> None:

@@ -119,7 +119,7 @@ class Closing:
     where the run stood. *not_undone* are the stages whose undo has failed for good, by ``(group, ordinal)``,
     *undone_from* is the first group of which anything was undone, or may have been. *asked* are those that somebody
     has asked to be undone, of a run that was over, and *first* is then the epoch of first leases: *base*, of which the
-    keys of undos are made, stays.
+    keys of undos are made, stays. *free_at* is when the last lease is over of a run that was ended while one held.
     """
 
     status: Status
@@ -132,6 +132,7 @@ class Closing:
     undone_from: int | None = None
     asked: tuple[tuple[int, int], ...] | None = None
     first: int | None = None
+    free_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from workflow_engine.kernel.transitions import Lease, Moment, Told, wakes
 from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Extend, Shared
 from workflow_engine.model.instants import after, whole
+from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.results import JobExecuted
 from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, RunFailure, WaitKind
 
@@ -269,7 +270,7 @@ def _apart(entry: Entry, works_until: datetime | None, before: Entry, stage: Sta
     does: nothing is taken back under its hands."""
     if works_until is None or stage.undo is None or entry.until is None:
         return entry
-    return replace(entry, until=max(entry.until, works_until), by=before.by)
+    return replace(entry, until=max(entry.until, works_until + CLOCK_SKEW), by=before.by)
 
 
 def _in_milliseconds(entry: Entry) -> Entry:

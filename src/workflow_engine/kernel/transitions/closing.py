@@ -11,7 +11,7 @@ from datetime import datetime
 
 from workflow_engine.kernel.transitions import heads
 from workflow_engine.kernel.transitions.facts import Moment, Told
-from workflow_engine.kernel.transitions.wakes import awaits_its_end, has_expired
+from workflow_engine.kernel.transitions.wakes import awaits_its_end, has_expired, next_due
 from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import Exclusive
@@ -86,7 +86,8 @@ def given_up(head: Head, plan: Plan, moment: Moment, *, told: Told, ends: bool =
     more time, unless the run *ends* now."""
     after = heads.after_telling(head, told) if plans.is_closing(head.group) else _begun_to_close(head, told)
     closing = _closing_of(after)
-    closing = replace(closing, not_undone=(*closing.not_undone, *_left(after, plan)))
+    left = (*closing.not_undone, *_left(after, plan))
+    closing = replace(closing, not_undone=left, free_at=_free_at(head, moment.at))
     is_last = head.group == plans.ON_FAILURE or closing.status not in plan.failure_on
     if ends or is_last:
         return _ended(head, altered(after, closing=closing), plan, moment)
@@ -111,13 +112,32 @@ def wanted(head: Head, plan: Plan) -> tuple[tuple[int, int], ...]:
 
 
 def asked(head: Head, plan: Plan, moment: Moment, *, wanted: Sequence[tuple[int, int]], until: datetime) -> Exclusive:
-    """A run that is over goes through its closing phase, once more where it has, for the stages that are *wanted*."""
+    """A run that is over goes through its closing phase, once more where it has, for the stages that are *wanted*. One
+    that was ended at once may have left somebody at work: nothing is undone before that lease is over."""
     begun = head if _has_closed(head) else _begun_to_close(altered(head, closing=_again(head, moment.at)), Told())
+    free_at = _closing_of(head).free_at if _has_closed(head) else _free_at(head, moment.at)
     closing = replace(
-        _closing_of(begun), at=moment.at, until=until, asked=tuple(wanted), not_undone=(), first=begun.epochs
+        _closing_of(begun),
+        at=moment.at,
+        until=until,
+        asked=tuple(wanted),
+        not_undone=(),
+        first=begun.epochs,
+        free_at=None,
     )
     after = altered(begun, closing=closing, epochs=begun.epochs + 1, ended_at=None, group=closing.group)
-    return _moved(head, after, plan, moment, until=None)
+    return _moved(head, after, plan, moment, until=None, not_before=free_at)
+
+
+def _free_at(head: Head, at: datetime) -> datetime | None:
+    """When the last lease is over of a run that ends without a look at them; ``None`` where all are."""
+    ends = [entry.until + CLOCK_SKEW for entry in head.active if entry.until is not None and _has_holder(entry)]
+    latest = max(ends, default=at)
+    return whole(latest) if latest > at else None
+
+
+def _has_holder(entry: Entry) -> bool:
+    return entry.state is EntryState.LEASED or (entry.state is EntryState.WAITING and bool(entry.by))
 
 
 def _has_closed(head: Head) -> bool:
@@ -194,11 +214,32 @@ def _left(head: Head, plan: Plan) -> list[tuple[int, int]]:
     return found
 
 
-def _moved(head: Head, after: Head, plan: Plan, moment: Moment, *, until: datetime | None) -> Exclusive:
+def _moved(
+    head: Head,
+    after: Head,
+    plan: Plan,
+    moment: Moment,
+    *,
+    until: datetime | None,
+    not_before: datetime | None = None,
+) -> Exclusive:
     group = _next_group(after, plan)
     if group is None:
         return _ended(head, after, plan, moment)
-    return _entered(head, after, moment, group=group[0], todo=group[1], plan=plan, until=until)
+    commit = _entered(head, after, moment, group=group[0], todo=group[1], plan=plan, until=until)
+    return commit if not_before is None or not_before <= moment.at else _put_off(commit, moment, not_before)
+
+
+def _put_off(commit: Exclusive, moment: Moment, until: datetime) -> Exclusive:
+    """*commit*, with what is to be begun waiting until then."""
+    active = tuple(
+        altered(entry, state=EntryState.WAITING, until=until, wait=WaitKind.RETRY)
+        if entry.state is EntryState.READY
+        else entry
+        for entry in commit.after.active
+    )
+    after = altered(commit.after, active=active)
+    return replace(commit, after=altered(after, due_at=next_due(after, moment.at, moment.horizon)))
 
 
 def _entered(

@@ -51,7 +51,7 @@ def awaiting(at: datetime, **changes: Any) -> Head:
 def undoing(at: datetime, *active: Entry, **changes: Any) -> Head:
     """A run in whose third group two stages are undone."""
     stood = (Entry(EntryState.FAILED, 3, 2), Entry(EntryState.WAITING, 4, suspended_epoch=1))
-    closing = decided(at, base=5, group=2, entries=stood, not_undone=((3, 0),), undone_from=2)
+    closing = decided(at, base=5, group=2, entries=stood, not_undone=((3, 0),), undone_from=2, free_at=at + SECOND)
     entries = active or (Entry(EntryState.READY, 5), Entry(EntryState.DONE))
     facts: dict[str, Any] = {"active": entries, "group": UNDO, "epochs": 6, "closing": closing}
     return leased_head(at, **{**facts, "closes_on": BOTH, **changes})

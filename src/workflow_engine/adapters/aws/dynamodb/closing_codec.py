@@ -34,6 +34,8 @@ def encode_closing(closing: Closing) -> Value:
         fields["o"] = wire.number(closing.undone_from)
     if closing.first is not None:
         fields["h"] = wire.number(closing.first)
+    if closing.free_at is not None:
+        fields["f"] = wire.instant(closing.free_at)
     if closing.asked:
         fields["k"] = wire.text(joined(closing.asked))
     return {"M": fields}
@@ -59,6 +61,7 @@ def decode_closing(value: Mapping[str, Any]) -> Closing:
         undone_from=wire.optional(fields, "o", wire.read_number),
         asked=wire.optional(fields, "k", _places),
         first=wire.optional(fields, "h", wire.read_number),
+        free_at=wire.optional(fields, "f", wire.read_instant),
     )
 
 
