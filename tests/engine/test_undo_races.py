@@ -107,8 +107,9 @@ def test_code_that_goes_on_is_waited_for_until_the_end_of_the_lease_as_it_was_re
 
 
 @pytest.mark.parametrize("decided", [False, True])
+@pytest.mark.parametrize("again", [False, True])
 def test_what_is_undone_on_request_is_not_undone_under_the_hands_of_who_is_at_work(
-    make_engine: MakeEngine, *, decided: bool
+    make_engine: MakeEngine, *, decided: bool, again: bool
 ) -> None:
     """A cancel without undo ends the run at once, also one that waits for that lease."""
     engine, outside, seen = make_engine(), Outside(), list[str]()
@@ -119,6 +120,9 @@ def test_what_is_undone_on_request_is_not_undone_under_the_hands_of_who_is_at_wo
                 engine.kernel.dispatch(CancelRun(run_id=ctx.run_id))
             engine.kernel.dispatch(CancelRun(run_id=ctx.run_id, undo=False))
             assert engine.kernel.dispatch(UndoRun(run_id=ctx.run_id)).stages == ["b", "a"]
+            if again:
+                engine.kernel.dispatch(CancelRun(run_id=ctx.run_id, undo=False))
+                engine.kernel.dispatch(UndoRun(run_id=ctx.run_id))
             engine.kernel.tick()
             engine.work()
             seen.extend(outside.calls)
@@ -129,6 +133,41 @@ def test_what_is_undone_on_request_is_not_undone_under_the_hands_of_who_is_at_wo
     assert outside.calls == ["a", "b", "undo b", "undo a"]
     assert outside.given["b"].by == "b"
     assert (run.status, outside.taken) == (Status.CANCELLED, set())
+
+
+def test_what_is_undone_on_request_is_undone_as_soon_as_the_lease_is_over() -> None:
+    """Its timer is set, and nobody has to look for it."""
+    engine, outside = VirtualEngine(), Outside()
+
+    def think_better(name: str, ctx: StageContext[Any]) -> None:
+        if name == "b":
+            engine.kernel.dispatch(CancelRun(run_id=ctx.run_id, undo=False))
+            engine.kernel.dispatch(UndoRun(run_id=ctx.run_id))
+
+    outside.act = think_better
+    run = engine.start(chain(outside, "a", "b"), Order())
+    engine.work()
+    (entry,) = run.head.active
+    fires = engine.scheduler.next_fire_at()
+    assert entry.state is EntryState.WAITING
+    assert fires is not None
+    assert entry.until is not None
+    assert entry.until - 2 * MINUTE <= fires <= entry.until
+
+
+def test_the_timer_of_an_undo_goes_with_the_undoing() -> None:
+    engine, outside = VirtualEngine(), Outside(act=failing("b"))
+
+    def never(_name: str, _ctx: StageContext[Any]) -> None:
+        raise RuntimeError("not now")
+
+    outside.undo = never
+    run = engine.start(chain(outside, "a", "b"), Order())
+    engine.advance(2 * HOUR)
+    assert engine.scheduler.next_fire_at() is not None
+    assert not engine.kernel.dispatch(CancelRun(run_id=run.id, undo=False)).cancelled
+    assert run.status is Status.FAILED
+    assert engine.scheduler.next_fire_at() is None
 
 
 def test_an_undo_that_reads_keeps_no_other_from_reading() -> None:

@@ -77,6 +77,8 @@ class Rest:
         if ours:
             self.observe_end(after)
             self.observe_undos(seen, after)
+            # Of undos that were to be tried again: the head says no more what they were.
+            self.teller.cancel_timers(seen, invocation.clock.now())
         if after.status.is_terminal:
             self.end(after, plan, Told(), invocation)
         return after

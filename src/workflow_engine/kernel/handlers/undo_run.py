@@ -9,11 +9,13 @@ from workflow_engine.kernel.commit import MAX_TRIES, commit_once
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
+from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.model.commands import UndoRun
 from workflow_engine.model.commits import Committed, Exclusive
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_CLOSING
+from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import RunUndone
 from workflow_engine.model.runs import Head
 from workflow_engine.model.status import Status
@@ -46,11 +48,14 @@ def undo_run(
     for _ in range(MAX_TRIES):
         if head is None:
             raise RunNotFoundError(run_id=command.run_id)
-        commit, result = _decided(command, head, invocation, definitions, settings=settings)
+        commit, result, plan = _decided(command, head, invocation, definitions, settings=settings)
         records.flush(head, persistence)
         outcome = commit_once(persistence, commit)
         if isinstance(outcome, Committed):
             advancer.wake(outcome.head, invocation, send_jobs=True)
+            # What waits for somebody who may be at work still.
+            timers = wakes.timers(outcome.head, invocation.clock.now())
+            advancer.teller.tell(outcome.head, plan, Told(outcome.head.told + outcome.head.untold), timers=timers)
             return result
         if outcome.replay is not None:
             return idempotency.result_from(outcome.replay, command, RunUndone)
@@ -60,7 +65,7 @@ def undo_run(
 
 def _decided(
     command: UndoRun, head: Head, invocation: Invocation, definitions: Definitions, *, settings: KernelSettings
-) -> tuple[Exclusive, RunUndone]:
+) -> tuple[Exclusive, RunUndone, Plan]:
     if head.status not in (Status.FAILED, Status.CANCELLED):
         raise InvalidStateError(run_id=head.run_id, status=head.status, command=command.type)
     definition, moment = definitions.to_undo(head), invocation.moment()
@@ -72,4 +77,4 @@ def _decided(
     result = RunUndone(run_id=head.run_id, stages=[definition.plan.stage(group, one) for group, one in wanted])
     record = idempotency.record_of(command, result, moment.at, settings.retention)
     commit = transitions.closing.asked(head, definition.plan, moment, wanted=wanted, until=until)
-    return replace(commit, idempotency=record), result
+    return replace(commit, idempotency=record), result, definition.plan

@@ -115,7 +115,7 @@ def asked(head: Head, plan: Plan, moment: Moment, *, wanted: Sequence[tuple[int,
     """A run that is over goes through its closing phase, once more where it has, for the stages that are *wanted*. One
     that was ended at once may have left somebody at work: nothing is undone before that lease is over."""
     begun = head if _has_closed(head) else _begun_to_close(altered(head, closing=_again(head, moment.at)), Told())
-    free_at = _closing_of(head).free_at if _has_closed(head) else _free_at(head, moment.at)
+    free_at = _free_at(head, moment.at)
     closing = replace(
         _closing_of(begun),
         at=moment.at,
@@ -123,16 +123,17 @@ def asked(head: Head, plan: Plan, moment: Moment, *, wanted: Sequence[tuple[int,
         asked=tuple(wanted),
         not_undone=(),
         first=begun.epochs,
-        free_at=None,
+        free_at=free_at,
     )
     after = altered(begun, closing=closing, epochs=begun.epochs + 1, ended_at=None, group=closing.group)
     return _moved(head, after, plan, moment, until=None, not_before=free_at)
 
 
 def _free_at(head: Head, at: datetime) -> datetime | None:
-    """When the last lease is over of a run that ends without a look at them; ``None`` where all are."""
+    """When the last lease is over of a run that ends without a look at them, or has before; ``None`` where all are."""
+    known = [] if head.closing is None or head.closing.free_at is None else [head.closing.free_at]
     ends = [entry.until + CLOCK_SKEW for entry in head.active if entry.until is not None and _has_holder(entry)]
-    latest = max(ends, default=at)
+    latest = max([*known, *ends], default=at)
     return whole(latest) if latest > at else None
 
 
