@@ -52,6 +52,6 @@ STEPS: Mapping[str, Bug] = {
         varied.STEPPING,
     ),
     "a body has a name's key for all reruns": seen(
-        _STEPS, "Steps.key", "str(scope.base), name)", "name)", varied.STEPPING
+        "kernel.execution.undone", "step_key_of", "str(base), name)", "name)", varied.STEPPING
     ),
 }

@@ -39,7 +39,7 @@ def seen(module: str, name: str, old: str, new: str, scenario: Scenario = refere
 # Six that nothing saw before what they show was asked for.
 ONCE_UNSEEN: Mapping[str, Bug] = {
     "a chain goes on under a lease that another took": seen(
-        "kernel.advance", "leases_by", " or not entry.by.startswith(by)", "", varied.GHOSTS
+        "kernel.leaving", "leases_by", " or not entry.by.startswith(by)", "", varied.GHOSTS
     ),
     "spilled events are never deleted": seen(
         "kernel.outbox", "Outbox.tidy", "if keys:", "if keys and before is None:", varied.SPILLED
@@ -205,7 +205,7 @@ THIRTY: Mapping[str, Bug] = {
         varied.LONG,
     ),
     "an effect key that a rerun does not change": seen(
-        "kernel.execution.attempt", "_Call._context", "self.stage.id, str(head.base))", "self.stage.id)"
+        "kernel.execution.undone", "effect_key_of", "stage_id, str(base))", "stage_id)"
     ),
     "a rerun with input loses the attributes": seen(
         "kernel.handlers.rerun_from",

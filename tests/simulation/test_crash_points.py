@@ -30,9 +30,20 @@ def test_every_call_may_fail_lose_its_answer_or_happen_twice(plot: Plot, fault: 
 
 
 # `make reliability` has all of them, with each kind of answer that is lost, too.
-@pytest.mark.parametrize("name", ["riding-1", "inline-0", "inline-3", "queued-0", "queued-4", "telling", "stepping-1"])
+@pytest.mark.parametrize(
+    "name", ["riding-1", "inline-0", "inline-3", "queued-0", "queued-4", "telling", "stepping-1", "undoing-5"]
+)
 def test_so_are_those_of_what_came_later(name: str) -> None:
     report = survive_crashes(varied.LATER[name])
 
     assert report.points == 2 * report.calls
     assert report.points > 0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.FAIL_BEFORE, Fault.ANSWER_LOST, Fault.TWICE, Fault.STALL_AFTER], ids=lambda fault: fault.name
+)
+def test_whatever_happens_to_a_call_a_saga_is_undone(fault: Fault) -> None:
+    report = survive_crashes(varied.LATER["undoing-5"], faults=[fault])
+
+    assert report.points == report.calls

@@ -31,6 +31,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "steps and waits in bodies": varied.STEPPING,
     "steps of workers that hang": varied.STEPPING_GHOSTS,
     "steps in workers": varied.STEPPING_WORKERS,
+    "sagas": varied.UNDOING,
+    "sagas of workers that hang": varied.UNDOING_GHOSTS,
+    "sagas of code that cannot be stopped": varied.UNDOING_THREADS,
+    "sagas in workers": varied.UNDOING_WORKERS,
+    "sagas by the queue": varied.UNDOING_BY_QUEUE,
+    "sagas that are cancelled at work": varied.UNDOING_CANCELLED,
 }
 
 
@@ -65,6 +71,13 @@ def test_an_inline_group_costs_no_more_and_is_never_late_where_nothing_goes_wron
 
 def test_steps_and_waits_are_never_late_and_cost_no_more_where_nothing_goes_wrong() -> None:
     report = explore(varied.STEPPING_CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
+
+
+def test_what_a_run_did_is_undone_once_and_at_once_where_nothing_goes_wrong() -> None:
+    report = explore(varied.UNDOING_CALM, 20)
 
     assert report.faults == 0
     assert report.runs > 60

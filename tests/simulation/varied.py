@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.simulation import inline_workflows, step_workflows
+from tests.simulation import inline_workflows, saga_workflows, step_workflows
 from tests.simulation.long_workflows import (
     LENGTH,
     RECALLS,
@@ -243,6 +243,61 @@ STEPPING_WORKERS = replace(
     STEPPING, workers=4, lease=timedelta(seconds=60), rates=replace(STEPPING.rates, most_skew=timedelta(seconds=2))
 )
 STEPPING_CALM = replace(STEPPING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
+# Sagas: what stages take outside is given back where the run fails, expires or is cancelled.
+_CANCELS = (timedelta(0), timedelta(seconds=1), timedelta(seconds=22), 3 * MINUTE, 15 * MINUTE, 40 * MINUTE)
+
+
+def _saga(name: str, fails: str = "", *errors: str, rerun_from: str | None = None) -> Plot:
+    return Plot(
+        name,
+        {"fails": fails},
+        cancels_after=_CANCELS,
+        undoes=True,
+        rerun_from=rerun_from,
+        judge=saga_workflows.ends_with(*errors),
+        # Whoever finds that a group can be left sends what follows, too.
+        allowance=Allowance(messages=6),
+    )
+
+
+UNDOING = replace(
+    REFERENCE,
+    workflows=saga_workflows.WORKFLOWS,
+    plots=(
+        _saga("trips", rerun_from="insure"),
+        _saga("trips", "leave", "PermanentError", rerun_from="reserve"),
+        _saga("trips", "car", "PermanentError", rerun_from="reserve"),
+        _saga("trips", "visa", "PermanentError"),
+        _saga("trips", "papers", "PermanentError"),
+        _saga("short", "pay", "PermanentError", rerun_from="hold"),
+        _saga("pair", "hotel", "PermanentError", rerun_from="begin"),
+        _saga("pair-inline", "car", "PermanentError", rerun_from="begin"),
+        _saga("too-long", "", "RunExpiredError", rerun_from="hold"),
+        _saga("asking", "hotel", "PermanentError"),
+        _saga("sinking", "", "LeaseLostError"),
+    ),
+    rates=replace(FaultRates(), stall=10, answer_lost=10, twice=10),
+)
+UNDOING_GHOSTS = replace(
+    UNDOING, rates=FaultRates(answer_lost=60, stall=60, crash=6, skewed_clocks=False, most_faults=60)
+)
+UNDOING_THREADS = replace(UNDOING, in_threads=True, rates=replace(UNDOING.rates, skewed_clocks=False))
+UNDOING_WORKERS = replace(
+    UNDOING,
+    in_threads=True,
+    workers=4,
+    lease=timedelta(seconds=60),
+    rates=replace(UNDOING.rates, most_skew=timedelta(seconds=2)),
+)
+# Cancelled while stages are at work, and undone after all.
+UNDOING_CANCELLED = replace(
+    UNDOING,
+    plots=[replace(UNDOING.plots[0], cancels_after=(timedelta(seconds=22), timedelta(seconds=30), MINUTE))],
+    workers=20,
+    rates=replace(QUIET, unruly_messages=True),
+)
+UNDOING_BY_QUEUE = replace(UNDOING, by_queue=True)
+UNDOING_CALM = replace(UNDOING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,
@@ -332,4 +387,5 @@ LATER = {
     **{f"queued-{n}": replace(INLINE_BY_QUEUE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     "telling": TELLING,
     **{f"stepping-{n}": replace(STEPPING, plots=(plot,)) for n, plot in enumerate(STEPPING.plots)},
+    **{f"undoing-{n}": replace(UNDOING, plots=(plot,)) for n, plot in enumerate(UNDOING.plots)},
 }

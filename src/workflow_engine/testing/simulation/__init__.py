@@ -5,7 +5,7 @@ from workflow_engine.testing.simulation.explore import History, Report, Simulati
 from workflow_engine.testing.simulation.faults import QUIET, FaultRates, Outage
 from workflow_engine.testing.simulation.measures import Tally
 from workflow_engine.testing.simulation.observer import Violation
-from workflow_engine.testing.simulation.outside import apply_effect, die, take_time
+from workflow_engine.testing.simulation.outside import apply_effect, die, give_back, take, take_time
 from workflow_engine.testing.simulation.scenario import Ended, Plot, Scenario, Signalling, must_complete
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "apply_effect",
     "die",
     "explore",
+    "give_back",
     "must_complete",
     "shrink",
     "simulate",
+    "take",
     "take_time",
 ]

@@ -23,6 +23,7 @@ from workflow_engine.model.commands import (
     RerunFrom,
     SignalRun,
     TransitionRun,
+    UndoRun,
 )
 from workflow_engine.model.ids import RunId, run_id_for
 from workflow_engine.model.results import RunCancelled, RunCreated, RunSignalled
@@ -34,8 +35,10 @@ from workflow_engine.testing.simulation.scenario import Plot, Signalling
 MOST_TRIES = 13
 MOST_REFILLS = 30
 CRASHED_CLIENT_RETURNS_AFTER = timedelta(seconds=15)
-# When a client cancels: from the run's creation.
-CANCELS = (timedelta(0), timedelta(seconds=1), timedelta(minutes=20))
+# When a client cancels once more, after its first cancel, and when it asks for undo, from the run's creation.
+CANCELS_AGAIN = (timedelta(seconds=5), timedelta(minutes=10), timedelta(hours=1))
+UNDOES_AFTER = (timedelta(seconds=1), timedelta(minutes=1), timedelta(minutes=10))
+UNDOES = (timedelta(minutes=1), timedelta(minutes=50), timedelta(hours=5), timedelta(hours=40))
 SIGNALLED_AGAIN_AFTER = timedelta(minutes=5)
 
 
@@ -47,6 +50,7 @@ class Story:
     number: int
     run_id: RunId | None = None
     cancelled: bool = False
+    without_undo: bool = False
 
 
 @dataclass(slots=True)
@@ -129,8 +133,10 @@ class Clients:
         world, plot = self.deployment.world, story.plot
         for signalling in plot.signals:
             self._plan_signal(story, signalling)
-        if plot.cancel and (how := world.odd("cancel", 200, len(CANCELS))):
-            world.at(world.now + CANCELS[how - 1], lambda: self._cancel(story))
+        if plot.cancel and (how := world.odd("cancel", 200, len(plot.cancels_after))):
+            world.at(world.now + plot.cancels_after[how - 1], lambda: self._cancel(story))
+        if plot.undoes:
+            self._plan_undo(story)
         if plot.rerun_from is not None and (how := world.odd("rerun", 400, len(plot.reruns_after))):
             world.at(world.now + plot.reruns_after[how - 1], lambda: self._rerun(story))
 
@@ -154,9 +160,28 @@ class Clients:
             idempotency_key=f"signal-{story.number}-{signalling.name}-{place}",
         )
 
+    def _plan_undo(self, story: Story) -> None:
+        world = self.deployment.world
+        for again in range(2):
+            if how := world.odd("undo", 300, len(UNDOES)):
+                command = UndoRun(run_id=str(story.run_id), idempotency_key=f"undo-{story.number}-{again}")
+                world.at(world.now + UNDOES[how - 1], partial(self._send, command))
+
     def _cancel(self, story: Story) -> None:
+        world, plot, run_id = self.deployment.world, story.plot, str(story.run_id)
         story.cancelled = True
-        self._send(CancelRun(run_id=str(story.run_id), reason="simulated", idempotency_key=f"cancel-{story.number}"))
+        undo = not (plot.undoes and world.odd("without-undo", 400))
+        story.without_undo = story.without_undo or not undo
+        self._send(CancelRun(run_id=run_id, reason="simulated", undo=undo, idempotency_key=f"cancel-{story.number}"))
+        if not undo and (how := world.odd("undo-after", 500, len(UNDOES_AFTER))):
+            # Somebody thinks better of it, maybe while what was cancelled is still at work.
+            undoing = UndoRun(run_id=run_id, idempotency_key=f"undo-{story.number}-after")
+            world.at(world.now + UNDOES_AFTER[how - 1], partial(self._send, undoing))
+        if plot.undoes and (how := world.odd("cancel-again", 300, len(CANCELS_AGAIN))):
+            undo = not world.odd("without-undo", 400)
+            story.without_undo = story.without_undo or not undo
+            again = CancelRun(run_id=run_id, undo=undo, idempotency_key=f"cancel-again-{story.number}")
+            world.at(world.now + CANCELS_AGAIN[how - 1], partial(self._send, again))
 
     def _rerun(self, story: Story) -> None:
         world, given = self.deployment.world, story.plot.rerun_input
@@ -249,13 +274,13 @@ class Clients:
                 return
 
     def _check_cancelled(self, command: Command, result: object) -> None:
-        """I8: what was too late for a cancel is over."""
+        """I8: what was too late for a cancel is over, or its end is decided."""
         world = self.deployment.world
         if isinstance(command, CancelRun) and isinstance(result, RunCancelled) and not result.cancelled:
             head = world.observer.heads[RunId(command.run_id)]
             # A cancel that was too late for the run before its rerun says so after it, too.
             newest = "rerun" in str(command.idempotency_key) or not world.observer.reruns[head.run_id]
-            if newest and not head.status.is_terminal:
+            if newest and not head.status.is_terminal and not head.is_closing:
                 world.fail(Violation(f"I8: run {head.run_id} is {head.status}, and was not cancelled"))
 
     def _check_same(self, command: Command, result: object) -> None:

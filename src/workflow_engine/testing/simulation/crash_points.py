@@ -28,7 +28,9 @@ def variants(plot: Plot) -> Iterator[Script]:
     for signalling in plot.signals:
         yield from ({(f"signal-{signalling.name}", 0): place} for place in range(1, len(signalling.after)))
     if plot.cancel:
-        yield from ({("cancel", 0): how} for how in (1, 2, 3))
+        yield from ({("cancel", 0): how + 1} for how in range(len(plot.cancels_after)))
+    if plot.undoes:
+        yield from ({("cancel", 0): 1, ("without-undo", 0): 1, ("undo", 0): how} for how in (1, 2))
     if plot.rerun_from is not None:
         yield {("rerun", 0): 3}
 

@@ -73,6 +73,7 @@ class Effects:
         world = self._world
         self._observer.committed(before, commit, answer, world.now)
         if isinstance(answer, Committed):
+            world.takings.committed(before, self._observer.heads[run_id])
             self._ledger.committed(before, self._observer.heads[run_id], world.current, world.now)
         return answer
 

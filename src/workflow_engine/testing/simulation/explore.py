@@ -154,6 +154,7 @@ def _world_of(scenario: Scenario, choices: Choices) -> World:
         outages=scenario.outages,
         lease=scenario.lease,
     )
+    world.in_threads = scenario.in_threads
     world.emit_takes, world.rider_bytes = scenario.emit_takes, scenario.rider_bytes
     return world
 

@@ -14,6 +14,7 @@ from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
+from workflow_engine.testing.simulation.closings import check_closing, is_undo, leaves
 
 # What a terminal run may still change (I8): the bookkeeping of its last events, where its records lie, and what a
 # rerun draws before it begins.
@@ -40,6 +41,7 @@ def check_commit(
         return
     yield from check_due_moves(before, commit, after)
     yield from check_epochs(before, after)
+    yield from check_closing(before, after, at=at, skew=bounds.skew)
     yield from check_entries(before, after, at=at, bounds=bounds)
     yield from check_signals(after)
 
@@ -73,11 +75,14 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
     net = at + bounds.horizon + bounds.skew
     times = [net] if head.untold or head.status.is_terminal else []
     if not head.status.is_terminal:
-        times.append(head.deadline if head.deadline > at + bounds.skew else net)
+        times.append(head.ends_at if head.ends_at > at + bounds.skew else net)
+        # Once the end is decided, no wait holds anybody up any more, and what failed in undoing is over.
+        waiting = wakes.awaits_its_end(head)
+        over = (EntryState.DONE, EntryState.FAILED) if head.is_closing else (EntryState.DONE,)
         times += [
-            _latest_of(head, ordinal, at, net, bounds=bounds)
+            net if waiting else _latest_of(head, ordinal, at, net, bounds=bounds)
             for ordinal, entry in enumerate(head.active)
-            if entry.state is not EntryState.DONE
+            if waiting or entry.state not in over
         ]
         if wakes.all_done(head):
             times.append(net)
@@ -104,8 +109,8 @@ def check_due_moves(before: Head, commit: Exclusive | Shared, after: Head) -> It
 
 
 def check_terminal(before: Head, after: Head) -> Iterator[str]:
-    """I8: terminal is terminal, but for a rerun."""
-    if not before.status.is_terminal or _is_rerun(before, after):
+    """I8: terminal is terminal, but for a rerun, and for what is undone afterwards."""
+    if not before.status.is_terminal or _is_rerun(before, after) or is_undo(before, after):
         return
     same = replace(after, **{name: getattr(before, name) for name in _BOOKKEEPING})
     if same != before:
@@ -134,7 +139,7 @@ def check_epochs(before: Head, after: Head) -> Iterator[str]:
 
 def check_entries(before: Head, after: Head, *, at: datetime, bounds: Bounds) -> Iterator[str]:
     """I4: a stage's outcome commits only under the lease it was claimed with."""
-    if _is_rerun(before, after):
+    if _is_rerun(before, after) or leaves(before, after):
         return
     if after.group != before.group or (after.status is Status.COMPLETED and before.status is not Status.COMPLETED):
         yield from _check_moved_on(before, after)

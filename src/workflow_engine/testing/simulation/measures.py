@@ -93,6 +93,7 @@ class Measures:
         self._called: set[tuple[RunId, int, int, int]] = set()
         self._ready_at: dict[RunId, datetime] = {}
         self._done_at: dict[RunId, datetime] = {}
+        self._free_at: dict[RunId, datetime] = {}
         self._signalled_at: defaultdict[RunId, dict[tuple[int, int, int], datetime]] = defaultdict(dict)
         self.seen: defaultdict[RunId, set[int]] = defaultdict(set)
 
@@ -141,7 +142,10 @@ class Measures:
         if entered:
             yield from self._left(before, at)
             self._ready_at[after.run_id] = at
-        for ordinal, entry in enumerate(after.active):
+        yield from self._closed(before, after, at)
+        # Where a run stood that is over after it was undone is kept as it was.
+        active = () if entered and after.status.is_terminal else after.active
+        for ordinal, entry in enumerate(active):
             old = None if entered or before is None else before.active[ordinal]
             if _is_claimed(old, entry):
                 if before is not None and old is not None:
@@ -151,7 +155,7 @@ class Measures:
         self._note_signals(after, at)
         if wakes.all_done(after):
             self._done_at.setdefault(after.run_id, at)
-        if before is not None and _has_expired(before, after):
+        if before is not None and before.failure is None and _has_expired(before, after):
             yield Late("the run's deadline", after.deadline, at)
 
     def emitted(self, events: Sequence[RunEvent]) -> None:
@@ -175,6 +179,14 @@ class Measures:
         done_at = self._done_at.pop(before.run_id, None)
         if done_at is not None and not before.status.is_terminal:
             yield Late("the join", done_at, at)
+
+    def _closed(self, before: Head | None, after: Head, at: datetime) -> Iterator[Late]:
+        """A run whose end is decided goes on once no lease holds any more."""
+        if before is not None and wakes.awaits_its_end(before) and not wakes.awaits_its_end(after):
+            yield Late("the closing phase", self._free_at.pop(after.run_id, at), at)
+        if wakes.awaits_its_end(after) and (before is None or before.active != after.active or not before.is_closing):
+            held = [entry.until + CLOCK_SKEW for entry in after.active if entry.until is not None and entry.by]
+            self._free_at[after.run_id] = max([at, *held])
 
     def _taken(self, before: Head, ordinal: int, old: Entry, at: datetime) -> Late:
         """A lease on a stage that was *old* before."""

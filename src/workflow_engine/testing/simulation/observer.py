@@ -9,14 +9,26 @@ from typing import Any
 
 from workflow_engine.adapters.memory.sizes import events_size
 from workflow_engine.kernel import records
+from workflow_engine.model import plans
 from workflow_engine.model.commands import ExecuteJob
 from workflow_engine.model.commits import Committed, Exclusive, Refused, Shared
 from workflow_engine.model.events import RunEvent
-from workflow_engine.model.ids import RunId
+from workflow_engine.model.ids import RunId, StageId
 from workflow_engine.model.limits import HEAD_OUTLIVES, WRITE_UNIT_BYTES
-from workflow_engine.model.runs import DeadLetter, Entry, EntryState, Head, PendingEvent, StageKey, StageRecord, riding
+from workflow_engine.model.runs import (
+    DeadLetter,
+    Entry,
+    EntryState,
+    Head,
+    PendingEvent,
+    StageKey,
+    StageRecord,
+    key_of,
+    riding,
+)
 from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import HeadSizes, Persistence, Rearm
+from workflow_engine.testing.simulation.closings import is_done
 from workflow_engine.testing.simulation.invariants import Bounds, check_commit, check_listed
 
 
@@ -151,7 +163,7 @@ class Observer:
         if after.bases != before.bases:
             self.reruns[after.run_id] += 1
         for ordinal, entry in enumerate(after.active):
-            if entry.state is EntryState.LEASED:
+            if entry.state is EntryState.LEASED and entry.by:
                 key = (after.run_id, after.group, ordinal, entry.epoch)
                 if self._leases.setdefault(key, entry.by) != entry.by:
                     yield f"I4: two leases of stage {ordinal} share epoch {entry.epoch}"
@@ -168,23 +180,21 @@ class Observer:
         """The stages whose outcome this commit counts, with the lease they had."""
         if after.bases != before.bases or before.status.is_terminal:
             return
-        moved = after.group != before.group or after.status is Status.COMPLETED
         for ordinal, entry in enumerate(before.active):
-            if entry.state is not EntryState.LEASED:
-                continue
-            if moved or (ordinal < len(after.active) and after.active[ordinal].state is EntryState.DONE):
+            if entry.state is EntryState.LEASED and is_done(before, after, ordinal):
                 yield ordinal, entry
 
     def _check_record(self, head: Head, before: Head, lease: Entry) -> Iterator[str]:
         """The outcome that counts is in the record under its lease, and nowhere else. The siblings of an inline
         group have leases of one name: each that counts has a record under it."""
-        group, place = before.group, (head.run_id, before.group, lease.epoch, lease.by)
+        place = (head.run_id, before.group, lease.epoch, lease.by)
         self._counted[place] += 1
+        wanted = key_of(before.group, StageId(""), lease.epoch)
         found = [
             record
             for record in records.listed(head, self._persistence)
-            if (record.by == lease.by or (not record.by and record.key.group == group))
-            and record.key.epoch == lease.epoch
+            if (record.by == lease.by or (not record.by and record.key.group == wanted.group))
+            and (record.key.epoch, record.key.part) == (wanted.epoch, wanted.part)
             and record.status is Status.COMPLETED
         ]
         alone = len(before.active) == 1
@@ -227,8 +237,9 @@ class Observer:
         head = self.heads.get(RunId(command.run_id))
         if head is None:
             raise Violation("I3: a job was sent for a run that is not committed")
-        # A ghost may send for a group that a rerun has gone back behind.
-        ahead = (command.group or 0) > head.group and not self.reruns[head.run_id]
+        # A ghost may send for a group that a rerun has gone back behind, or the end of what was undone.
+        closed = head.closing is not None and head.closing.base is not None and plans.is_closing(command.group or 0)
+        ahead = (command.group or 0) > head.group and not self.reruns[head.run_id] and not closed
         if command.epoch >= head.epochs or ahead:
             raise Violation("I3: a job was sent for a lease that is not committed")
         if command.told_through > self.accepted_through[head.run_id]:

@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
 from workflow_engine.model.events import RunEvent
+from workflow_engine.model.ids import RunId
 from workflow_engine.testing.simulation.baton import Aborted
 from workflow_engine.testing.simulation.faults import Crash
 from workflow_engine.testing.simulation.observer import Violation
+from workflow_engine.testing.simulation.takings import Keys
+from workflow_engine.testing.simulation.tasks import Task
 from workflow_engine.testing.simulation.world import World, current_world
 
 AnswerT = TypeVar("AnswerT")
@@ -27,23 +30,80 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         StageTimeoutError: it took more simulated time than *timeout*.
         BaseException: whatever it raises.
     """
-    task = current_world().current
+    world = current_world()
+    task = world.current
     if task is None:
         raise LookupError("a stage runs outside of any task")
-    world = current_world()
     problem = world.ledger.measures.called(task.lease, stage_id)
     if problem is not None:
         world.fail(Violation(problem))
         raise Aborted
+    if world.in_threads and task.lease is not None:
+        return _run_in_thread(call, world, task, stage_id=stage_id, timeout=timeout, is_async=is_async)
     task.stage_deadline = world.now + timeout
     try:
-        returned = call()
-        # Also what does not look async: a decorator may stand in front of an ``async def``.
-        return asyncio.run(returned) if is_async or inspect.iscoroutine(returned) else returned
+        return _called(call, world, task, is_async=is_async)
     except _TooLateError:
         raise StageTimeoutError(stage_id=stage_id, timeout=timeout) from None
     finally:
         task.stage_deadline = None
+
+
+def _called(call: Callable[[], Any], world: World, task: Task, *, is_async: bool) -> Any:
+    held = task.lease
+    if held is not None:
+        _check(world, world.takings.begins(held, task, world.observer.heads.get(held.run_id), world.now))
+    try:
+        returned = call()
+        # Also what does not look async: a decorator may stand in front of an ``async def``.
+        return asyncio.run(returned) if is_async or inspect.iscoroutine(returned) else returned
+    finally:
+        world.takings.ends(task)
+
+
+def _run_in_thread(
+    call: Callable[[], Any], world: World, task: Task, *, stage_id: str, timeout: timedelta, is_async: bool
+) -> Any:
+    """Run a stage in a thread of its own, which nobody can stop: once its time is over it is no longer waited for.
+
+    Raises:
+        StageTimeoutError: it goes on.
+        BaseException: whatever it raises.
+    """
+    answers: list[tuple[Any, BaseException | None]] = []
+    waits = True
+
+    def work() -> None:
+        try:
+            answers.append((_called(call, world, thread, is_async=is_async), None))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            answers.append((None, error))
+
+    def end() -> None:
+        task.threads.remove(thread)
+        if waits:
+            task.wake_at = world.now
+
+    name = f"{task.name}/{stage_id}@{task.lease.epoch if task.lease else 0}"
+    thread = world.spawn(name, work, task.clock, on_end=end, on_crash=task.on_crash, kill_at=task.kill_at)
+    thread.lease, thread.leases, thread.troubles = task.lease, task.leases, task.troubles
+    task.threads.append(thread)
+    world.sleep(timeout)
+    waits = False
+    if not answers:
+        raise StageTimeoutError(stage_id=stage_id, timeout=timeout, still_running=True)
+    answer, error = answers[0]
+    if error is not None:
+        raise error
+    return answer
+
+
+def _check(world: World, problems: Iterator[str]) -> None:
+    for problem in problems:
+        world.fail(Violation(problem))
+        raise Aborted
 
 
 def run_in_turns(
@@ -106,6 +166,42 @@ def apply_step(ctx: StageContext[Any], name: str) -> None:
         world.turn()
         world.effects.setdefault(ctx.key(name), []).append((ctx.run_id, f"{ctx.stage_id}/{name}", base))
         world.turn()
+
+
+def take(ctx: StageContext[Any], name: str | None = None) -> int:
+    """Take something outside, guarded by ``ctx.effect_key``, or as the step *name* by ``ctx.key``: what an undo must
+    give back. Answers the lease under which that is, for the undo to be told of."""
+    world = _world()
+    task = world.current if world is not None else None
+    if world is None or task is None or task.lease is None:
+        return 0
+    world.turn()
+    key = ctx.effect_key if name is None else ctx.key(name)
+    _check(world, world.takings.take(task.lease, key, world.now))
+    world.turn()
+    return task.lease.epoch
+
+
+def give_back(ctx: StageContext[Any], lease: int | None, name: str | None = None) -> None:
+    """Give back what the stage that is undone took, whose output said *lease* (``None``: it has none)."""
+    world = _world()
+    task = world.current if world is not None else None
+    if world is None or task is None or task.lease is None:
+        return
+    world.turn()
+    keys = Keys(ctx.undoes.effect_key if name is None else ctx.undoes.key(name), ctx.effect_key)
+    head = world.observer.heads[RunId(ctx.run_id)]
+    _check(world, world.takings.give_back(task.lease, ctx.stage_id, head, keys, lease=lease))
+    world.turn()
+
+
+def undo_happens_to_fail(ctx: StageContext[Any], what: str) -> bool:
+    """Whether an undo fails this time; in a calm world it does not."""
+    world = _world()
+    fails = world is not None and happens_to_fail(f"undo {what}")
+    if world is not None and fails:
+        world.takings.fail(RunId(ctx.run_id))
+    return fails
 
 
 def happens_to_fail(what: str) -> bool:

@@ -290,13 +290,15 @@ class Deployment:
 
         def crash() -> None:
             machine.process = None
-            for other in process.tasks:
+            for dying in [one for other in process.tasks for one in (other, *other.threads)]:
                 # They die with it, as soon as they do anything.
-                other.kill_at = world.now
+                dying.kill_at = world.now
 
         def end() -> None:
             slot.busy = False
             process.tasks.remove(task)
+            if lease is None:
+                self._end_with_threads(machine, task)
 
         begin = wake_at or world.now
         task = world.spawn(
@@ -313,6 +315,12 @@ class Deployment:
         if lease is not None:
             task.troubles = process.troubles
             self._keep_alive(process, crash)
+
+    def _end_with_threads(self, machine: Machine, task: Task) -> None:
+        """A function whose code goes on in a thread ends its process (``entrypoints.job_handler``)."""
+        for thread in task.threads:
+            machine.process = None
+            thread.kill_at = self.world.now
 
     def _keep_alive(self, process: Process, crash: Callable[[], None]) -> None:
         """The heartbeat of a worker: a thread of its process, as long as that has work."""

@@ -17,6 +17,8 @@ from workflow_engine.testing.simulation.allowances import Allowance
 from workflow_engine.testing.simulation.faults import FaultRates, Outage
 from workflow_engine.testing.simulation.tasks import Stores
 
+# When clients cancel, from the run's creation.
+CANCELS = (timedelta(0), timedelta(seconds=1), timedelta(minutes=20))
 # When clients rerun: while much still waits, when all is over, and when most timers are.
 RERUNS = (timedelta(hours=3), timedelta(hours=8), timedelta(hours=30))
 
@@ -79,7 +81,8 @@ class Plot:
 
     A rerun goes from *rerun_from*, at one of *reruns_after* (from the run's creation), with *rerun_input* where there is one, and *keep_steps*; with *signals_again* the
     signals are sent after it once more, under their old keys. A *rival* starts a run with that input
-    under the same key: one of the two is refused.
+    under the same key: one of the two is refused. One that *undoes* takes something that is given back: clients may
+    cancel it without undo, cancel it again, and ask for ``run.undo``. They cancel at one of *cancels_after*.
     """
 
     workflow_id: str
@@ -88,6 +91,8 @@ class Plot:
     start_after: timedelta | None = None
     signals: Sequence[Signalling] = ()
     cancel: bool = True
+    cancels_after: Sequence[timedelta] = CANCELS
+    undoes: bool = False
     rerun_from: str | None = None
     reruns_after: Sequence[timedelta] = RERUNS
     rerun_input: Mapping[str, Any] | None = None
@@ -109,7 +114,8 @@ class Scenario:
 
     With a *lease* the workers are long-running processes of two threads each, which renew their
     leases. Clients send commands through the queue if *by_queue*, an invocation gets up to *batch*
-    messages, and what has expired may vanish if *expires*. *plugins* hear of events, and to
+    messages, and what has expired may vanish if *expires*. Stages run *in_threads* of their own, where they cannot be
+    stopped, as those of workers and of inline groups. *plugins* hear of events, and to
     publish them takes *emit_takes*. A record that rides in a head takes *rider_bytes* of it at least, or two
     or three times as much, so that there is soon no room for it.
     """
@@ -132,6 +138,7 @@ class Scenario:
     batch: int = 1
     expires: bool = False
     side_by_side: bool = False
+    in_threads: bool = False
     plugins: Sequence[Plugin] = ()
     emit_takes: timedelta = timedelta(0)
     rider_bytes: int = 120

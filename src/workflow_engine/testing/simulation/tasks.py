@@ -23,7 +23,8 @@ class Task:
 
     It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's,
     *lease* the newest one that it took of all its *leases*, *troubles* what happened to it. A *shared* one, a tick for
-    example, looks after many runs.
+    example, looks after many runs. Its *threads* are those in which code of stages is at work, or goes on that nobody
+    waits for any more.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Task:
     lease: Held | None = None
     leases: list[Held] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    threads: "list[Task]" = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def check_end(world: World, deployment: Deployment, clients: Clients) -> Iterato
         yield from world.ledger.chronicle.check_told(head.run_id, events, published)
     yield from _check_left_behind(world)
     yield from _check_effects(world)
+    without = {story.run_id for story in clients.stories if story.run_id is not None and story.without_undo}
+    yield from world.takings.check_end(world.observer.heads, without)
     yield from world.ledger.check_end()
     yield from _check_heard(world, deployment)
     kernel = _reader(world, deployment)
@@ -131,7 +133,8 @@ def _check_lived(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
         yield f"deadline: run {head.run_id} was started at {begun_at}, and ends at {head.deadline}"
     for record in records.listed(head, world.persistence):
         stages = definition.groups[record.key.group] if record.key.group < len(definition.groups) else ()
-        for stage in stages:
+        for one in stages:
+            stage = one.undoing if record.key.part and one.undoing is not None else one
             if stage.id == record.key.stage_id and record.attempt > stage.retry.max_attempts:
                 yield f"attempts: stage {stage.id} of run {head.run_id} had attempt {record.attempt}"
 

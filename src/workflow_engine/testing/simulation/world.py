@@ -36,6 +36,7 @@ from workflow_engine.testing.simulation.interposed import Firing
 from workflow_engine.testing.simulation.invariants import Bounds
 from workflow_engine.testing.simulation.ledger import Ledger
 from workflow_engine.testing.simulation.observer import Observer, Violation
+from workflow_engine.testing.simulation.takings import Takings
 from workflow_engine.testing.simulation.tasks import Step, Stores, Task
 from workflow_engine.testing.simulation.troubles import Trouble, run_of
 
@@ -66,8 +67,7 @@ class World:
         outages: Sequence[Outage] = (),
         lease: timedelta | None = None,
     ) -> None:
-        self.outages = outages
-        self.unanswered: Counter[str] = Counter()
+        self.outages, self.unanswered = outages, Counter[str]()
         self.choices, self.rates, self.settings = choices, rates, settings
         self.now = START
         self.clock = ProcessClock(lambda: self.now)
@@ -80,6 +80,7 @@ class World:
         self.bounds = Bounds(settings.horizon, skew)
         self.observer = Observer(self.persistence, self.bounds, self.head_sizes)
         self.ledger = Ledger(self.bounds, lease)
+        self.takings = Takings(self.persistence, self.bounds, self.ledger)
         self._effects = Effects(self)
         self.history: list[Step] = []
         self.calls: list[tuple[str, int]] = []
@@ -91,8 +92,7 @@ class World:
         # By key: the run, the stage, and the epoch of first leases when it was called; what plugins heard, by run.
         self.effects: dict[str, list[tuple[str, str, int]]] = {}
         self.heard: defaultdict[str, list[int]] = defaultdict(list)
-        self.emit_takes = timedelta(0)
-        self.rider_bytes = 0
+        self.emit_takes, self.rider_bytes, self.in_threads = timedelta(0), 0, False
         self.forget: Callable[[], None] = lambda: None
         self._begin()
 
