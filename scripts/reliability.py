@@ -35,6 +35,7 @@ from tests.simulation.reference import (
     soak,
 )
 from tests.simulation.step_bugs import STEPS
+from tests.simulation.undo_bugs import UNDOS
 from workflow_engine.model.limits import MAX_HEAD_EVENTS_BYTES
 from workflow_engine.testing.simulation import History, Report, SimulationError, explore, simulate
 from workflow_engine.testing.simulation.baton import on_one_processor
@@ -63,6 +64,11 @@ SHARES = (
     ("steps and waits in bodies", varied.STEPPING, 2),
     ("steps of workers that hang", varied.STEPPING_GHOSTS, 1),
     ("steps in workers", varied.STEPPING_WORKERS, 1),
+    ("sagas", varied.UNDOING, 2),
+    ("sagas of workers that hang", varied.UNDOING_GHOSTS, 1),
+    ("sagas of code that cannot be stopped", varied.UNDOING_THREADS, 1),
+    ("sagas in workers", varied.UNDOING_WORKERS, 1),
+    ("sagas that are cancelled at work", varied.UNDOING_CANCELLED, 1),
     ("stores that forget", varied.EXPIRING, 1),
     ("records that are gone", varied.EXPIRED, 1),
     ("archives and plugins", varied.ARCHIVED, 1),
@@ -127,7 +133,7 @@ def crash_plot(work: tuple[str, int, bool]) -> CrashReport | str:
 def plant(bug: str) -> tuple[str, planted_bugs.Catch | subtle_bugs.Catch | None, float]:
     """Which check caught *bug*, and after how many seconds."""
     begun = time.perf_counter()
-    known = {**subtle_bugs.BUGS, **STEPS}
+    known = {**subtle_bugs.BUGS, **STEPS, **UNDOS}
     with on_one_processor():
         if bug in known:
             return bug, subtle_bugs.caught(known[bug], bug, seeds=400), time.perf_counter() - begun
@@ -225,7 +231,7 @@ def _crashes(pool: ProcessPoolExecutor, pairs: int) -> bool:
 
 
 def _bugs(pool: ProcessPoolExecutor) -> bool:
-    caught, bugs = 0, [*planted_bugs.BUGS, *subtle_bugs.BUGS, *STEPS]
+    caught, bugs = 0, [*planted_bugs.BUGS, *subtle_bugs.BUGS, *STEPS, *UNDOS]
     for bug, found, seconds in pool.map(plant, bugs):
         caught += found is not None
         by = f"{found.check:8} after {found.seeds} histories, {seconds:.1f} s" if found else "NOT CAUGHT"

@@ -16,7 +16,7 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing but ``run.rerun_from`` changes it any more (I8)."""
+        """Whether nothing but ``run.rerun_from`` and ``run.undo`` change it any more (I8)."""
         return self in TERMINAL
 
 

@@ -61,7 +61,11 @@ def _check_view(view: RunView, *, complete: bool) -> Iterator[str]:
     head = view.head
     if view.definition is None or view.definition.fingerprint != head.fingerprint:
         return
+    not_undone = head.closing.not_undone if head.closing is not None else ()
     for stage in view.stages:
+        shown = stage.undo is not None and stage.undo.status is Status.FAILED
+        if shown != ((stage.group, stage.ordinal) in not_undone):
+            yield f"queries: the undo of stage {stage.stage_id} of run {head.run_id} is shown as {stage.undo}"
         if stage.group == len(view.definition.plan):
             # Nobody's outcome depends on what is run on a failure: its records alone say what came of it.
             continue
