@@ -54,8 +54,9 @@ def undo_run(
         if isinstance(outcome, Committed):
             advancer.wake(outcome.head, invocation, send_jobs=True)
             # What waits for somebody who may be at work still.
-            timers = wakes.timers(outcome.head, invocation.clock.now())
-            advancer.teller.tell(outcome.head, plan, Told(outcome.head.told + outcome.head.untold), timers=timers)
+            at = invocation.clock.now()
+            for timer in wakes.timers(outcome.head, at):
+                advancer.teller.send_later(outcome.head, plan, timer, Told(), at=at)
             return result
         if outcome.replay is not None:
             return idempotency.result_from(outcome.replay, command, RunUndone)
