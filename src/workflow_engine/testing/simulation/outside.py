@@ -90,7 +90,7 @@ def _run_in_thread(
     thread = world.spawn(name, work, task.clock, on_end=end, on_crash=task.on_crash, kill_at=task.kill_at)
     thread.lease, thread.leases, thread.troubles = task.lease, task.leases, task.troubles
     task.threads.append(thread)
-    world.sleep(timeout)
+    _wait_for(thread, world, task, timeout)
     waits = False
     if not answers:
         raise StageTimeoutError(stage_id=stage_id, timeout=timeout, still_running=True)
@@ -98,6 +98,13 @@ def _run_in_thread(
     if error is not None:
         raise error
     return answer
+
+
+def _wait_for(thread: Task, world: World, task: Task, timeout: timedelta) -> None:
+    world.sleep(timeout)
+    while thread in task.threads and not thread.hangs:
+        # It is in the engine's hands, and may hold a lock that its conclusion takes.
+        world.sleep(timedelta(seconds=1))
 
 
 def _check(world: World, problems: Iterator[str]) -> None:
@@ -141,7 +148,9 @@ def take_time(span: timedelta) -> None:
     if deadline is not None and world.now + span > deadline:
         world.sleep(deadline - world.now)
         raise _TooLateError
+    task.hangs = True
     world.sleep(span)
+    task.hangs = False
 
 
 def apply_effect(ctx: StageContext[Any]) -> None:

@@ -24,7 +24,7 @@ class Task:
     It goes on from *wake_at* on; at *kill_at* whoever runs it kills it. *clock* is its process's,
     *lease* the newest one that it took of all its *leases*, *troubles* what happened to it. A *shared* one, a tick for
     example, looks after many runs. Its *threads* are those in which code of stages is at work, or goes on that nobody
-    waits for any more.
+    waits for any more; one *hangs* while its code takes time.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Task:
     leases: list[Held] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     threads: "list[Task]" = field(default_factory=list)
+    hangs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
