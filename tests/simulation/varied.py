@@ -255,8 +255,8 @@ def _saga(name: str, fails: str = "", *errors: str, rerun_from: str | None = Non
         undoes=True,
         rerun_from=rerun_from,
         judge=saga_workflows.ends_with(*errors),
-        # Whoever finds that a group can be left sends what follows, too.
-        allowance=Allowance(messages=6),
+        # Whoever finds that a group can be left sends what follows, too. A message may wait for a worker that hangs.
+        allowance=Allowance(messages=6, late=MINUTE),
     )
 
 
@@ -297,7 +297,16 @@ UNDOING_CANCELLED = replace(
     rates=replace(QUIET, unruly_messages=True),
 )
 UNDOING_BY_QUEUE = replace(UNDOING, by_queue=True)
-UNDOING_CALM = replace(UNDOING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
+UNDOING_CALM = replace(
+    UNDOING,
+    plots=[replace(plot, allowance=Allowance(messages=6)) for plot in UNDOING.plots],
+    runs=6,
+    rates=QUIET,
+    operators=0,
+    least_steps=0,
+    least_faults=0,
+    workers=20,
+)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,
