@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.engine.conftest import MakeEngine
-from tests.engine.orders import HOUR, MINUTE, Order, Outside, chain, failing, undoable
+from tests.engine.orders import HOUR, MINUTE, ONCE, Order, Outside, chain, failing, undoable
 from workflow_engine import (
     CancelRun,
     ExecuteJob,
+    Failure,
     StageContext,
     StageTimeoutError,
     Status,
@@ -168,6 +169,24 @@ def test_the_timer_of_an_undo_goes_with_the_undoing() -> None:
     assert not engine.kernel.dispatch(CancelRun(run_id=run.id, undo=False)).cancelled
     assert run.status is Status.FAILED
     assert engine.scheduler.next_fire_at() is None
+
+
+def test_what_is_run_on_a_failure_and_goes_on_beyond_its_time_is_not_begun_again_beside_itself() -> None:
+    """Its lease is kept until it ends, by an invocation that has not to go on with it."""
+    engine, outside, began = VirtualEngine(), Outside(act=failing("a")), list[Any]()
+
+    @stage("tell", retry=ONCE)
+    def tell(failure: Failure) -> None:
+        began.append(engine.clock.now())
+        if len(began) < 3:
+            raise StageTimeoutError(stage_id="tell", timeout=MINUTE, still_running=True)
+
+    workflow = Workflow("order", input=Order).pipe(undoable(outside, "a")).on_failure(tell).build()
+    run = engine.run(workflow, Order())
+    assert run.status is Status.FAILED
+    assert len(began) == 3
+    assert began[1] - began[0] >= engine.settings.invocation
+    assert began[2] - began[1] >= engine.settings.invocation
 
 
 def test_an_undo_that_reads_keeps_no_other_from_reading() -> None:

@@ -269,7 +269,7 @@ class Advancer:
         if head.status.is_terminal:
             turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
             return ()
-        following = chained(turn)
+        following = chained(turn, group)
         if following:
             self._told_in_passing(turn)
         elif head.group != group:
@@ -290,7 +290,7 @@ class Advancer:
         if head.status.is_terminal:
             turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
             return ()
-        following = chained(turn)
+        following = chained(turn, lease.group)
         if head.group == lease.group:
             turn.told = self._after_wait(turn, lease, own=own)
         elif not following:

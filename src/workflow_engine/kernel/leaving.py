@@ -20,13 +20,13 @@ def left(head: Head, plan: Plan, moment: Moment, *, told: Told, until: datetime 
     return transitions.closing.moved_on(head, head.active, plan, moment, told=told, until=until)
 
 
-def chained(turn: Turn) -> Sequence[Lease]:
-    """The leases that our own commit took when it entered the group, if it did."""
+def chained(turn: Turn, group: int) -> Sequence[Lease]:
+    """The leases that our own commit took when it left *group* and entered the next one, if it did. One of ours that
+    is left in *group* is that of code that could not be stopped."""
     head = turn.head
-    if head.status.is_terminal or (len(head.active) > 1 and head.group not in turn.definition.inline):
+    if head.status.is_terminal or head.group == group:
         return ()
-    if wakes.awaits_its_end(head):
-        # A lease of ours that is left there is that of code that could not be stopped.
+    if len(head.active) > 1 and head.group not in turn.definition.inline:
         return ()
     return leases_by(head, turn.invocation.id + ".", turn.plan)
 
