@@ -157,7 +157,11 @@ class Advancer:
         if not wakes.awaits_its_end(head):
             return
         self.teller.cancel_timers(head, invocation.clock.now())
-        self.wake(head, invocation, send_jobs=True)
+        try:
+            self.wake(head, invocation, send_jobs=True)
+        except NewerDefinitionError:
+            # The end is decided, whoever asked for it; a tick of the code that knows how goes on with it.
+            self.rest.flush(head, invocation)
 
     def _may_move(self, head: Head, invocation: Invocation) -> bool:
         """Whether the group can be left: all of it is done, or the run's end is decided and nothing is at work."""
