@@ -47,6 +47,7 @@ HOST_OF_CONTAINERS = f"{HOST}:host-gateway"
 OVERRIDES = ("--parameter-overrides", f"Architecture={ARCHITECTURE}")
 ANALYSIS = run_id_for("document-analysis", "example-document")
 REPORT = run_id_for("publish-report", "example-report")
+ORDER = run_id_for("order-process", "example-order")
 
 
 class Machine(Protocol):
@@ -298,6 +299,14 @@ def tell(story: Story) -> None:
     story.event("run-signal.json")
     story.drain(REPORT, Status.COMPLETED)
     expect(REPORT, Status.COMPLETED)
+    story.event("run-create-order-process.json")
+    story.event("run-cancel-order-process.json")
+    expect(ORDER, Status.CANCELLED)
+    story.event("run-undo.json")
+    expect(ORDER, Status.RUNNING)
+    story.drain(ORDER, Status.CANCELLED)
+    expect(ORDER, Status.CANCELLED)
+    expect_letters(story, 1)
 
 
 def run(address: str | None) -> int:
@@ -330,7 +339,7 @@ def finish(story: Story) -> int:
     """Tell the story; say what was invoked."""
     tell(story)
     files = len(list((ROOT / "events").glob("*.json")))
-    print(f"{story.invoked} invocations with {files} event files: 2 runs COMPLETED on the way, 1 CANCELLED", flush=True)
+    print(f"{story.invoked} invocations with {files} event files: 2 runs COMPLETED on the way, 2 CANCELLED", flush=True)
     return 0
 
 

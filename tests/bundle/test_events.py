@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, SQSEvent
+from pydantic import BaseModel
 
 from workflow_engine.errors import InvalidCommandError
 from workflow_engine.model.commands import (
@@ -17,17 +18,23 @@ from workflow_engine.model.commands import (
     RerunFrom,
     SignalRun,
     TransitionRun,
+    UndoRun,
     parse_command,
 )
+from workflow_engine.model.deliveries import Delivery
 from workflow_engine.model.ids import run_id_for
+from workflow_engine.testing.engine import VirtualEngine
 from workflows import registry
 from workflows.document_analysis.models import Document
+from workflows.order_process import workflow
+from workflows.order_process.memory import MemoryBank, Outside
+from workflows.order_process.models import Order
 from workflows.publish_report.models import Approval
 from workflows.publish_report.stages import APPROVAL
 
 EVENTS = Path(__file__).parents[2] / "events"
 SQS_FILES = sorted(path.name for path in EVENTS.glob("*.json") if path.name != "maintenance-tick.json")
-ABOUT_A_RUN = (CancelRun, ExecuteJob, RerunFrom, SignalRun, TransitionRun)
+ABOUT_A_RUN = (CancelRun, ExecuteJob, RerunFrom, SignalRun, TransitionRun, UndoRun)
 # Lambda developer guide, "Using Lambda with Amazon SQS", standard queue.
 RECORD_FIELDS = {
     "messageId",
@@ -79,16 +86,40 @@ def test_the_files_are_a_story_of_the_runs_that_they_create() -> None:
 
     spoken_of = {command.run_id for command in story if isinstance(command, ABOUT_A_RUN)}
 
-    assert len(created) == 2
+    assert len(created) == 3
     assert spoken_of == created
 
 
-@pytest.mark.parametrize("name", ["run-create.json", "run-create-publish-report.json"])
-def test_a_run_is_created_of_a_workflow_that_is_there_with_input_that_it_takes(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("run-create.json", Document),
+        ("run-create-publish-report.json", Document),
+        ("run-create-order-process.json", Order),
+    ],
+)
+def test_a_run_is_created_of_a_workflow_that_is_there_with_input_that_it_takes(
+    name: str, model: type[BaseModel]
+) -> None:
     (create,) = commands(name)
 
     assert isinstance(create, CreateRun)
-    assert registry.get(create.workflow_id).validate_input(create.input) == Document.model_validate(create.input)
+    assert registry.get(create.workflow_id).validate_input(create.input) == model.model_validate(create.input)
+
+
+def test_the_order_is_cancelled_as_it_stands_and_undone_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = MemoryBank()
+    monkeypatch.setattr(workflow, "outside", Outside(bank=bank))
+    engine = VirtualEngine(workflow.order_process)
+    told = []
+    for name in ("run-create-order-process.json", "run-cancel-order-process.json", "run-undo.json"):
+        [record] = SQSEvent(read(name)).records
+        assert engine.host.handle_job(Delivery(message_id=name, body=record.body, receipt=name)).acknowledge
+        told.append((engine.kernel.queries.runs("order-process").heads[0].status, len(bank.charged.open)))
+    engine.work()
+    told.append((engine.kernel.queries.runs("order-process").heads[0].status, len(bank.charged.open)))
+
+    assert told == [("RUNNING", 1), ("CANCELLED", 1), ("RUNNING", 1), ("CANCELLED", 0)]
 
 
 def test_the_stages_that_are_named_exist() -> None:

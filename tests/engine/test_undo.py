@@ -377,6 +377,27 @@ def test_an_undo_keeps_to_its_own_retry(make_engine: MakeEngine, outside: Outsid
     assert run.head.closing.not_undone == ((0, 0),)
 
 
+def test_an_undo_whose_workers_die_is_no_failure_of_the_stage(make_engine: MakeEngine, outside: Outside) -> None:
+    engine = make_engine()
+
+    def die(_name: str, _ctx: StageContext[Any]) -> None:
+        raise KeyboardInterrupt
+
+    outside.act, outside.undo = failing("a"), die
+    run = engine.start(chain(outside, "a"), Order())
+    for _ in range(60):
+        try:
+            engine.drive(run)
+        except KeyboardInterrupt:
+            engine.clock.advance(20 * MINUTE)
+        if run.status.is_terminal:
+            break
+    assert (run.status, left(run)) == (Status.FAILED, ("a",))
+    [tried] = [record for record in run.records if record.key.part]
+    assert tried.error is not None
+    assert (tried.error.type, tried.error.message) == ("LeaseLostError", "stage 'a' lost its worker 6 times")
+
+
 def test_run_undo_tries_again_what_could_not_be_undone(make_engine: MakeEngine, outside: Outside) -> None:
     keys: set[str] = set()
 

@@ -19,6 +19,7 @@ from workflow_engine import (
     Status,
     TransitionRun,
     UndoRun,
+    WaitForSignal,
     Workflow,
     stage,
 )
@@ -233,6 +234,31 @@ def test_a_deploy_that_removes_an_undo_postpones_until_a_rollback(make_engine: M
     engine.deploy(workflow)
     engine.drive(run)
     assert (run.status, outside.taken) == (Status.FAILED, set())
+
+
+def test_a_cancel_is_answered_where_another_code_knows_how_to_undo(make_engine: MakeEngine) -> None:
+    @stage("wait")
+    def wait(done: Done) -> WaitForSignal[Done]:
+        return WaitForSignal("go", Done)
+
+    @wait.on_signal
+    def go(done: Done) -> Done:
+        return done
+
+    @stage("a")
+    def a(ctx: StageContext) -> Done:
+        return Done(by="a")
+
+    outside, engine = Outside(), make_engine()
+    workflow = Workflow("order", input=Order).pipe(undoable(outside, "a")).pipe(wait).build()
+    run = engine.run(workflow, Order())
+    engine.deploy(Workflow("order", input=Order).pipe(a).pipe(wait).build())
+    assert engine.kernel.dispatch(CancelRun(run_id=run.id)).cancelled
+    # Told at once, by whoever decided it.
+    assert run.events[-1].type == "workflow:closing"
+    engine.deploy(workflow)
+    engine.drive(run)
+    assert (run.status, outside.calls) == (Status.CANCELLED, ["a", "undo a"])
 
 
 def failing_once(outside: Outside) -> Any:

@@ -49,7 +49,7 @@ from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.limits import MAX_LOST_LEASES
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import JobExecuted, RunTransitioned
-from workflow_engine.model.runs import EntryState, Head, WaitKind
+from workflow_engine.model.runs import EntryState, Head, WaitKind, key_of
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.observer import Observer
@@ -157,7 +157,11 @@ class Advancer:
         if not wakes.awaits_its_end(head):
             return
         self.teller.cancel_timers(head, invocation.clock.now())
-        self.wake(head, invocation, send_jobs=True)
+        try:
+            self.wake(head, invocation, send_jobs=True)
+        except NewerDefinitionError:
+            # The end is decided, whoever asked for it; a tick of the code that knows how goes on with it.
+            self.rest.flush(head, invocation)
 
     def _may_move(self, head: Head, invocation: Invocation) -> bool:
         """Whether the group can be left: all of it is done, or the run's end is decided and nothing is at work."""
@@ -239,7 +243,10 @@ class Advancer:
             found = records.listed(data.head, self.persistence)
         except WorkflowEngineError:
             return ending
-        errors = [record.error for record in found if record.key.stage_id == stage.id and record.error is not None]
+        # Of what undoes a stage, not the stage's own.
+        part = key_of(lease.group, lease.stage_id, 0).part
+        own = [one for one in found if (one.key.stage_id, one.key.part) == (stage.id, part)]
+        errors = [one.error for one in own if one.error is not None]
         if not errors:
             return ending
         last = errors[-1]

@@ -4,4 +4,4 @@ from workflows import registry
 
 
 def test_the_sample_workflows_are_registered() -> None:
-    assert sorted(definition.id for definition in registry) == ["document-analysis", "publish-report"]
+    assert sorted(definition.id for definition in registry) == ["document-analysis", "order-process", "publish-report"]
