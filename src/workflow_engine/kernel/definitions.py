@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_closing, compare_kept
+from workflow_engine.authoring.compatibility import (
+    Comparison,
+    Question,
+    compare,
+    compare_ahead,
+    compare_closing,
+    compare_kept,
+)
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.structure import plan_of
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -47,7 +54,7 @@ class Definitions:
     _kept: dict[tuple[str, str], datetime] = field(default_factory=dict)
     _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    _comparisons: dict[tuple[str, str, str, int, bool], Comparison] = field(default_factory=dict)
+    _comparisons: dict[tuple[str, str, str, int, bool, bool], Comparison] = field(default_factory=dict)
     _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
@@ -206,9 +213,17 @@ class Definitions:
         return comparison.differences or tuple(self._unreadable(head, definition, comparison.questions))
 
     def _compared(self, head: Head, definition: WorkflowDefinition) -> Comparison:
-        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group, head.is_closing)
+        key = (
+            head.workflow_id,
+            head.fingerprint,
+            definition.fingerprint,
+            head.group,
+            head.is_closing,
+            head.is_undecided,
+        )
         if key not in self._comparisons:
             old, how = self._structure(head), compare_closing if head.is_closing else compare
+            how = compare_ahead if head.is_undecided else how
             self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, head.group)
         return self._comparisons[key]
 
