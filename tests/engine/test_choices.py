@@ -430,9 +430,13 @@ def test_a_rerun_behind_a_skipped_stage_needs_nothing_of_it(engine: VirtualEngin
 def test_a_rerun_of_a_chosen_stage_finds_the_steps_that_are_kept(engine: VirtualEngine) -> None:
     calls: list[int] = []
 
+    def count() -> int:
+        calls.append(1)
+        return len(calls)
+
     @stage("steps")
     def steps(order: Order, ctx: StageContext) -> Mail:
-        return Mail(stamps=ctx.step("count", lambda: calls.append(1) or len(calls)))
+        return Mail(stamps=ctx.step("count", count))
 
     run = engine.run(sending(lambda order: order.kind, small=steps, large=by_truck), Order())
     command = RerunFrom(run_id=run.id, from_stage_id="steps", keep_steps=True)

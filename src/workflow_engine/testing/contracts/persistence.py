@@ -14,6 +14,7 @@ import pytest
 
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.clock import FakeClock
+from workflow_engine.testing.contracts.persistence_choices import ChoiceContract
 from workflow_engine.testing.contracts.persistence_heads import HeadContract, IdempotencyContract
 from workflow_engine.testing.contracts.persistence_indexes import SHARDS, DueContract, ListingContract
 from workflow_engine.testing.contracts.persistence_items import NoteContract, RecordContract
@@ -36,6 +37,7 @@ class PersistenceContract(
     RecordContract,
     RecentContract,
     StepContract,
+    ChoiceContract,
     NoteContract,
     DueContract,
     ListingContract,
