@@ -31,6 +31,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     "steps and waits in bodies": varied.STEPPING,
     "steps of workers that hang": varied.STEPPING_GHOSTS,
     "steps in workers": varied.STEPPING_WORKERS,
+    "choices": varied.CHOOSING,
+    "choices by the queue": varied.CHOOSING_BY_QUEUE,
+    "choices in workers": varied.CHOOSING_WORKERS,
+    "choices that are turned around": varied.TURNED,
 }
 
 
@@ -65,6 +69,13 @@ def test_an_inline_group_costs_no_more_and_is_never_late_where_nothing_goes_wron
 
 def test_steps_and_waits_are_never_late_and_cost_no_more_where_nothing_goes_wrong() -> None:
     report = explore(varied.STEPPING_CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
+
+
+def test_a_choice_is_made_once_and_in_time_where_nothing_goes_wrong() -> None:
+    report = explore(varied.CHOOSING_CALM, 20)
 
     assert report.faults == 0
     assert report.runs > 60

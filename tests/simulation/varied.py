@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.simulation import inline_workflows, step_workflows
+from tests.simulation import choice_workflows, inline_workflows, step_workflows
+from tests.simulation.choice_workflows import came_to
 from tests.simulation.long_workflows import (
     LENGTH,
     RECALLS,
@@ -243,6 +244,32 @@ STEPPING_WORKERS = replace(
     STEPPING, workers=4, lease=timedelta(seconds=60), rates=replace(STEPPING.rates, most_skew=timedelta(seconds=2))
 )
 STEPPING_CALM = replace(STEPPING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
+# What runs is decided on the way, and would be decided otherwise each time.
+CHOOSING = replace(
+    REFERENCE,
+    workflows=choice_workflows.WORKFLOWS,
+    plots=(
+        Plot("choosing", {"value": 1}, rerun_from="small", judge=came_to(12, 1022)),
+        Plot("beginning", {"value": 1}, rerun_from="gift", judge=came_to(102, 1)),
+        Plot("beginning", {"value": 1}, start_after=HOUR, judge=came_to(102, 1)),
+        Plot("grouped", {"value": 1}, rerun_from="maybe", judge=came_to(2, 5, 7, 10)),
+        Plot("grouped-inline", {"value": 1}, rerun_from="sum", judge=came_to(2, 5, 7, 10)),
+        Plot("behind-a-group", {"value": 1}, rerun_from="joined", judge=came_to(None, 105, 110)),
+        Plot("skipping", {"value": 1}, rerun_from="never", judge=came_to(70, None)),
+    ),
+    rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
+)
+CHOOSING_BY_QUEUE = replace(CHOOSING, by_queue=True)
+CHOOSING_WORKERS = replace(
+    CHOOSING, workers=4, lease=timedelta(seconds=60), rates=replace(CHOOSING.rates, most_skew=timedelta(seconds=2))
+)
+# A deploy turns a choice around: what was decided stands, and what is open is decided by the new one.
+TURNED = replace(
+    CHOOSING,
+    plots=CHOOSING.plots[:1],
+    deploys=[(choice_workflows.turned, *choice_workflows.WORKFLOWS[1:]), choice_workflows.WORKFLOWS],
+)
+CHOOSING_CALM = replace(CHOOSING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,
@@ -331,5 +358,6 @@ LATER = {
     **{f"inline-{n}": replace(INLINE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     **{f"queued-{n}": replace(INLINE_BY_QUEUE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     "telling": TELLING,
+    **{f"choosing-{n}": replace(CHOOSING, plots=(plot,)) for n, plot in enumerate(CHOOSING.plots)},
     **{f"stepping-{n}": replace(STEPPING, plots=(plot,)) for n, plot in enumerate(STEPPING.plots)},
 }

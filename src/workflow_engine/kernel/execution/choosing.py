@@ -28,6 +28,9 @@ from workflow_engine.model.limits import MAX_CHOICE_TIME
 from workflow_engine.model.texts import name_of
 from workflow_engine.model.values import UnfitValueError
 
+# What a predicate is called where stages are called by their ids.
+ROLE = "choice of "
+
 
 def has_time(invocation: Invocation) -> bool:
     """Whether a decision may take as long as it may, while a lease is held."""
@@ -132,8 +135,9 @@ class _Choosing:
     def _called(self, function: Callable[[Any], Any], stage_id: str, value: BaseModel | None) -> Any:
         left = max(self.until - self.invocation.clock.now(), timedelta(milliseconds=1))
         is_async, run = inspect.iscoroutinefunction(function), self.invocation.settings.run_stage
+        role = f"{ROLE}{stage_id} of run {self.data.head.run_id}"
         try:
-            return run(lambda: function(value), stage_id=stage_id, timeout=left, is_async=is_async)
+            return run(lambda: function(value), stage_id=role, timeout=left, is_async=is_async)
         except KeyboardInterrupt:
             raise
         except StageTimeoutError as error:

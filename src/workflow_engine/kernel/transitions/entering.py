@@ -57,7 +57,7 @@ def onward(
     draws: bool = False,
 ) -> Exclusive:
     """The commit with which a run goes on at *group*; *after* is what else becomes of its head. With *next_until* all
-    that runs of what it enters is claimed. What it enters *draws* an epoch, or has the group's base."""
+    that runs of what it enters is claimed. It *draws* an epoch for what it enters there, or that has the group's base."""
     decision = decision or Decision()
     first, group = group, _past_skipped(plan, group, decision)
     events = [event for past in range(first, group) for event in _skipped(plan, past, decision, moment)]
@@ -67,6 +67,7 @@ def onward(
     if plan.is_behind(group):
         return _completed(head, altered(after, group=plans.before(group) or 0), moment)
     if not _is_open(plan, group, decision):
+        draws = draws and group == first
         return _entered(head, after, plan, moment, group=group, decision=decision, next_until=next_until, draws=draws)
     if decision.failure is None:
         commit = heads.exclusive(head, moment, after=after, status=Status.RUNNING, group=group, active=())

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from workflow_engine.model import plans
-from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS
+from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS, WAKE_MARGIN
 from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
 _STARTS = (WaitKind.START, WaitKind.RETRY)
@@ -186,7 +186,8 @@ def _entries(head: Head, at: datetime, horizon: timedelta) -> list[datetime]:
     """When a tick must look at a run that stands before its group."""
     if not head.is_undecided:
         return []
-    return [head.enters_at if head.enters_at is not None and head.enters_at > at else at + horizon]
+    # Its own message comes first, and asks what is to be asked: a tick at that very moment would have it asked twice.
+    return [head.enters_at + WAKE_MARGIN if head.enters_at is not None and head.enters_at > at else at + horizon]
 
 
 def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:

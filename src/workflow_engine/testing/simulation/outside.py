@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
+from workflow_engine.kernel.execution.choosing import ROLE
 from workflow_engine.model.events import RunEvent
 from workflow_engine.testing.simulation.baton import Aborted
 from workflow_engine.testing.simulation.faults import Crash
@@ -32,6 +33,8 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
         raise LookupError("a stage runs outside of any task")
     world = current_world()
     problem = world.ledger.measures.called(task.lease, stage_id)
+    if stage_id.startswith(ROLE):
+        problem = world.ledger.measures.chosen(task, stage_id)
     if problem is not None:
         world.fail(Violation(problem))
         raise Aborted
@@ -113,6 +116,13 @@ def happens_to_fail(what: str) -> bool:
     world = _world()
     task = world.current if world is not None else None
     return world is not None and task is not None and world.odd(f"{task.name}/{what}", 300, 1) > 0
+
+
+def tosses(what: str) -> bool:
+    """An answer that may be another one each time that it is asked for; in no world it is no."""
+    world = _world()
+    task = world.current if world is not None else None
+    return world is not None and task is not None and world.choices.pick(f"{task.name}/{what}", (1, 1)) > 0
 
 
 def hear(event: RunEvent) -> None:

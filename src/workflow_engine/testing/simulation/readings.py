@@ -62,6 +62,8 @@ def _check_view(view: RunView, *, complete: bool) -> Iterator[str]:
     if view.definition is None or view.definition.fingerprint != head.fingerprint:
         return
     for stage in view.stages:
+        if stage.status is Status.SKIPPED and stage.counted is None:
+            continue
         done = stage.group < head.group or head.status is Status.COMPLETED
         done = done or (stage.entry is not None and stage.entry.state is EntryState.DONE)
         if done != (stage.status is Status.COMPLETED):
