@@ -107,6 +107,8 @@ grouped = Workflow("grouped", input=Number).pipe(_adding("open", 0)).parallel(*_
 at_once = (
     Workflow("grouped-inline", input=Number).pipe(_adding("open", 0)).parallel(*_GROUP, inline=True).pipe(total).build()
 )
+
+
 @stage("joined", timeout=MINUTE)
 def joined(pair: Both) -> Number:
     """What both of a group came to."""

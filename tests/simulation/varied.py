@@ -263,6 +263,7 @@ CHOOSING_BY_QUEUE = replace(CHOOSING, by_queue=True)
 CHOOSING_WORKERS = replace(
     CHOOSING, workers=4, lease=timedelta(seconds=60), rates=replace(CHOOSING.rates, most_skew=timedelta(seconds=2))
 )
+CHOOSING_GHOSTS = replace(CHOOSING, rates=replace(GHOSTS.rates, most_faults=60))
 # A deploy turns a choice around: what was decided stands, and what is open is decided by the new one.
 TURNED = replace(
     CHOOSING,

@@ -143,7 +143,7 @@ def check_entries(before: Head, after: Head, *, at: datetime, bounds: Bounds) ->
         yield from _check_moved_on(before, after)
         return
     if before.is_undecided and after.active:
-        yield from _check_entered(before, after)
+        yield from _check_entered(before, after, at, bounds)
         return
     if len(after.active) != len(before.active):
         yield "I4: the stages of a group changed in number"
@@ -192,8 +192,10 @@ def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
     yield from _check_begun(after, after.base_of(after.group))
 
 
-def _check_entered(before: Head, after: Head) -> Iterator[str]:
-    """I4: a run enters the group that it stood before."""
+def _check_entered(before: Head, after: Head, at: datetime, bounds: Bounds) -> Iterator[str]:
+    """I4: a run enters the group that it stood before, and not before its time."""
+    if before.enters_at is not None and before.enters_at > at + 2 * bounds.skew:
+        yield f"I4: the run began at {at}, and was to begin at {before.enters_at}"
     drawn = after.epochs - before.epochs
     if drawn not in (0, 1):
         yield f"I4: a group that is entered took the counter from {before.epochs} to {after.epochs}"
