@@ -416,3 +416,24 @@ def test_what_lies_behind_must_be_there_still(engine: VirtualEngine) -> None:
     engine.drive(run)
     assert run.error is not None
     assert run.error.type == "DefinitionChangedError"
+
+
+def test_one_that_ended_before_a_choice_is_undone_by_code_that_has_other_stages_there(engine: VirtualEngine) -> None:
+    undone: list[str] = []
+
+    @stage("first")
+    def first(order: Order) -> Order:
+        return order
+
+    @first.undo(retry=RetryPolicy(max_attempts=9, first_delay=timedelta(minutes=1)))
+    def back(done: Order | None, ctx: StageContext) -> None:
+        undone.append("first")
+        if len(undone) == 1:
+            raise ConnectionError("again")
+
+    run = engine.start(Workflow("w", input=Order).pipe(first).pipe(gift, when=lambda _: None).build(), Order())
+    engine.work()
+    assert (run.head.is_closing, undone) == (True, ["first"])
+    engine.deploy(Workflow("w", input=Order).pipe(first).pipe(wrap).build())
+    engine.drive(run)
+    assert (run.status, undone) == (Status.FAILED, ["first", "first"])

@@ -316,7 +316,7 @@ def test_what_fails_in_on_failure_changes_nothing_of_the_end(make_engine: MakeEn
 # An undo that fails
 
 
-def test_an_undo_is_tried_until_it_succeeds(make_engine: MakeEngine, outside: Outside) -> None:
+def test_an_undo_is_tried_until_it_succeeds(outside: Outside) -> None:
     tries: list[str] = []
 
     def fail_often(name: str, _ctx: StageContext[Any]) -> None:
@@ -325,7 +325,7 @@ def test_an_undo_is_tried_until_it_succeeds(make_engine: MakeEngine, outside: Ou
             raise RuntimeError("the bank is closed")
 
     outside.act, outside.undo = failing("b"), fail_often
-    engine = make_engine()
+    engine = VirtualEngine()
     began = engine.clock.now()
     run = engine.run(chain(outside, "a", "b"), Order())
     assert run.status is Status.FAILED
@@ -347,9 +347,9 @@ def test_what_cannot_be_undone_is_listed_and_stops_nothing_else(make_engine: Mak
     assert len(outside.taken) == 1
 
 
-def test_an_undo_that_never_succeeds_is_given_up_after_a_week(make_engine: MakeEngine, outside: Outside) -> None:
+def test_an_undo_that_never_succeeds_is_given_up_after_a_week(outside: Outside) -> None:
     outside.act, outside.undo = failing("c"), not_now("b")
-    engine = make_engine()
+    engine = VirtualEngine()
     began = engine.clock.now()
     run = engine.run(chain(outside, "a", "b", "c", tells=True), Order())
     assert run.status is Status.FAILED

@@ -24,6 +24,7 @@ from workflow_engine.cli.commands.rerun import rerun
 from workflow_engine.cli.commands.run import run
 from workflow_engine.cli.commands.show import show
 from workflow_engine.cli.commands.signal import signal
+from workflow_engine.cli.commands.undo import undo
 from workflow_engine.cli.commands.upgrade import upgrade
 from workflow_engine.cli.commands.waiting import waiting
 from workflow_engine.cli.commands.watch import watch
@@ -159,6 +160,7 @@ app.command(cls=Command, rich_help_panel=LOOK)(export)
 app.command(cls=Command, rich_help_panel=ACT)(cancel)
 app.command(cls=Command, rich_help_panel=ACT)(signal)
 app.command(cls=Command, rich_help_panel=ACT)(rerun)
+app.command(cls=Command, rich_help_panel=ACT)(undo)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=ACT)
 app.command(cls=Command, rich_help_panel=DEVELOP)(graph)
 app.command(cls=Command, rich_help_panel=DEVELOP)(check)

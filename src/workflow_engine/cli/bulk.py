@@ -49,7 +49,7 @@ class _Action:
     said: Callable[[Sequence[dict[str, Any]]], str]
 
 
-def cancel_many(kernel: Kernel, bulk: Bulk, reason: str | None, *, as_json: bool) -> int:
+def cancel_many(kernel: Kernel, bulk: Bulk, reason: str | None, *, as_json: bool, undo: bool = True) -> int:
     """End all wanted runs that are alive, one after another; answers the exit code. One that goes again by the time
     of a repeat with the same key is left alone, and one that cannot be cancelled holds up none.
 
@@ -61,7 +61,7 @@ def cancel_many(kernel: Kernel, bulk: Bulk, reason: str | None, *, as_json: bool
         raise InvalidOptionError(option="--status", problem="only runs that are not over can be cancelled")
 
     def act(head: Head, key: str) -> dict[str, Any]:
-        command = option_values.valid(CancelRun, run_id=head.run_id, reason=reason, idempotency_key=key)
+        command = option_values.valid(CancelRun, run_id=head.run_id, reason=reason, undo=undo, idempotency_key=key)
         return {"run_id": head.run_id, "cancelled": kernel.dispatch(command).cancelled}
 
     def said(done: Sequence[dict[str, Any]]) -> str:

@@ -19,9 +19,10 @@ from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import Json, complain, console, is_cut, print_json, show
 from workflow_engine.cli.run_watch import Watch
 from workflow_engine.cli.stacks import Stack
-from workflow_engine.cli.timeline import status_text, timeline
+from workflow_engine.cli.timeline import standing_text, timeline
 from workflow_engine.kernel.queries.documents import Shown, refusal_document, run_document
 from workflow_engine.local.errors import one_line
+from workflow_engine.model import plans as order
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import EntryState, Head
@@ -172,8 +173,10 @@ def _progress(watch: Watch, sources: Mapping[RunId, str], plans: dict[str, Plan]
             plans[head.fingerprint] = plan_of(watch.stack, head)
         plan = plans[head.fingerprint]
         age = took(now - head.created_at)
-        bar = "█" * head.group + "░" * max(len(plan) - head.group, 0)
-        table.add_row(str(run_id), sources[run_id], status_text(head.status), bar, f"{doing(head, plan)} {age}")
+        # One that is undoing what it did goes back.
+        place = min(order.place_of(head.group), len(plan))
+        bar = "█" * place + "░" * max(len(plan) - place, 0)
+        table.add_row(str(run_id), sources[run_id], standing_text(head), bar, f"{doing(head, plan)} {age}")
     done = len(watch.run_ids) - len(live)
     if done:
         table.add_row("", Text(f"{done} of {len(watch.run_ids)} done", style="green"))
@@ -188,7 +191,9 @@ def plan_of(stack: Stack, head: Head) -> Plan:
 
 def doing(head: Head, plan: Plan) -> str:
     """The stages that a run is at, and what they wait for."""
-    if head.status.is_terminal or head.group >= len(plan):
+    if head.status.is_terminal or (head.group >= len(plan) and not order.is_closing(head.group)):
+        return ""
+    if order.is_closing(head.group) and not plan:
         return ""
     if head.is_undecided:
         return "what runs next is to be decided"
@@ -203,7 +208,7 @@ def doing(head: Head, plan: Plan) -> str:
 
 def result_title(source: str, head: Head) -> Text:
     """One line: how a run stands, what it was made of, how long it took."""
-    text = Text.assemble(status_text(head.status), "  ", (source, "bold"), "  ", (head.run_id, "dim"))
+    text = Text.assemble(standing_text(head), "  ", (source, "bold"), "  ", (head.run_id, "dim"))
     if head.ended_at is not None:
         text.append(f"  {took(head.ended_at - head.created_at)}", style="dim")
     return text

@@ -27,7 +27,7 @@ from workflow_engine.cli.output import (
     show,
 )
 from workflow_engine.cli.run_filters import RunFilter, runs
-from workflow_engine.cli.timeline import status_text, timeline
+from workflow_engine.cli.timeline import standing_text, timeline
 from workflow_engine.kernel import Kernel
 from workflow_engine.kernel.queries.documents import (
     Shown,
@@ -71,7 +71,7 @@ def _list_row(head: Head, now: datetime, *, cut: bool) -> tuple[str | Text, ...]
     return (
         head.run_id,
         head.workflow_id,
-        status_text(head.status),
+        standing_text(head),
         clock_time(head.created_at),
         took((head.ended_at or now) - head.created_at),
         said[:SHORT_TEXT] if cut else said,
@@ -109,9 +109,24 @@ def _facts(shown: Shown, started_with: Mapping[str, Any]) -> Iterator[Renderable
         yield Text(f"attributes: {to_json(attributes).decode()}", style="dim")
     if head.untold:
         yield Text(f"{head.untold} events are not published yet", style="yellow")
+    yield from _closing(shown.view)
     for stage in shown.view.stages:
         if (said := waiting_text(shown.view, stage)) is not None:
             yield Text(said, style="yellow")
+
+
+def _closing(view: RunView) -> Iterator[RenderableType]:
+    """What of the run is undone, or could not be."""
+    closing = view.head.closing
+    if closing is None:
+        return
+    if view.head.is_closing:
+        until = clock_time(closing.until)
+        yield Text(f"it is {closing.status.value} once what it did is undone, at {until} at the latest", style="yellow")
+    failed = [stage.stage_id for stage in view.stages if stage.undo is not None and stage.undo.status is Status.FAILED]
+    if failed:
+        said = f"not undone: {', '.join(failed)} (workflow-engine undo {view.head.run_id} tries again)"
+        yield Text(said, style="red")
 
 
 def waiting_text(view: RunView, stage: StageView) -> str | None:
@@ -148,9 +163,10 @@ def _steps(stage: StageView) -> Iterator[RenderableType]:
 
 
 def _troubles(stage: StageView) -> Iterator[RenderableType]:
-    for record in stage.attempts:
+    for record in (*stage.attempts, *(stage.undo.attempts if stage.undo is not None else ())):
         if record.error is not None:
-            title = f"\n{stage.stage_id}, attempt {record.attempt}: {record.error.type}: {record.error.message}"
+            what = f"{stage.stage_id}, {'undo, ' if record.key.part else ''}attempt {record.attempt}"
+            title = f"\n{what}: {record.error.type}: {record.error.message}"
             yield Text(title, style="red")
             if record.error.trace:
                 yield Text(record.error.trace.rstrip(), style="dim")

@@ -10,8 +10,8 @@ from rich.text import Text
 from workflow_engine.cli.option_values import took
 from workflow_engine.cli.output import PIPE_WIDTH
 from workflow_engine.kernel.queries.documents import waiting_since
-from workflow_engine.kernel.queries.views import RunView, StageView
-from workflow_engine.model.runs import EntryState, StageRecord
+from workflow_engine.kernel.queries.views import RunView, StageView, UndoView
+from workflow_engine.model.runs import EntryState, Head, StageRecord
 from workflow_engine.model.status import LIVE, Status
 
 # What the other columns take of a line, at the most.
@@ -34,6 +34,7 @@ MARKS = {
     Status.CANCELLED: "⊘",
     Status.SKIPPED: "-",
 }
+UNDOING = "↺"
 WORTH_SAYING = timedelta(milliseconds=10)
 _WORK, _WAIT, _NOTHING = "━", "┄", " "
 
@@ -70,7 +71,36 @@ def timeline(view: RunView, now: datetime, *, line_width: int) -> Table:
     table.add_column(took(span.length), no_wrap=True)
     for stage in view.stages:
         table.add_row(*_row(view, stage, span))
+    for stage in reversed(view.stages):
+        if stage.undo is not None:
+            table.add_row(*_undo_row(stage, stage.undo, span))
     return table
+
+
+def _undo_row(stage: StageView, undo: UndoView, span: Span) -> tuple[str | Text, ...]:
+    """How far a stage is undone: what was undone first stands first."""
+    name, tries = f"{UNDOING} {stage.stage_id}", str(max((record.attempt for record in undo.attempts), default=""))
+    if not undo.attempts:
+        return (name, status_text(undo.status), "", "", "", "", "")
+    worked = sum((record.finished_at - record.started_at for record in undo.attempts), timedelta(0))
+    first, end = undo.attempts[0].started_at, undo.attempts[-1].finished_at
+    waited = max(end - first - worked, timedelta(0))
+    return (
+        name,
+        status_text(undo.status),
+        tries,
+        f"+{took(first - span.start)}",
+        took(worked),
+        took(waited) if waited >= WORTH_SAYING else "",
+        bar(stage, undo.attempts, end, span),
+    )
+
+
+def standing_text(head: Head) -> Text:
+    """How a run stands: its status, or how it will end once what it did is undone."""
+    if not head.is_closing or head.closing is None:
+        return status_text(head.status)
+    return Text(f"{UNDOING} {head.closing.status.value} (undoing)", style=STYLES[head.closing.status])
 
 
 def status_text(status: Status) -> Text:

@@ -111,6 +111,7 @@ class Advancer:
         with self.held.holding(turn.head.run_id, lease):
             attempt = self._perform(turn, lease)
             deciding.decide_behind(attempt, lease, turn)
+            before = turn.head
             kept = self.keeper.keep(attempt, lease, turn)
         turn.head = kept.head
         result = result_of(kept.attempt, kept.head, lease, ours=kept.ours)
@@ -118,6 +119,7 @@ class Advancer:
             self.observer.happened("Ghosts")
             return result, ()
         self.rest.observe_end(kept.head)
+        self.rest.observe_undos(before, kept.head)
         self.keeper.recorder.forget_state(kept.attempt, lease, kept.head.run_id)
         following = self._after(turn, lease, own=own + kept.added)
         if turn.head.group == lease.group:
@@ -139,7 +141,7 @@ class Advancer:
         jobs = wakes.sendable(head, invocation.clock.now()) if send_jobs else []
         told = self.teller.tell(head, definition.plan, Told(), jobs=jobs)
         self.rest.settle(head, told, invocation, drop=True)
-        return RunTransitioned(action="advanced" if jobs else "noop", next_group=head.group)
+        return RunTransitioned(action="advanced" if jobs else "noop", next_group=_group_of(head))
 
     def enter(self, head: Head, invocation: Invocation) -> RunTransitioned:
         """Decide what runs of the group that a run stands before, enter it, and perform what can be performed now. For
@@ -167,7 +169,7 @@ class Advancer:
             self._worked(turn, leases)
         status = turn.head.status
         action: Literal["advanced", "completed", "failed"] = "completed" if status is Status.COMPLETED else "advanced"
-        return RunTransitioned(action="failed" if status is Status.FAILED else action, next_group=turn.head.group)
+        return RunTransitioned(action="failed" if status is Status.FAILED else action, next_group=_group_of(turn.head))
 
     def _after_entry(self, turn: Turn) -> Sequence[Lease]:
         """Tell what entering a group has made; answers the leases, if it took them."""
@@ -200,7 +202,7 @@ class Advancer:
         _log.warning("what run %s did is not undone yet: %s", head.run_id, error)
         self.observer.happened("UndosPostponed")
         self.rest.flush(head, invocation)
-        return RunTransitioned(action="noop", next_group=plans.place_of(head.group))
+        return RunTransitioned(action="noop")
 
     def close(self, head: Head, invocation: Invocation) -> None:
         """Go on with a run whose end was decided just now, if it has something to do before it."""
@@ -246,14 +248,17 @@ class Advancer:
         except (WorkflowNotFoundError, DefinitionChangedError, NewerDefinitionError):
             return None
 
-    def give_back(self, head: Head, lease: Lease, invocation: Invocation) -> None:
-        """Give a lease back under which nothing was begun: no attempt, and no lost lease."""
+    def give_back(self, head: Head, lease: Lease, invocation: Invocation, *, at_work: bool = False) -> None:
+        """Give a lease back under which nothing was begun: no attempt, and no lost lease. Where its code is *at_work*
+        still, in a process that ends, nothing is undone for the minute in which nobody takes the stage on."""
 
         def decide(now: Head) -> Exclusive | Shared | None:
             if not holds(now, lease):
                 return None
             moment = invocation.moment()
             entry = postponed(lease, now, moment.at, lease.entry.taken)
+            if at_work and now.closes_on:
+                entry = replace(entry, by=lease.entry.by)
             return transitions.hold(now, lease, entry, moment, told=Told())
 
         commit_decided(self.persistence, head, decide, invocation.patience(A_MOMENT))
@@ -413,7 +418,7 @@ class Advancer:
             return RunTransitioned(action="completed" if head.status is Status.COMPLETED else "noop")
         jobs = wakes.sendable(head, invocation.clock.now())
         self.teller.tell(head, turn.plan, turn.told, jobs=jobs)
-        return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=head.group)
+        return RunTransitioned(action="advanced" if head.group != group else "noop", next_group=_group_of(head))
 
     def _join(self, turn: Turn, *, goes_on: bool) -> None:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
@@ -443,3 +448,9 @@ class Advancer:
         outbox.tidy(seen if ours else None, turn.head, invocation)
         if ours:
             self.rest.observe_end(turn.head)
+            self.rest.observe_undos(seen, turn.head)
+
+
+def _group_of(head: Head) -> int | None:
+    """The group that a run is in while it goes forward."""
+    return None if plans.is_closing(head.group) else head.group

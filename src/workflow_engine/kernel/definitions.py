@@ -29,6 +29,7 @@ from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.limits import A_DEPLOY
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import Head, forward
+from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import Persistence
@@ -55,7 +56,7 @@ class Definitions:
     _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     _comparisons: dict[tuple[str, str, str, int, bool, bool], Comparison] = field(default_factory=dict)
-    _asked: set[tuple[str, str, str, int, int]] = field(default_factory=set)
+    _asked: set[tuple[str, str, str, int, int, bool]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
         """Store the definition's structure, so that a later deploy can name the difference; and every
@@ -114,11 +115,10 @@ class Definitions:
         definition = self.closest(head)
         if definition.fingerprint == head.fingerprint or head.status.is_terminal:
             return definition
-        if head.is_closing:
-            head = forward(head)
+        head = forward(head)
         comparison = self._compared(head, definition)
         _refuse(head, [*comparison.differences, *lost_waits(head, comparison.questions)])
-        key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head))
+        key = (head.run_id, head.fingerprint, definition.fingerprint, head.group, newest_base(head), head.is_closing)
         if comparison.questions and key not in self._asked:
             _refuse(head, self._unreadable(head, definition, comparison.questions))
             if len(self._asked) >= MAX_REMEMBERED:
@@ -183,7 +183,7 @@ class Definitions:
             definition = self.closest(head)
             if definition.fingerprint != head.fingerprint:
                 old = self._structure(head)
-                comparison = self._unknown(head) if old is None else compare_closing(old, definition, head.group)
+                comparison = self._unknown(head) if old is None else compare_closing(old, definition, reached(head))
                 _refuse(head, [*comparison.differences])
                 _refuse(head, self._unreadable(head, definition, comparison.questions))
         except (WorkflowNotFoundError, DefinitionChangedError) as error:
@@ -201,6 +201,7 @@ class Definitions:
     def differences(self, head: Head, definition: WorkflowDefinition) -> tuple[str, ...]:
         """What stands between a run and *definition*, in its stored values too; empty where it can
         go on with it."""
+        head = forward(head)
         comparison = self._compared(head, definition)
         found = [*comparison.differences, *lost_waits(head, comparison.questions)]
         return tuple(found or self._unreadable(head, definition, comparison.questions))
@@ -217,14 +218,14 @@ class Definitions:
             head.workflow_id,
             head.fingerprint,
             definition.fingerprint,
-            head.group,
+            reached(head),
             head.is_closing,
             head.is_undecided,
         )
         if key not in self._comparisons:
             old, how = self._structure(head), compare_closing if head.is_closing else compare
             how = compare_ahead if head.is_undecided else how
-            self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, head.group)
+            self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, reached(head))
         return self._comparisons[key]
 
     def _unknown(self, head: Head) -> Comparison:
@@ -232,6 +233,12 @@ class Definitions:
 
     def _unreadable(self, head: Head, definition: WorkflowDefinition, questions: Sequence[Question]) -> list[str]:
         return list(unreadable(head, definition, questions, persistence=self.persistence, blobs=self.blobs))
+
+
+def reached(head: Head) -> int:
+    """The group that the run has come to. One that has ended before a group has begun nothing of that."""
+    has_entered = head.active or head.is_undecided or head.status is Status.COMPLETED
+    return head.group if has_entered else head.group - 1
 
 
 def _refuse(head: Head, differences: Sequence[str]) -> None:

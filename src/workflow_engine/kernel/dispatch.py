@@ -214,7 +214,7 @@ class Kernel:
             try:
                 head = self.parts.persistence.load_head(run_id)
                 if head is not None:
-                    self.parts.advancer.give_back(head, lease, self.invocation())
+                    self.parts.advancer.give_back(head, lease, self.invocation(), at_work=True)
                     given += 1
             except Exception as error:
                 errors.append(error)

@@ -29,6 +29,9 @@ def chained(turn: Turn) -> Sequence[Lease]:
     head = turn.head
     if head.status.is_terminal or (not head.is_alone and head.group not in turn.definition.inline):
         return ()
+    if wakes.awaits_its_end(head):
+        # A lease of ours that is left there is that of code that could not be stopped.
+        return ()
     return leases_by(head, turn.invocation.id + ".", turn.plan)
 
 

@@ -75,8 +75,7 @@ class Rest:
         outbox.tidy(seen if ours else None, after, invocation)
         if ours:
             self.observe_end(after)
-            known = 0 if head.closing is None else len(head.closing.not_undone)
-            self.observer.happened("UndosFailed", len(after.closing.not_undone) - known if after.closing else 0)
+            self.observe_undos(seen, after)
         if after.status.is_terminal:
             self.end(after, plan, Told(), invocation)
         return after
@@ -139,6 +138,13 @@ class Rest:
 
         after, ours = commit_decided(self.persistence, head, decide)
         outbox.tidy(seen if ours else None, after, invocation)
+
+    def observe_undos(self, before: Head, after: Head) -> None:
+        """Count the stages that a commit of ours says could not be undone."""
+        known = len(before.closing.not_undone) if before.closing is not None else 0
+        lost = len(after.closing.not_undone) - known if after.closing is not None else 0
+        if lost > 0:
+            self.observer.happened("UndosFailed", lost)
 
     def observe_end(self, head: Head) -> None:
         """Count the end that a commit of ours gave the run, if it did."""

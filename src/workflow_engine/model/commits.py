@@ -224,7 +224,7 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
     """The head after *commit*, or ``None`` where its condition does not hold."""
     if head.status.is_terminal or (commit.group is not None and head.group != commit.group):
         return None
-    if head.is_closing and not may_close(commit):
+    if not _fits(head, commit):
         return None
     if commit.events and isinstance(commit.change, Finish | Hold | Fail) and is_full(head):
         return None
@@ -239,12 +239,14 @@ def apply_shared(head: Head, commit: Shared) -> Head | None:
     )
 
 
-def may_close(commit: Shared) -> bool:
-    """Whether *commit* applies to a run whose end is decided: what holds a lease goes on, and undos are claimed."""
+def _fits(head: Head, commit: Shared) -> bool:
+    """Whether *commit* applies to a run that goes forward, or to one whose end is decided: there what holds a lease
+    goes on, and undos are claimed."""
     change = commit.change
     if isinstance(change, ClaimFirst | ClaimDue | ClaimExpired):
-        return commit.group is not None and plans.is_closing(commit.group)
-    return not isinstance(change, Fail | Cancel | Signal)
+        is_undo = commit.group is not None and plans.is_closing(commit.group)
+        return is_undo == head.is_closing
+    return not head.is_closing or not isinstance(change, Fail | Cancel | Signal)
 
 
 def is_full(head: Head) -> bool:

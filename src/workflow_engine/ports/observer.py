@@ -19,7 +19,7 @@ class Observer(Protocol):
 
     def happened(self, fact: str, count: int = 1) -> None:
         """One of ``RunsStarted RunsCompleted RunsFailed RunsCancelled LeasesLost Ghosts
-        EventsRefused DeadLetters ArchivesPostponed ArchivesGivenUp`` happened *count* times."""
+        EventsRefused DeadLetters ArchivesPostponed ArchivesGivenUp UndosFailed UndosPostponed`` happened *count* times."""
         ...
 
 

@@ -15,6 +15,7 @@ from workflow_engine.cli.where import HERE, Where, located
 def cancel(
     run: options.RunOfMany = None,
     reason: Annotated[str | None, typer.Option(help="Why, for those who read it later.", show_default=False)] = None,
+    undo: Annotated[bool, typer.Option("--undo/--no-undo", help="Undo what it did, where its stages say how.")] = True,
     workflow: options.ManyOf = None,
     status: options.StatusName = None,
     attribute: options.Attributes = None,
@@ -29,6 +30,8 @@ def cancel(
     where: Where = HERE,
 ) -> None:
     """End a run; or many, by filters. A stage that is under way finishes, and its outcome is not seen.
+
+    What the run did is undone first, where its stages have an undo; with --no-undo it ends at once.
 
     Example: workflow-engine cancel --workflow document-analysis --since 1h --reason "wrong documents" --dry-run
     """
@@ -46,10 +49,10 @@ def cancel(
     if run is not None:
         unknown = f"whether {run} is cancelled is not known: workflow-engine show {run}"
         with saying(lambda: unknown, [run]), open_stack(where) as opened:
-            cancel_run(opened.kernel, run_named(opened, run), reason, as_json=as_json)
+            cancel_run(opened.kernel, run_named(opened, run), reason, undo=undo, as_json=as_json)
         return
     with open_stack(where) as opened:
         wanted = read_run_filter(workflow, status, attribute, since, until=until, now=opened.kernel.clock.now())
         confirm = not yes and not as_json and sys.stdin.isatty()
         bulk = Bulk(wanted=wanted, limit=limit, rate=rate, key=key, dry_run=dry_run, confirm=confirm)
-        raise typer.Exit(cancel_many(opened.kernel, bulk, reason, as_json=as_json))
+        raise typer.Exit(cancel_many(opened.kernel, bulk, reason, undo=undo, as_json=as_json))

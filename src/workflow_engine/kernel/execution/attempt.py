@@ -317,7 +317,7 @@ class _Call:
             run_id=head.run_id,
             workflow=data.definition,
             stage_id=self.stage.id,
-            group=plans.place_of(self.lease.group),
+            group=min(plans.place_of(self.lease.group), len(data.definition.groups)),
             attempt=entry.attempt,
             input=value,
             config=data.config_for(self.stage),

@@ -174,7 +174,8 @@ def _unclaimed(
     its sender may have died right after it had moved the run."""
     at = invocation.clock.now()
     entry = _entry(head, command)
-    if entry is not None and not head.status.is_terminal:
+    # What waits in a run whose end is decided is not gone on with.
+    if entry is not None and not head.status.is_terminal and not wakes.awaits_its_end(head):
         if entry.state is EntryState.WAITING and entry.until is not None:
             if entry.epoch == command.epoch and entry.until - at <= MAX_DELAY:
                 wait = max(entry.until - at, at - at)

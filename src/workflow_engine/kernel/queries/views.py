@@ -159,7 +159,8 @@ def _undo(head: Head, stage: StageView, attempts: tuple[StageRecord, ...], plan:
         return UndoView(status=Status.FAILED, attempts=attempts)
     if any(one.status is Status.COMPLETED and one.key.epoch >= closing.base for one in attempts):
         return UndoView(status=Status.COMPLETED, attempts=attempts)
-    if plans.place_of(head.group) == stage.group and plans.is_closing(head.group):
+    is_at_it = plans.is_closing(head.group) and plans.place_of(head.group) == stage.group
+    if is_at_it and stage.ordinal < len(head.active):
         entry = head.active[stage.ordinal]
         # What is DONE without a record had nothing to be undone.
         done = entry.state is EntryState.DONE

@@ -3,7 +3,7 @@
 import pytest
 
 # Before the imports, or their assertions would fail without saying what they saw.
-_PERSISTENCE = ("heads", "indexes", "items", "races", "recent", "shared", "steps")
+_PERSISTENCE = ("closing", "heads", "indexes", "items", "races", "recent", "shared", "steps")
 for _module in ("blobs", "events", "jobs", "scheduler", *(f"persistence_{part}" for part in _PERSISTENCE)):
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 

@@ -15,6 +15,7 @@ import pytest
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.clock import FakeClock
 from workflow_engine.testing.contracts.persistence_choices import ChoiceContract
+from workflow_engine.testing.contracts.persistence_closing import ClosingContract
 from workflow_engine.testing.contracts.persistence_heads import HeadContract, IdempotencyContract
 from workflow_engine.testing.contracts.persistence_indexes import SHARDS, DueContract, ListingContract
 from workflow_engine.testing.contracts.persistence_items import NoteContract, RecordContract
@@ -38,6 +39,7 @@ class PersistenceContract(
     RecentContract,
     StepContract,
     ChoiceContract,
+    ClosingContract,
     NoteContract,
     DueContract,
     ListingContract,
