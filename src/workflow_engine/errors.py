@@ -53,6 +53,22 @@ class StageNotFoundError(WorkflowEngineError):
         self.workflow_id, self.stage_id, self.detail = workflow_id, stage_id, detail
 
 
+class StageSkippedError(StageNotFoundError):
+    """The stage was skipped in this run: it has no output, and never will have one."""
+
+    def __init__(self, *, workflow_id: str, stage_id: str) -> None:
+        super().__init__(workflow_id=workflow_id, stage_id=stage_id, detail="was skipped in this run")
+
+
+class ChoiceError(WorkflowEngineError):
+    """It could not be decided whether a stage runs, or which one: what was asked raised, took too long, or answered what
+    is no answer. The run has everything before the stage behind it: a rerun from there asks again."""
+
+    def __init__(self, *, stage_id: str, problem: str) -> None:
+        super().__init__(f"whether stage {stage_id!r} runs: {problem}")
+        self.stage_id, self.problem = stage_id, problem
+
+
 class InvalidInputError(WorkflowEngineError):
     """A run's input, a stage's input or a signal's payload does not validate."""
 

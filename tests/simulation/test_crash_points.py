@@ -31,7 +31,19 @@ def test_every_call_may_fail_lose_its_answer_or_happen_twice(plot: Plot, fault: 
 
 # `make reliability` has all of them, with each kind of answer that is lost, too.
 @pytest.mark.parametrize(
-    "name", ["riding-1", "inline-0", "inline-3", "queued-0", "queued-4", "telling", "stepping-1", "undoing-5"]
+    "name",
+    [
+        "riding-1",
+        "inline-0",
+        "inline-3",
+        "queued-0",
+        "queued-4",
+        "telling",
+        "stepping-1",
+        "choosing-0",
+        "choosing-1",
+        "undoing-5",
+    ],
 )
 def test_so_are_those_of_what_came_later(name: str) -> None:
     report = survive_crashes(varied.LATER[name])

@@ -37,6 +37,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     "sagas in workers": varied.UNDOING_WORKERS,
     "sagas by the queue": varied.UNDOING_BY_QUEUE,
     "sagas that are cancelled at work": varied.UNDOING_CANCELLED,
+    "choices": varied.CHOOSING,
+    "choices by the queue": varied.CHOOSING_BY_QUEUE,
+    "choices in workers": varied.CHOOSING_WORKERS,
+    "choices that are turned around": varied.TURNED,
 }
 
 
@@ -78,6 +82,13 @@ def test_steps_and_waits_are_never_late_and_cost_no_more_where_nothing_goes_wron
 
 def test_what_a_run_did_is_undone_once_and_at_once_where_nothing_goes_wrong() -> None:
     report = explore(varied.UNDOING_CALM, 20)
+
+    assert report.faults == 0
+    assert report.runs > 60
+
+
+def test_a_choice_is_made_once_and_in_time_where_nothing_goes_wrong() -> None:
+    report = explore(varied.CHOOSING_CALM, 20)
 
     assert report.faults == 0
     assert report.runs > 60

@@ -1,9 +1,13 @@
-"""Scenarios beyond the reference: people, workers, long chains, other code, and stores that forget."""
+"""Scenarios beyond the reference: people, workers, long chains, other code, and stores that forget.
+
+Long as it is: a scenario is a variation of another one, which stands above it.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.simulation import inline_workflows, saga_workflows, step_workflows
+from tests.simulation import choice_workflows, inline_workflows, saga_workflows, step_workflows
+from tests.simulation.choice_workflows import came_to
 from tests.simulation.long_workflows import (
     LENGTH,
     RECALLS,
@@ -307,6 +311,33 @@ UNDOING_CALM = replace(
     least_faults=0,
     workers=20,
 )
+# What runs is decided on the way, and would be decided otherwise each time.
+CHOOSING = replace(
+    REFERENCE,
+    workflows=choice_workflows.WORKFLOWS,
+    plots=(
+        Plot("choosing", {"value": 1}, rerun_from="small", judge=came_to(12, 1022)),
+        Plot("beginning", {"value": 1}, rerun_from="gift", judge=came_to(102, 1)),
+        Plot("beginning", {"value": 1}, start_after=HOUR, judge=came_to(102, 1)),
+        Plot("grouped", {"value": 1}, rerun_from="maybe", judge=came_to(2, 5, 7, 10)),
+        Plot("grouped-inline", {"value": 1}, rerun_from="sum", judge=came_to(2, 5, 7, 10)),
+        Plot("behind-a-group", {"value": 1}, rerun_from="joined", judge=came_to(None, 105, 110)),
+        Plot("skipping", {"value": 1}, rerun_from="never", judge=came_to(70, None)),
+    ),
+    rates=replace(FaultRates(), stall=12, answer_lost=12, twice=12),
+)
+CHOOSING_BY_QUEUE = replace(CHOOSING, by_queue=True)
+CHOOSING_WORKERS = replace(
+    CHOOSING, workers=4, lease=timedelta(seconds=60), rates=replace(CHOOSING.rates, most_skew=timedelta(seconds=2))
+)
+CHOOSING_GHOSTS = replace(CHOOSING, rates=replace(GHOSTS.rates, most_faults=60))
+# A deploy turns a choice around: what was decided stands, and what is open is decided by the new one.
+TURNED = replace(
+    CHOOSING,
+    plots=CHOOSING.plots[:1],
+    deploys=[(choice_workflows.turned, *choice_workflows.WORKFLOWS[1:]), choice_workflows.WORKFLOWS],
+)
+CHOOSING_CALM = replace(CHOOSING, runs=6, rates=QUIET, operators=0, least_steps=0, least_faults=0, workers=20)
 # What is kept for half an hour may be gone when a run is started again, or while it goes on.
 _FORGETS = replace(
     REFERENCE,
@@ -395,6 +426,7 @@ LATER = {
     **{f"inline-{n}": replace(INLINE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     **{f"queued-{n}": replace(INLINE_BY_QUEUE, plots=(plot,)) for n, plot in enumerate(INLINE.plots)},
     "telling": TELLING,
+    **{f"choosing-{n}": replace(CHOOSING, plots=(plot,)) for n, plot in enumerate(CHOOSING.plots)},
     **{f"stepping-{n}": replace(STEPPING, plots=(plot,)) for n, plot in enumerate(STEPPING.plots)},
     **{f"undoing-{n}": replace(UNDOING, plots=(plot,)) for n, plot in enumerate(UNDOING.plots)},
 }

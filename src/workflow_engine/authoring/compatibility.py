@@ -48,6 +48,8 @@ def compare(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: in
     - In the current group, inputs are asked where the model differs, or what they are made of; so
       are the states of stages that wait, and whether what waits can still be woken.
     - From the current group on, the run's config is asked where a stage's model differs.
+    - Which stages of a group run was decided when the run entered it, and is not asked again: conditions and cases may
+      change, in earlier groups and in the current one.
 
     A structure of a format that this version does not know is a difference.
     """
@@ -90,6 +92,16 @@ def compare_closing(old_structure: Mapping[str, Any], new: WorkflowDefinition, g
 
 def _lost_undo(old: StageFacts, now: StageFacts) -> bool:
     return bool(old.get("undo")) and not now.get("undo")
+
+
+def compare_ahead(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:
+    """Whether a run of the workflow with *old_structure*, which stands before *group* and has not entered it, can follow
+    *new*: what lies before it is compared, as ``compare`` does, and nothing of what lies ahead."""
+    kept = compare_kept(old_structure, new, group)
+    if kept.differences:
+        return kept
+    config = _about_config(old_structure["groups"], new.structure()["groups"], group)
+    return Comparison(questions=(*kept.questions, *config))
 
 
 def compare_kept(old_structure: Mapping[str, Any], new: WorkflowDefinition, group: int) -> Comparison:

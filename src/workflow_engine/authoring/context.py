@@ -253,6 +253,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
         Raises:
             StageNotFoundError: the workflow has no such stage, it is in no earlier group, or it
                 has no output.
+            StageSkippedError: it was skipped in this run; one of the above.
             InvalidOutputError: the stored output no longer fits the stage's model.
         """
         stage_id = _id_of(stage)
@@ -277,7 +278,7 @@ class StageContext(DurableContext, Generic[ConfigT_co]):
     def optional(self, stage: StageReference[Any] | str) -> Any:
         """Like ``require``, but ``None`` where there is no such output.
 
-        For a stage that is used in several workflows.
+        For a stage that is used in several workflows, or behind one that may be skipped.
 
         Raises:
             InvalidOutputError: the stored output no longer fits the stage's model.

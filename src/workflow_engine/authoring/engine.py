@@ -86,6 +86,7 @@ class OutputReader(Protocol):
         """The JSON of the output of a stage of an earlier group, ``None`` where there is none to see.
 
         Raises:
+            StageSkippedError: it was skipped in this run.
             TransientError: the store did not answer.
         """
         ...

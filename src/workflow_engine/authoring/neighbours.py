@@ -8,7 +8,7 @@ import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Optional, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -17,14 +17,18 @@ from workflow_engine.authoring.signatures import union_members
 from workflow_engine.authoring.stage_checks import covers, name_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.authoring.steady import varying
+from workflow_engine.authoring.unions import meant, members_of, one_of
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What a group of several stages leaves: outputs by field name, and whose each one is."""
+    """What a group of several stages leaves: outputs by field name, and whose each one is. Those that *may_lack* are
+    ``None`` where their stage was skipped; where *all_may* be skipped, so is the whole."""
 
     outputs: Mapping[str, Model | None]
     stage_ids: Mapping[str, str]
+    may_lack: frozenset[str] = frozenset()
+    all_may: bool = False
 
     @classmethod
     def of(cls, group: Sequence[StageDefinition]) -> "Joined":
@@ -32,12 +36,18 @@ class Joined:
         return cls(
             outputs={field_name(stage.id): _output_of(stage) for stage in group},
             stage_ids={field_name(stage.id): stage.id for stage in group},
+            may_lack=frozenset(field_name(stage.id) for stage in group if stage.when is not None),
+            all_may=all(stage.when is not None for stage in group),
         )
 
     def as_model(self) -> Model:
         """A model with all the outputs, for a stage that passes them on as they are."""
         # What cannot be a field is a problem that build() tells.
-        fields: dict[str, Any] = {name: (output, ...) for name, output in self.outputs.items() if is_field(name)}
+        fields: dict[str, Any] = {
+            name: (Optional[output] if name in self.may_lack else output, ...)  # noqa: UP045 - of a value
+            for name, output in self.outputs.items()
+            if is_field(name)
+        }
         with warnings.catch_warnings():
             # A stage may be called "copy" or "validate", as methods of models once were.
             warnings.filterwarnings("ignore", message="Field name .* shadows an attribute in parent")
@@ -68,9 +78,14 @@ def is_field(name: str) -> bool:
     return not (name.startswith("model_") and hasattr(BaseModel, name))
 
 
-def shape_after(group: Sequence[StageDefinition]) -> Shape:
-    """What *group* leaves for the next one."""
-    return _output_of(group[0]) if len(group) == 1 else Joined.of(group)
+def shape_after(group: Sequence[StageDefinition], *, is_choice: bool = False) -> Shape:
+    """What *group* leaves for the next one: of a choice, the output of the one stage that ran."""
+    if len(group) > 1 and not is_choice:
+        return Joined.of(group)
+    outputs = [_output_of(stage) for stage in group]
+    if Unreadable in outputs:
+        return Unreadable
+    return one_of([*outputs, None] if any(stage.when is not None for stage in group) else outputs)
 
 
 def resolve_passthrough(stage: StageDefinition, before: Shape) -> StageDefinition:
@@ -78,14 +93,17 @@ def resolve_passthrough(stage: StageDefinition, before: Shape) -> StageDefinitio
     if not stage.passthrough:
         return stage
     model = before.as_model() if isinstance(before, Joined) else before
+    if isinstance(before, Joined) and before.all_may:
+        model = one_of([model, None])
     return replace(stage, input_model=model, output_model=model)
 
 
 def taken_fields(stage: StageDefinition, before: Shape) -> tuple[tuple[str, str], ...]:
     """Which fields of the input of *stage* come from which stage; empty unless *before* is joined."""
-    if not isinstance(before, Joined) or stage.input_model is None:
+    model = _only_model(stage.input_model)
+    if not isinstance(before, Joined) or model is None:
         return ()
-    return tuple((name, before.stage_ids[name]) for name in stage.input_model.model_fields if name in before.stage_ids)
+    return tuple((name, before.stage_ids[name]) for name in model.model_fields if name in before.stage_ids)
 
 
 def problems_between(stage: StageDefinition, before: Shape, *, source: str) -> Iterator[str]:
@@ -94,16 +112,51 @@ def problems_between(stage: StageDefinition, before: Shape, *, source: str) -> I
     if wanted is None or stage.passthrough or before is Unreadable:
         return
     if isinstance(before, Joined):
-        yield from _problems_with_fields(stage, wanted, before)
-    elif before is not None and issubclass(before, JoinedOutputs):
-        yield from _problems_after_passthrough(stage, wanted, before)
-    elif not covers(wanted, before):
-        yield f"stage {stage.id!r} takes {name_of(wanted)}, but {source} gives {name_of(before)}"
-    elif before is not None and (added := _forbidden(wanted, before)):
+        if before.all_may and None not in members_of(wanted):
+            yield _lacks_none(stage, "all stages of the group before it")
+        yield from _problems_with_joined(stage, wanted, before)
+        return
+    given = members_of(before)
+    for member in given:
+        if member is None and len(given) > 1 and None not in members_of(wanted):
+            yield _lacks_none(stage, source)
+        elif member is not None and issubclass(member, JoinedOutputs):
+            yield from _problems_after_passthrough(stage, wanted, member)
+        else:
+            yield from _problems_with_one(stage, wanted, member, source=source)
+
+
+def _lacks_none(stage: StageDefinition, source: str) -> str:
+    taken = name_of(stage.input_model)
+    return (
+        f"stage {stage.id!r} takes {taken}, but {source} may be skipped, which gives None: let it take {taken} | None"
+    )
+
+
+def _problems_with_one(stage: StageDefinition, wanted: Model, given: Model | None, *, source: str) -> Iterator[str]:
+    """Whether the input of *stage* takes what is *given*; one of several models does, if one of them does."""
+    taker = meant([member for member in members_of(wanted) if member is not None], given)
+    if not any(covers(member, given) for member in members_of(wanted)):
+        yield f"stage {stage.id!r} takes {name_of(wanted)}, but {source} gives {name_of(given)}"
+    elif given is not None and taker is not None and (added := _forbidden(taker, given)):
         yield (
             f"stage {stage.id!r} takes {name_of(wanted)}, which forbids the fields that "
-            f"{name_of(before)} adds to it: {', '.join(added)}"
+            f"{name_of(given)} adds to it: {', '.join(added)}"
         )
+
+
+def _problems_with_joined(stage: StageDefinition, wanted: Model, before: Joined) -> Iterator[str]:
+    model = _only_model(wanted)
+    if model is None:
+        yield f"stage {stage.id!r} takes {name_of(wanted)}, but the group before it gives one object of all its outputs"
+    else:
+        yield from _problems_with_fields(stage, model, before)
+
+
+def _only_model(model: Model | None) -> Model | None:
+    """The one model of which *model* takes values; ``None`` where there is none, or several."""
+    models = [member for member in members_of(model) if member is not None]
+    return models[0] if len(models) == 1 else None
 
 
 def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined) -> Iterator[str]:
@@ -125,16 +178,24 @@ def _problems_with_fields(stage: StageDefinition, wanted: Model, before: Joined)
                 f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} does not take "
                 f"{name_of(before.outputs[name])}, the output of stage {before.stage_ids[name]!r}"
             )
+        elif name in before.may_lack and not _takes(field.annotation, None):
+            yield (
+                f"stage {stage.id!r} takes {name_of(wanted)}, whose field {name!r} does not take None, which it is "
+                f"where stage {before.stage_ids[name]!r} is skipped"
+            )
 
 
 def _problems_after_passthrough(stage: StageDefinition, wanted: Model, before: Model) -> Iterator[str]:
+    models = {name: _field_models(field.annotation) for name, field in before.model_fields.items()}
     joined = Joined(
-        outputs={name: _field_model(field.annotation) for name, field in before.model_fields.items()},
+        outputs={name: members[0] for name, members in models.items()},
         stage_ids={name: name for name in before.model_fields},
+        may_lack=frozenset(name for name, members in models.items() if len(members) > 1),
     )
-    yield from _problems_with_fields(stage, wanted, joined)
-    unnamed = [name for name in joined.outputs if name not in wanted.model_fields]
-    if unnamed and _forbids_extra(wanted):
+    yield from _problems_with_joined(stage, wanted, joined)
+    model = _only_model(wanted)
+    unnamed = [name for name in joined.outputs if model is not None and name not in model.model_fields]
+    if unnamed and model is not None and _forbids_extra(model):
         yield f"stage {stage.id!r} takes {name_of(wanted)}, which forbids what sleep passes on: {', '.join(unnamed)}"
 
 
@@ -142,13 +203,16 @@ def _output_of(stage: StageDefinition) -> Model | None:
     return stage.output_model if stage.has_output else Unreadable
 
 
-def _field_model(annotation: Any) -> Model | None:
-    return None if annotation in (None, types.NoneType) else annotation
+def _field_models(annotation: Any) -> list[Model | None]:
+    """What a field of the outputs of a group is: of a stage that may be skipped, ``None`` comes last."""
+    found = [None if member in (None, types.NoneType) else member for member in union_members(annotation)]
+    return [*(model for model in found if model is not None), *(None for model in found if model is None)]
 
 
 def _takes(annotation: Any, output: Model | None) -> bool:
     """Whether a field so annotated takes *output*."""
-    return any(_member_takes(member, output) for member in union_members(annotation))
+    members = list(union_members(annotation))
+    return all(any(_member_takes(member, one) for member in members) for one in members_of(output))
 
 
 def _member_takes(member: Any, output: Model | None) -> bool:

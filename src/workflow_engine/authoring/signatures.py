@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.authoring.outcomes import NotReady, StageResult, Suspended, WaitForSignal, is_model
 from workflow_engine.authoring.stage_definition import CallShape, FunctionFacts, Model, Returned
+from workflow_engine.authoring.unions import one_of
 from workflow_engine.errors import WorkflowDefinitionError
 
 _NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -23,10 +24,15 @@ NOT_BUILT = "(not built yet)"
 
 
 def read_function(
-    function: Callable[..., Any], *, role: str, localns: Mapping[str, Any], may_be_none: bool = False
+    function: Callable[..., Any],
+    *,
+    role: str,
+    localns: Mapping[str, Any],
+    may_be_none: bool = False,
+    may_be_union: bool = False,
 ) -> FunctionFacts:
     """What the signature of *function* says; *role* names it in problems ("stage 'embed'"). Where the value
-    *may_be_none*, its annotation may say so.
+    *may_be_none*, or *may_be_union*, its annotation may say so.
 
     *localns* are the names around the function, so that models defined inside another function are
     found.
@@ -42,7 +48,7 @@ def read_function(
     returned, awaited = reader.returned()
     optional = may_be_none and value is not None and reader.drop_none(value.name)
     return FunctionFacts(
-        value_model=reader.value_model(value),
+        value_model=reader.value_model(value, may_be_union=may_be_union),
         config_model=reader.config_model(ctx),
         shape=shape,
         returned=returned,
@@ -108,8 +114,8 @@ class _Reader:
             ),
         )
 
-    def value_model(self, parameter: inspect.Parameter | None) -> Model | None:
-        """The model of the first parameter."""
+    def value_model(self, parameter: inspect.Parameter | None, *, may_be_union: bool) -> Model | None:
+        """The model of the first parameter; of a union of several, what stands for one of them."""
         if parameter is None:
             return None
         if parameter.name not in self._hints:
@@ -118,7 +124,13 @@ class _Reader:
         annotation = self._hints[parameter.name]
         if annotation is types.NoneType:
             return None
-        return self._model(annotation, f"parameter {parameter.name!r}")
+        members = list(union_members(annotation))
+        if not may_be_union or len(members) == 1:
+            return self._model(annotation, f"parameter {parameter.name!r}")
+        role = f"parameter {parameter.name!r}, a union,"
+        models = [None if member is types.NoneType else self._model(member, role) for member in members]
+        # What is none is a problem by now.
+        return one_of(models)
 
     def drop_none(self, name: str) -> bool:
         """Whether the annotation of the parameter *name* says ``| None``, which is then left out of it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from workflow_engine.authoring import unions
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.errors import InvalidInputError, InvalidOutputError
 from workflow_engine.model import values
@@ -165,7 +166,8 @@ class StageDefinition:
     *output_model* is ``None`` for a stage without output; of a stage that only ever suspends or
     waits, it is what its check or signal function answers. A *passthrough* stage answers its
     input; ``build()`` gives it the models of what comes before it. *sleeps* is how long it takes at least.
-    One that *undoes* another takes back what that did, and is called like it.
+    One that *undoes* another takes back what that did, and is called like it. With *when* it runs if that answers
+    True to what the stage would get, and is skipped if not.
     """
 
     id: str
@@ -183,6 +185,7 @@ class StageDefinition:
     passthrough: bool = False
     sleeps: timedelta = timedelta(0)
     undoes: "StageDefinition | None" = None
+    when: Callable[[Any], Any] | None = field(default=None, repr=False)
     problems: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -238,14 +241,15 @@ class StageDefinition:
         """Call the stage's function as its signature wants; awaiting is up to the caller."""
         return self.facts.shape.call(self.function, value, ctx)
 
-    def load_input(self, data: bytes) -> BaseModel | None:
-        """The input that JSON *data* stands for; ``None`` for a stage without one.
+    def load_input(self, data: bytes, given: Any = unions.ANY_MEMBER) -> BaseModel | None:
+        """The input that JSON *data* stands for; ``None`` for a stage without one. *given* is the model that it was
+        written of, where the stage takes one of several.
 
         Raises:
             InvalidInputError: it does not validate.
         """
         try:
-            return values.load(self.input_model, data)
+            return unions.load(self.input_model, data, given)
         except values.UnfitValueError as error:
             raise InvalidInputError(what=f"input of stage {self.id!r}", problems=error.problems) from error
 
@@ -286,13 +290,13 @@ class StageDefinition:
 
     def _dumped(self, model: Model | None, value: object) -> tuple[bytes, BaseModel | None]:
         try:
-            return values.dump(model, value)
+            return unions.dump(model, value)
         except values.UnfitValueError as error:
             raise InvalidOutputError(stage_id=self.id, problems=error.problems) from error
 
     def _loaded(self, model: Model | None, data: bytes) -> BaseModel | None:
         try:
-            return values.load(model, data)
+            return unions.load(model, data)
         except values.UnfitValueError as error:
             raise InvalidOutputError(stage_id=self.id, problems=error.problems) from error
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from typing_extensions import ParamSpec, override
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from workflow_engine.authoring.choices import problems_of_predicate
 from workflow_engine.authoring.outcomes import StageResult, Suspended, WaitForSignal, is_signal_name
 from workflow_engine.authoring.retry import RetryPolicy
 from workflow_engine.authoring.signatures import definition_error, read_function
@@ -156,6 +157,19 @@ class Stage(StageReference[ReturnT_co], Generic[ParamsT, ReturnT_co]):
     def _undo_role(self) -> str:
         return f"undo of stage {self.id!r}"
 
+    def when(self, predicate: Callable[[Any], bool]) -> "Stage[ParamsT, ReturnT_co]":
+        """This stage, to be skipped unless *predicate* answers True to the value that the stage would get; the stage
+        itself stays as it is: ``parallel(a, gift.when(lambda done: done.total > 100))``.
+
+        It is asked once, in the worker that comes to the stage, within 10 s together with the others of its group; a
+        rerun from there asks again. One that raises, or answers no bool, fails the run with ``ChoiceError``. A skipped
+        stage has the status SKIPPED, and its output is ``None`` for what follows.
+        """
+        definition = self._definition
+        twice = (f"stage {self.id!r} has a when already",) if definition.when is not None else ()
+        problems = (*definition.problems, *twice, *problems_of_predicate(predicate, f"when of stage {self.id!r}"))
+        return Stage(replace(definition, when=predicate, problems=problems))
+
     @property
     def _signal_role(self) -> str:
         return f"on_signal of stage {self.id!r}"
@@ -182,7 +196,7 @@ class StageDecorator:
 
     def __call__(self, function: Callable[ParamsT, StageReturnT], /) -> Stage[ParamsT, StageReturnT]:
         """The stage made of *function*, as callable as that."""
-        facts = _read(function, f"stage {self.id!r}")
+        facts = _read(function, f"stage {self.id!r}", may_be_union=True)
         definition = StageDefinition(
             id=self.id,
             function=function,
@@ -238,9 +252,12 @@ def _check_types(stage_id: object, retry: object, timeout: object) -> None:
         raise TypeError(f"stage {stage_id!r}: retry must be a RetryPolicy, timeout a timedelta")
 
 
-def _read(function: Callable[..., Any], role: str, *, may_be_none: bool = False) -> FunctionFacts:
+def _read(
+    function: Callable[..., Any], role: str, *, may_be_none: bool = False, may_be_union: bool = False
+) -> FunctionFacts:
     # Two frames up: the one that decorates, whose local names the annotations may use.
-    return read_function(function, role=role, localns=_names_around(depth=3), may_be_none=may_be_none)
+    around = _names_around(depth=3)
+    return read_function(function, role=role, localns=around, may_be_none=may_be_none, may_be_union=may_be_union)
 
 
 def _names_around(*, depth: int) -> Mapping[str, Any]:

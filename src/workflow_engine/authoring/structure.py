@@ -17,6 +17,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
+from workflow_engine.authoring.choices import Choice
 from workflow_engine.authoring.shapes import shape_of
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.model.ids import digest
@@ -41,13 +42,14 @@ def structure_of(
     input_model: Model,
     groups: Sequence[Sequence[StageDefinition]],
     plan: Plan,
+    choices: Mapping[int, Choice],
 ) -> Mapping[str, Any]:
     """The structure of a workflow, as JSON-compatible values: what is stored of it.
 
     The version is part of it, so that runs of one version find it again among several that are
     registered, however alike.
     """
-    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan)
+    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan, choices=choices)
     structures = [
         [{**shape, **_schemas(stage)} for shape, stage in zip(*both, strict=True)]
         for both in zip(shapes["groups"], groups, strict=True)
@@ -62,10 +64,11 @@ def fingerprint_of(
     input_model: Model,
     groups: Sequence[Sequence[StageDefinition]],
     plan: Plan,
+    choices: Mapping[int, Choice],
 ) -> str:
     """12 characters of ``a-z2-7`` (60 bits) that stand for a workflow: the same for the same code in
     every process, under every pydantic."""
-    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan)
+    shapes = _shapes(workflow_id, version, input_model, groups, plan=plan, choices=choices)
     canonical = json.dumps(shapes, sort_keys=True, separators=(",", ":"))
     return digest("structure", canonical, length=FINGERPRINT_LENGTH)
 
@@ -96,6 +99,8 @@ def required_fields(model: Model | None) -> list[str]:
 def plan_of(structure: Mapping[str, Any]) -> Plan:
     """The plan of the workflow whose *structure* that is; an empty one of none."""
     groups, closes = structure.get("groups", ()), structure.get("closes", {})
+    chosen = frozenset(int(group) for group in structure.get("choices", {}))
+    conditional = frozenset(n for n, group in enumerate(groups) if any(stage.get("when") for stage in group))
     undos = {
         number: frozenset(ordinal for ordinal, stage in enumerate(group) if stage.get("undo"))
         for number, group in enumerate(groups)
@@ -103,6 +108,8 @@ def plan_of(structure: Mapping[str, Any]) -> Plan:
     }
     return Plan(
         (tuple(stage["id"] for stage in group) for group in groups),
+        conditional=chosen | conditional,
+        single=frozenset(n for n, group in enumerate(groups) if len(group) == 1 or n in chosen),
         undos=undos,
         undo_on=frozenset(map(Status, closes.get("undo_on", ()))),
         on_failure=closes.get("on_failure"),
@@ -117,6 +124,7 @@ def _shapes(
     groups: Sequence[Sequence[StageDefinition]],
     *,
     plan: Plan,
+    choices: Mapping[int, Choice],
 ) -> dict[str, Any]:
     return {
         "workflow": workflow_id,
@@ -124,6 +132,7 @@ def _shapes(
         "shape": shape_digest(input_model),
         "groups": [[_stage_shape(stage) for stage in group] for group in groups],
         **_closes(plan),
+        **_choices(choices),
     }
 
 
@@ -135,14 +144,21 @@ def _closes(plan: Plan) -> Mapping[str, Any]:
     return {"closes": {"undo_on": sorted(plan.undo_on), **last}}
 
 
+def _choices(choices: Mapping[int, Choice]) -> Mapping[str, Any]:
+    """Which groups are choices, of what: nothing where none is."""
+    return {"choices": {str(group): choice.facts() for group, choice in sorted(choices.items())}} if choices else {}
+
+
 def _stage_shape(stage: StageDefinition) -> Mapping[str, Any]:
     undo = {"undo": True} if stage.undo is not None else {}
+    when = {"when": True} if stage.when is not None else {}
     return {
         "id": stage.id,
         "kind": stage.kind,
         "config_required": required_fields(stage.config_model),
         "shapes": [shape_digest(model) for model in _models(stage)],
         **undo,
+        **when,
     }
 
 

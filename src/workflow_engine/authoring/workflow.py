@@ -3,12 +3,13 @@
 All that can be known before a run is checked in ``build()``, and all of it is reported at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
+from workflow_engine.authoring.choices import Choice, named, problems_of_cases
 from workflow_engine.authoring.neighbours import (
     Shape,
     Unreadable,
@@ -56,6 +57,7 @@ class Workflow:
         self._max_duration, self._version = max_duration, version
         self._groups: list[tuple[StageDefinition, ...]] = []
         self._inline: set[int] = set()
+        self._choices: dict[int, Choice] = {}
         self._problems: list[str] = []
 
     @property
@@ -63,9 +65,55 @@ class Workflow:
         """The workflow's id."""
         return self._id
 
-    def pipe(self, stage: Stage[..., Any]) -> "Workflow":
-        """Add a stage, which gets the output of what comes before it."""
-        return self._add("pipe", (stage,))
+    def pipe(self, stage: Stage[..., Any], *, when: Callable[[Any], bool] | None = None) -> "Workflow":
+        """Add a stage, which gets the output of what comes before it. *when* says whether it runs, as ``Stage.when``
+        does; what comes after it gets ``None`` where it does not, and must take that."""
+        conditional = stage.when(when) if when is not None and isinstance(stage, Stage) else stage
+        return self._add("pipe", (conditional,))
+
+    def choose(
+        self,
+        by: Callable[[Any], Any],
+        arms: Mapping[Any, Stage[..., Any]] | None = None,
+        /,
+        *,
+        otherwise: Stage[..., Any] | None = None,
+        **cases: Stage[..., Any],
+    ) -> "Workflow":
+        """Add several stages of which one runs: that of the case that *by* answers, else *otherwise*.
+
+        *by* takes what comes before. It answers text, a whole number, a bool, or an Enum with such a value. Cases are
+        named (``small=by_mail``), or given as a mapping (``{"by-mail": by_mail}``); one stage may be that of several. It
+        is asked once, in the worker that comes to the stages, within 10 s; a rerun from there asks again. One that raises,
+        or answers what there is no stage for, fails the run with ``ChoiceError``.
+
+        What comes after it takes what the one stage answers: a model that covers each of their outputs, or a union.
+        """
+        given = [*named(arms or {}), *cases.items()]
+        stages = [stage for _, stage in given] + ([] if otherwise is None else [otherwise])
+        # In an order of their own: which case a stage is of may change while runs stand among them.
+        distinct = sorted({id(stage): stage for stage in stages}.values(), key=_order)
+        before = len(self._groups)
+        self._add("choose", distinct)
+        fitting = {case: stage.id for case, stage in given if case is not None and isinstance(stage, Stage)}
+        self._problems += [*self._problems_of_arms(given, distinct, what=f"choose() in group {before + 1}")]
+        what = f"choose() of {', '.join(repr(stage.id) for stage in distinct if isinstance(stage, Stage))}"
+        self._problems += problems_of_cases(by, fitting, has_otherwise=otherwise is not None, what=what)
+        if len(self._groups) > before:
+            last = otherwise.id if isinstance(otherwise, Stage) else None
+            self._choices[before] = Choice(by, fitting, last)
+        return self
+
+    def _problems_of_arms(
+        self, given: Sequence[tuple[str | None, object]], stages: Sequence[object], *, what: str
+    ) -> Iterator[str]:
+        names = [case for case, _ in given]
+        if None in names:
+            yield f"{what}: a case is text, a whole number, a bool, or an Enum with such a value"
+        yield from (f"{what}: case {case!r} is there twice" for case in dict.fromkeys(names) if names.count(case) > 1)
+        for stage in stages:
+            if isinstance(stage, Stage) and stage.definition.when is not None:
+                yield f"{what}: stage {stage.id!r} has a when, and it is the choice that says whether it runs"
 
     def parallel(self, *stages: Stage[..., Any], inline: bool = False) -> "Workflow":
         """Add stages that run at the same time, each with the output of what comes before them.
@@ -105,7 +153,7 @@ class Workflow:
 
         Raises:
             WorkflowDefinitionError: with all problems: types that do not fit between neighbours,
-                ids that are malformed or there twice, dependencies that do not come before, a
+                cases of a choice that nothing answers, or is there for, ids that are malformed or there twice, dependencies that do not come before, a
                 stage that waits without the function to go on with, an empty workflow, a group of
                 more than 100 (inline: 16), a timeout above 900 s, more sleep than a run lives.
         """
@@ -114,14 +162,16 @@ class Workflow:
         joins: dict[str, tuple[tuple[str, str], ...]] = {}
         before: Shape = self._input if is_model(self._input) and self._input is not BaseModel else Unreadable
         source = "the workflow's input"
-        for group in self._groups:
+        for number, group in enumerate(self._groups):
             resolved = tuple(resolve_passthrough(stage, before) for stage in group)
             for stage in resolved:
                 problems += [*problems_of_stage(stage), *problems_between(stage, before, source=source)]
                 joins[stage.id] = taken_fields(stage, before)
             groups.append(resolved)
-            before = shape_after(resolved)
+            before = shape_after(resolved, is_choice=number in self._choices)
             source = f"stage {resolved[0].id!r} before it"
+            if number in self._choices:
+                source = f"the choice of {', '.join(repr(stage.id) for stage in resolved)} before it"
         if problems:
             raise WorkflowDefinitionError(workflow_id=str(self._id), problems=list(dict.fromkeys(problems)))
         return WorkflowDefinition(
@@ -132,6 +182,7 @@ class Workflow:
             groups=tuple(groups),
             joins={stage_id: fields for stage_id, fields in joins.items() if fields},
             inline=frozenset(group for group in self._inline if len(groups[group]) > 1),
+            choices=dict(self._choices),
             undo_on=ends_of(self._undo_on),
             on_failure=self._on_failure,
             failure_on=ends_of(self._failure_on),
@@ -165,6 +216,10 @@ class Workflow:
             yield f"version must be at least 1, not {self._version}"
         if not self._groups and not self._problems:
             yield "the workflow has no stages"
+
+
+def _order(stage: object) -> str:
+    return stage.id if isinstance(stage, Stage) else ""
 
 
 def _problems_of_input(model: Any) -> Iterator[str]:

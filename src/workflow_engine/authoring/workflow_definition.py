@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import from_json, to_jsonable_python
 
+from workflow_engine.authoring.choices import Choice
 from workflow_engine.authoring.known_names import suggestion, unknown_fields
-from workflow_engine.authoring.neighbours import Joined, field_name
+from workflow_engine.authoring.neighbours import Joined, field_name, shape_after
 from workflow_engine.authoring.stage_definition import Model, StageDefinition
 from workflow_engine.authoring.steady import is_steady
 from workflow_engine.authoring.structure import fingerprint_of, structure_of
+from workflow_engine.authoring.unions import ANY_MEMBER, one_of
 from workflow_engine.errors import InvalidConfigError, InvalidInputError, StageNotFoundError
 from workflow_engine.model import plans, values
 from workflow_engine.model.json_values import sent
@@ -30,7 +32,7 @@ class WorkflowDefinition:
 
     *joins* says for a stage after a group of several which field of its input is which output, *inline* has
     the numbers of the groups that one invocation runs. Neither is part of what a run in flight is held to.
-    Before an end that is in *undo_on* the stages that have an undo are undone; before one in *failure_on* the stage
+    *choices* are the groups of which one stage runs, and by what. Before an end that is in *undo_on* the stages that have an undo are undone; before one in *failure_on* the stage
     *on_failure* is run last.
     """
 
@@ -41,6 +43,7 @@ class WorkflowDefinition:
     groups: tuple[tuple[StageDefinition, ...], ...]
     joins: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
     inline: frozenset[int] = frozenset()
+    choices: Mapping[int, Choice] = field(default_factory=dict)
     undo_on: frozenset[Status] = frozenset()
     on_failure: StageDefinition | None = None
     failure_on: frozenset[Status] = frozenset()
@@ -55,6 +58,12 @@ class WorkflowDefinition:
         }
         return Plan(
             (tuple(stage.id for stage in group) for group in self.groups),
+            conditional=frozenset(
+                number
+                for number, group in enumerate(self.groups)
+                if number in self.choices or any(stage.when is not None for stage in group)
+            ),
+            single=frozenset(n for n, group in enumerate(self.groups) if len(group) == 1 or n in self.choices),
             undos=undos,
             undo_on=self.undo_on,
             on_failure=None if self.on_failure is None else self.on_failure.id,
@@ -98,6 +107,7 @@ class WorkflowDefinition:
             input_model=self.input_model,
             groups=self.groups,
             plan=self.plan,
+            choices=self.choices,
         )
 
     def structure(self) -> Mapping[str, Any]:
@@ -127,23 +137,37 @@ class WorkflowDefinition:
     def outputs_model_for(self, group: int) -> Model | None:
         """The model of what ``join_outputs`` makes of *group*.
 
-        The output of its one stage, or a model with a field for each.
+        The output of its one stage, or a model with a field for each; of a choice what stands for one of several.
         """
-        stages = self.groups[group]
-        return stages[0].output_model if len(stages) == 1 else Joined.of(stages).as_model()
+        if group not in self._left:
+            left = shape_after(self.groups[group], is_choice=group in self.choices)
+            model = left.as_model() if isinstance(left, Joined) else left
+            self._left[group] = one_of([model, None]) if isinstance(left, Joined) and left.all_may else model
+        return self._left[group]
+
+    def given_by(self, group: int, outputs: Mapping[str, bytes]) -> Any:
+        """The model of which what *group* leaves was written, where it is that of one stage, the one that ran of those
+        in *outputs*: a stage that takes one of several is to get an instance of the one that is meant."""
+        if group not in self.plan.single:
+            return ANY_MEMBER
+        return self.stage(next(iter(outputs))).output_model if outputs else None
 
     def join_outputs(self, group: int, outputs: Mapping[str, bytes]) -> bytes:
         """The JSON of what *group* leaves, of the JSON of its *outputs* by stage id.
 
-        The output itself for a group of one, otherwise an object with a field for each stage.
+        The output itself where one stage of it runs at the most, otherwise an object with a field for each. Of skipped
+        stages there is none: where all are, it is null.
         """
+        if not outputs:
+            return values.NOTHING
         ids = self.plan.stages(group)
-        if len(ids) == 1:
-            return outputs.get(ids[0], values.NOTHING)
+        if group in self.plan.single:
+            return next(outputs[stage_id] for stage_id in ids if stage_id in outputs)
         return _object([(field_name(stage_id), stage_id) for stage_id in ids], outputs)
 
     def compose_input(self, stage_id: str, outputs: Mapping[str, bytes]) -> bytes:
-        """The JSON of the input of a stage, of the JSON *outputs* of the group before it by stage id.
+        """The JSON of the input of a stage, of the JSON *outputs* of the group before it by stage id: without those of
+        stages that were skipped, and null where all were.
 
         Not for the first group: its input is the run's.
 
@@ -153,9 +177,9 @@ class WorkflowDefinition:
         group, ordinal = self.position(stage_id)
         if self.groups[group][ordinal].input_model is None:
             return values.NOTHING
-        source = self.plan.source_of(group)
-        if len(source) == 1:
-            return outputs[source[0]]
+        before = plans.before(group)
+        if before is not None and (not outputs or before in self.plan.single):
+            return self.join_outputs(before, outputs)
         # A model all of whose fields have defaults may take none of the outputs.
         return _object(self.joins.get(stage_id, ()), outputs)
 
@@ -261,6 +285,10 @@ class WorkflowDefinition:
                 raise InvalidConfigError(stage_id=stage_id, problems=unknown)
 
     @cached_property
+    def _left(self) -> dict[int, Model | None]:
+        return {}
+
+    @cached_property
     def _structure(self) -> Mapping[str, Any]:
         return structure_of(
             workflow_id=self.id,
@@ -268,6 +296,7 @@ class WorkflowDefinition:
             input_model=self.input_model,
             groups=self.groups,
             plan=self.plan,
+            choices=self.choices,
         )
 
     @cached_property

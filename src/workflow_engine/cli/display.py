@@ -195,11 +195,13 @@ def doing(head: Head, plan: Plan) -> str:
         return ""
     if order.is_closing(head.group) and not plan:
         return ""
+    if head.is_undecided:
+        return "what runs next is to be decided"
     parts = []
     for stage_id, entry in zip(plan.stages(head.group), head.active, strict=False):
         if entry.state is EntryState.WAITING and entry.signal:
             parts.append(f"{stage_id} (waits for {entry.signal})")
-        elif entry.state is not EntryState.DONE:
+        elif entry.state not in (EntryState.DONE, EntryState.SKIPPED):
             parts.append(stage_id)
     return ", ".join(parts)
 

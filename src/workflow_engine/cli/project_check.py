@@ -124,6 +124,8 @@ def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[S
                 "version": one.version,
                 "fingerprint": one.fingerprint,
                 "groups": [list(g) for g in one.plan],
+                **({"choices": _choices(one)} if one.choices else {}),
+                **({"conditional": _conditional(one)} if _conditional(one) else {}),
             }
             for one in workflows
         ],
@@ -141,10 +143,24 @@ def _document(workflows: list[WorkflowDefinition], looked: int, stranded: list[S
     }
 
 
+def _choices(workflow: WorkflowDefinition) -> list[dict[str, Any]]:
+    return [{"group": plans.number(group), **choice.facts()} for group, choice in sorted(workflow.choices.items())]
+
+
+def _conditional(workflow: WorkflowDefinition) -> list[str]:
+    return [stage.id for group in workflow.groups for stage in group if stage.when is not None]
+
+
 def _say(workflows: list[WorkflowDefinition], looked: int, stranded: list[Stranded]) -> None:
     for one in workflows:
         stages = sum(len(group) for group in one.plan)
         say(Text(f"✓ {one.id}  version {one.version}  {one.fingerprint}  {stages} stages", style="green"))
+        for choice in _choices(one):
+            cases = ", ".join(f"{case}: {stage_id}" for case, stage_id in choice["cases"].items())
+            last = f", otherwise: {choice['otherwise']}" if "otherwise" in choice else ""
+            say(Text(f"    group {choice['group']} chooses {cases}{last}", style="dim"))
+        if conditional := _conditional(one):
+            say(Text(f"    may be skipped: {', '.join(conditional)}", style="dim"))
     for bad in stranded:
         why = "; ".join(bad.differences)
         text = f"✗ {bad.runs} runs of {bad.workflow_id} ({bad.fingerprint}, group {plans.number(bad.group)}) cannot go on: {why}"

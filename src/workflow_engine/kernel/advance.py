@@ -1,24 +1,29 @@
 """Carries a run forward: performs a lease, commits what came of it, tells, and goes on.
 
 One stage after another is chained in the same invocation while time allows; a redelivered message
-whose stage has moved on, and the tick, come in through ``wake``.
+whose stage has moved on, and the tick, come in through ``wake``; a run of which it is to be decided what runs
+next comes in through ``enter``.
+
+Long as it is: what a run goes through between two messages is read as one.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.errors import (
     DefinitionChangedError,
+    InvocationOverError,
     LeaseLostError,
     NewerDefinitionError,
     RunExpiredError,
     WorkflowEngineError,
     WorkflowNotFoundError,
 )
-from workflow_engine.kernel import records, transitions, winners
+from workflow_engine.kernel import deciding, records, transitions, winners
 from workflow_engine.kernel.claim import events_of_claim, holds
 from workflow_engine.kernel.commit import commit_decided
 from workflow_engine.kernel.definitions import Definitions
@@ -45,8 +50,8 @@ from workflow_engine.kernel.teller import Teller
 from workflow_engine.kernel.transitions import Lease, Told, wakes
 from workflow_engine.kernel.turn import Turn
 from workflow_engine.model import plans
-from workflow_engine.model.commits import Exclusive, Shared
-from workflow_engine.model.limits import MAX_LOST_LEASES
+from workflow_engine.model.commits import Exclusive, Shared, newest_base
+from workflow_engine.model.limits import MAX_CHOICE_TIME, MAX_LOST_LEASES
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.results import JobExecuted, RunTransitioned
 from workflow_engine.model.runs import EntryState, Head, WaitKind, key_of
@@ -84,8 +89,10 @@ class Advancer:
     ) -> JobExecuted:
         """Perform *leases*, one or all of an inline group, and what can be chained after them; answers what
         came of the last stage."""
-        turn = self._turn(head, definition, invocation, told)
-        own = events_of_claim(head, leases[0]) if len(leases) == 1 else 0
+        return self._worked(self._turn(head, definition, invocation, told), leases)
+
+    def _worked(self, turn: Turn, leases: Sequence[Lease]) -> JobExecuted:
+        own = events_of_claim(turn.head, leases[0]) if len(leases) == 1 else 0
         self._relieved_in_passing(turn, own)
         while True:
             if len(leases) == 1:
@@ -103,6 +110,7 @@ class Advancer:
         """What came of *lease*, and the leases that its commit took."""
         with self.held.holding(turn.head.run_id, lease):
             attempt = self._perform(turn, lease)
+            deciding.decide_behind(attempt, lease, turn)
             before = turn.head
             kept = self.keeper.keep(attempt, lease, turn)
         turn.head = kept.head
@@ -135,6 +143,50 @@ class Advancer:
         self.rest.settle(head, told, invocation, drop=True)
         return RunTransitioned(action="advanced" if jobs else "noop", next_group=_group_of(head))
 
+    def enter(self, head: Head, invocation: Invocation) -> RunTransitioned:
+        """Decide what runs of the group that a run stands before, enter it, and perform what can be performed now. For
+        a worker alone.
+
+        Raises:
+            InvocationOverError: too little time is left; nothing is decided.
+            TransientError: a store did not answer; the same again, or a tick, goes on.
+        """
+        if not invocation.may_begin(MAX_CHOICE_TIME):
+            raise InvocationOverError(stage_id=str(head.group))
+        try:
+            definition = self.definition_of(head, invocation)
+        except (WorkflowNotFoundError, DefinitionChangedError, RunExpiredError) as error:
+            return self.fail_run(head, error, invocation)
+        turn, at = self._turn(head, definition, invocation, Told()), invocation.clock.now()
+        if ahead := wakes.timers(head, at):
+            self.teller.tell(head, turn.plan, turn.told, timers=ahead)
+            return RunTransitioned(action="noop", next_group=head.group)
+        self._told_in_passing(turn)
+        deciding.decide_entry(turn)
+        self._join(turn, goes_on=True)
+        leases = self._after_entry(turn)
+        if leases:
+            self._worked(turn, leases)
+        status = turn.head.status
+        action: Literal["advanced", "completed", "failed"] = "completed" if status is Status.COMPLETED else "advanced"
+        return RunTransitioned(action="failed" if status is Status.FAILED else action, next_group=_group_of(turn.head))
+
+    def _after_entry(self, turn: Turn) -> Sequence[Lease]:
+        """Tell what entering a group has made; answers the leases, if it took them."""
+        self._tell_decision(turn)
+        if self._may_move(turn.head, turn.invocation):
+            self._join(turn, goes_on=True)
+        head, invocation = turn.head, turn.invocation
+        if head.status.is_terminal:
+            turn.told = self.rest.end(head, turn.plan, turn.told, invocation)
+            return ()
+        following = chained(turn, None)
+        if following:
+            self._told_in_passing(turn)
+        else:
+            turn.told = self.teller.tell(head, turn.plan, turn.told, jobs=wakes.sendable(head, invocation.clock.now()))
+        return following
+
     def fail_run(
         self, head: Head, error: WorkflowEngineError, invocation: Invocation, patience: Patience | None = None
     ) -> RunTransitioned:
@@ -166,6 +218,11 @@ class Advancer:
     def _may_move(self, head: Head, invocation: Invocation) -> bool:
         """Whether the group can be left: all of it is done, or the run's end is decided and nothing is at work."""
         return wakes.all_done(head) or transitions.closing.may_enter(head, invocation.clock.now())
+
+    def _may_leave(self, turn: Turn, group: int) -> bool:
+        """Whether *group* can be left now; or the one that the run stands before, which it fails for."""
+        head = turn.head
+        return (head.group == group or not head.active) and self._may_move(head, turn.invocation)
 
     def tell_in_passing(self, head: Head, told: Told) -> Told:
         """Tell what can be told now, while a lease is held: that must not be lost to it."""
@@ -270,7 +327,8 @@ class Advancer:
         """Go on behind an inline *group*; answers the next leases, if a commit of ours took them."""
         if turn.head.status.is_terminal:
             return ()
-        if turn.head.group == group and self._may_move(turn.head, turn.invocation):
+        if self._may_leave(turn, group):
+            deciding.decide_join(turn)
             self._join(turn, goes_on=True)
         head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
@@ -291,7 +349,8 @@ class Advancer:
         """Tell what our commit made, join if it was the last of its group. *own* events are of our lease.
         Answers the next leases, if our commit took them."""
         self._tell_decision(turn)
-        if turn.head.group == lease.group and self._may_move(turn.head, turn.invocation):
+        if self._may_leave(turn, lease.group):
+            deciding.decide_join(turn)
             self._join(turn, goes_on=True)
         head, invocation = turn.head, turn.invocation
         if head.status.is_terminal:
@@ -337,7 +396,7 @@ class Advancer:
             told = self.teller.tell_events(head, told)
             # Siblings that come back one by one, from waits of hours, have jobs that were sent before:
             # none knows what the others told, and each would tell all of it again.
-            twice = len(head.active) > 1 and told.through - start > own
+            twice = not head.is_alone and told.through - start > own
         turn.told = told
         self._send_wakes(turn, lease)
         if not busy:
@@ -373,17 +432,22 @@ class Advancer:
         """Enter the next group. Only a caller that *goes_on* with its stage may take the lease on it:
         taken by a wake-up, which performs nothing, it would hold the run up until it ends."""
         definition, invocation = turn.definition, turn.invocation
-        group, outbox, seen = turn.head.group, self.teller.outbox, turn.head
+        group, outbox, seen, base = turn.head.group, self.teller.outbox, turn.head, newest_base(turn.head)
+
+        def may_go_on(now: Head) -> bool:
+            # What was decided before a rerun says nothing of the rerun.
+            enters = now.is_undecided and turn.decision is not None and newest_base(now) == base
+            return enters or self._may_move(now, invocation)
 
         def decide(now: Head) -> Exclusive | None:
-            if now.status.is_terminal or now.group != group or not self._may_move(now, invocation):
+            if now.status.is_terminal or now.group != group or not may_go_on(now):
                 return None
-            until = next_lease_end(now, definition, invocation) if goes_on else None
+            until = next_lease_end(now, definition, invocation, turn.decision) if goes_on else None
             nonlocal seen
             seen = now
             known = outbox.spill(now, turn.told)
             moment = invocation.moment()
-            joined = left(now, definition.plan, moment, told=known, until=until)
+            joined = left(now, definition.plan, moment, told=known, until=until, decision=turn.decision)
             return self.definitions.adopted(winners.fitted(joined, self.persistence), definition)
 
         # The lease that it takes would be lost for long with the answer.

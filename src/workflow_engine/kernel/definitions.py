@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from workflow_engine.authoring.compatibility import Comparison, Question, compare, compare_closing, compare_kept
+from workflow_engine.authoring.compatibility import (
+    Comparison,
+    Question,
+    compare,
+    compare_ahead,
+    compare_closing,
+    compare_kept,
+)
 from workflow_engine.authoring.registry import Registry
 from workflow_engine.authoring.structure import plan_of
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -22,6 +29,7 @@ from workflow_engine.model.commits import Exclusive, newest_base
 from workflow_engine.model.limits import A_DEPLOY
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import Head, forward
+from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import Persistence
@@ -47,7 +55,7 @@ class Definitions:
     _kept: dict[tuple[str, str], datetime] = field(default_factory=dict)
     _in_use: dict[tuple[str, str], tuple[bool, datetime]] = field(default_factory=dict)
     _structures: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    _comparisons: dict[tuple[str, str, str, int, bool], Comparison] = field(default_factory=dict)
+    _comparisons: dict[tuple[str, str, str, int, bool, bool], Comparison] = field(default_factory=dict)
     _asked: set[tuple[str, str, str, int, int, bool]] = field(default_factory=set)
 
     def keep(self, definition: WorkflowDefinition) -> None:
@@ -175,7 +183,7 @@ class Definitions:
             definition = self.closest(head)
             if definition.fingerprint != head.fingerprint:
                 old = self._structure(head)
-                comparison = self._unknown(head) if old is None else compare_closing(old, definition, head.group)
+                comparison = self._unknown(head) if old is None else compare_closing(old, definition, reached(head))
                 _refuse(head, [*comparison.differences])
                 _refuse(head, self._unreadable(head, definition, comparison.questions))
         except (WorkflowNotFoundError, DefinitionChangedError) as error:
@@ -206,10 +214,18 @@ class Definitions:
         return comparison.differences or tuple(self._unreadable(head, definition, comparison.questions))
 
     def _compared(self, head: Head, definition: WorkflowDefinition) -> Comparison:
-        key = (head.workflow_id, head.fingerprint, definition.fingerprint, head.group, head.is_closing)
+        key = (
+            head.workflow_id,
+            head.fingerprint,
+            definition.fingerprint,
+            reached(head),
+            head.is_closing,
+            head.is_undecided,
+        )
         if key not in self._comparisons:
             old, how = self._structure(head), compare_closing if head.is_closing else compare
-            self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, head.group)
+            how = compare_ahead if head.is_undecided else how
+            self._comparisons[key] = self._unknown(head) if old is None else how(old, definition, reached(head))
         return self._comparisons[key]
 
     def _unknown(self, head: Head) -> Comparison:
@@ -217,6 +233,12 @@ class Definitions:
 
     def _unreadable(self, head: Head, definition: WorkflowDefinition, questions: Sequence[Question]) -> list[str]:
         return list(unreadable(head, definition, questions, persistence=self.persistence, blobs=self.blobs))
+
+
+def reached(head: Head) -> int:
+    """The group that the run has come to. One that has ended before a group has begun nothing of that."""
+    has_entered = head.active or head.is_undecided or head.status is Status.COMPLETED
+    return head.group if has_entered else head.group - 1
 
 
 def _refuse(head: Head, differences: Sequence[str]) -> None:

@@ -77,7 +77,7 @@ class Outbox:
         """*commit*, decided from *head*, with those of its own events that are too large for a head
         put aside under the name of *lease*."""
         added = events_of(commit)
-        limit = MAX_ADDED_EVENTS_BYTES if len(head.active) == 1 else MAX_SIBLING_EVENTS_BYTES
+        limit = MAX_ADDED_EVENTS_BYTES if head.is_alone else MAX_SIBLING_EVENTS_BYTES
         if events_bytes(added) <= limit:
             return commit
         name = lease if isinstance(lease, str) else f"{lease.group}.{lease.ordinal}.{lease.entry.epoch}"

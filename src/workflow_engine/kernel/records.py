@@ -136,7 +136,7 @@ def _room(head: Head, apart: int) -> int:
     """How much more fits into the units that *head* takes with *apart* bytes: now, and when somebody has
     claimed what nobody holds. Where those are several, each claim on the way counts."""
     left = -apart % WRITE_UNIT_BYTES
-    free = sum(entry.state is not EntryState.LEASED for entry in head.active)
+    free = sum(entry.state not in (EntryState.LEASED, EntryState.SKIPPED) for entry in head.active)
     if not free or head.status.is_terminal:
         return left
     claimed = free * LEASE_BYTES + CLAIM_BYTES

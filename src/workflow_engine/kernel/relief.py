@@ -32,7 +32,7 @@ class Relief:
         Were each sibling to tell all that is untold, a group of n would publish n² events; were all
         left to the last of them, each would write all of them.
         """
-        if head.status.is_terminal or len(head.active) == 1:
+        if head.status.is_terminal or head.is_alone:
             return head, told
         if passes(head, added, MAX_HEAD_EVENTS_BYTES):
             return self._taken_out(head, told, invocation), told
@@ -43,7 +43,7 @@ class Relief:
 
     def make_room(self, head: Head, invocation: Invocation) -> Head:
         """A head that takes the events of one more sibling."""
-        if len(head.active) == 1 or not is_full(head):
+        if head.is_alone or not is_full(head):
             return head
         return self._taken_out(head, Told(), invocation, above_bytes=0)
 

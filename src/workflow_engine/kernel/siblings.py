@@ -59,7 +59,9 @@ class Siblings:
         return result, first
 
     def _performed(self, turn: Turn, leases: Sequence[Lease]) -> Iterator[list[tuple[Lease, Attempt]]]:
-        invocation, stages = turn.invocation, turn.definition.groups[leases[0].group]
+        invocation, group = turn.invocation, turn.definition.groups[leases[0].group]
+        # What is skipped of the group has no lease.
+        stages = [group[lease.ordinal] for lease in leases]
         for stage, lease in zip(stages, leases, strict=True):
             self.observer.stage_started(turn.head.run_id, turn.head.workflow_id, stage.id, lease.entry.attempt)
         try:

@@ -18,13 +18,14 @@ from workflow_engine.kernel import payloads, records
 from workflow_engine.kernel.execution.ending import kept_state
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import StageId
-from workflow_engine.model.runs import Entry, EntryState, Head, StageKey, WaitKind
+from workflow_engine.model.runs import SKIPPED_EPOCH, Entry, EntryState, Head, StageKey, WaitKind
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
 _UNFIT = (InvalidConfigError, InvalidInputError, InvalidOutputError)
 # Not there any more; or not to be read here: a maintenance function has no access to payloads.
 _ELSEWHERE = (AwsRequestError, BlobNotFoundError, CorruptItemError)
+_OVER = (EntryState.DONE, EntryState.SKIPPED)
 _CHANGED: Mapping[str, str] = {
     "input": "the input of stage {} has changed, and the stored one cannot be read any more",
     "output": "the output of stage {} has changed, and the stored one cannot be read any more",
@@ -37,7 +38,7 @@ def lost_waits(head: Head, questions: Iterable[Question]) -> Iterator[str]:
     """What the run waits for that nobody would wake any more, as its head shows it."""
     for question in questions:
         entry = _entry(head, question)
-        if entry is None or entry.state is EntryState.DONE:
+        if entry is None or entry.state in _OVER:
             continue
         if question.about == "check" and entry.suspended_epoch is not None:
             yield f"stage {question.stage_id!r} is suspended and has no check_completion any more"
@@ -84,14 +85,15 @@ class _Asking:
     def ask(self, question: Question) -> None:
         stage = self.data.definition.groups[question.group][question.ordinal]
         entry = _entry(self.data.head, question)
-        is_done = entry is not None and entry.state is EntryState.DONE
+        is_done = entry is not None and entry.state in _OVER
         if question.about == "config" and not is_done:
             self.data.config_for(stage)
         elif question.about == "input" and not is_done:
             self.data.input_for(stage)
         elif question.about == "output" and (entry is None or is_done):
             key = StageKey(question.group, StageId(stage.id), entry.epoch) if entry is not None else None
-            stored = self._stored(key or self.data.key(question.group, question.ordinal))
+            key = key or self.data.key(question.group, question.ordinal)
+            stored = None if key.epoch == SKIPPED_EPOCH else self._stored(key)
             if stored is not None:
                 stage.load_output(stored)
         elif question.about == "state" and not is_done:

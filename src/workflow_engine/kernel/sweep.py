@@ -9,10 +9,10 @@ from workflow_engine.errors import NewerDefinitionError, TransientError, Workflo
 from workflow_engine.kernel.advance import Advancer
 from workflow_engine.kernel.invocation import Invocation
 from workflow_engine.kernel.settings import KernelSettings
-from workflow_engine.kernel.teller import job_for
+from workflow_engine.kernel.teller import message_for
 from workflow_engine.kernel.transitions import wakes
 from workflow_engine.kernel.transitions.wakes import Wake
-from workflow_engine.model.commands import Command, ExecuteJob
+from workflow_engine.model.commands import Command, ExecuteJob, TransitionRun
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import WAKE_MARGIN
 from workflow_engine.model.runs import EntryState, Head, WaitKind
@@ -118,7 +118,7 @@ class Sweeper:
         waits = self._may_wait(moved, tick)
         jobs = [job for head in moved for job in self._look(head, tick, send_jobs=head.run_id not in waits)]
         refused = self.job_transport.enqueue_parallel(jobs) if jobs else ()
-        unsent = dict.fromkeys(RunId(job.run_id) for job in refused if isinstance(job, ExecuteJob))
+        unsent = dict.fromkeys(RunId(job.run_id) for job in refused if isinstance(job, ExecuteJob | TransitionRun))
         self._bring_back(list(unsent), tick.at + SOON)
         return page.cursor
 
@@ -167,7 +167,7 @@ class Sweeper:
                 if after.action != "noop":
                     return []
             # Events are told by now, and the jobs of a page go together.
-            return [job_for(head, plan, wake) for wake in due] if plan is not None else []
+            return [message_for(head, plan, wake) for wake in due] if plan is not None else []
         except NewerDefinitionError:
             # A deploy: the ticks and jobs of the other code carry it on.
             pass
@@ -229,6 +229,9 @@ def _count(head: Head, counts: MaintenanceTick, wakes: Sequence[Wake]) -> None:
         counts.oldest_untold = min(counts.oldest_untold or oldest, oldest)
     counts.claimed += head.status is Status.PENDING and bool(wakes)
     for wake in wakes:
+        if wake.claim == "enter":
+            counts.stuck_reaped += head.status is not Status.PENDING
+            continue
         entry = head.active[wake.ordinal]
         counts.stale_released += wake.claim == "expired"
         counts.suspended_checked += entry.wait in (WaitKind.POLL, WaitKind.SIGNAL, WaitKind.SLEEP)

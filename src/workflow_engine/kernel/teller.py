@@ -13,7 +13,7 @@ from workflow_engine.errors import TransientError, WorkflowEngineError
 from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.transitions import Told, wakes
 from workflow_engine.kernel.transitions.wakes import Wake
-from workflow_engine.model.commands import ExecuteJob
+from workflow_engine.model.commands import ExecuteJob, TransitionRun
 from workflow_engine.model.events import event_of
 from workflow_engine.model.ids import digest
 from workflow_engine.model.limits import (
@@ -116,7 +116,7 @@ class Teller:
         """Send the jobs that *wakes* name, in as few requests as possible."""
         if not wakes:
             return
-        jobs = [job_for(head, plan, wake, told.through) for wake in wakes]
+        jobs = [message_for(head, plan, wake, told.through) for wake in wakes]
         if len(jobs) == 1:
             self.job_transport.enqueue(jobs[0])
         elif self.job_transport.enqueue_parallel(jobs):
@@ -128,7 +128,7 @@ class Teller:
         rest."""
         if wake.at is None:
             return
-        job = job_for(head, plan, wake, told.through)
+        job = message_for(head, plan, wake, told.through)
         # The caller looked for timers a moment before *at*, by the same clock: one that was ahead
         # then may be past by now, and no queue takes a negative delay.
         wait = max(wake.at - at, timedelta(0))
@@ -166,8 +166,16 @@ def schedule_name(head: Head, wake: Wake) -> str:
     return f"timer-{name}"[:MAX_SCHEDULE_NAME]
 
 
+def message_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> ExecuteJob | TransitionRun:
+    """The message that wakes a stage, or the run where what is next is to be decided."""
+    if wake.claim == "enter":
+        return TransitionRun(run_id=head.run_id)
+    return job_for(head, plan, wake, told_through)
+
+
 def job_for(head: Head, plan: Plan, wake: Wake, told_through: int = 0) -> ExecuteJob:
     """The message that wakes a stage."""
+    assert wake.claim != "enter"
     return ExecuteJob(
         run_id=head.run_id,
         workflow_id=head.workflow_id,

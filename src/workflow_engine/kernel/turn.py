@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from workflow_engine.authoring.workflow import WorkflowDefinition
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.invocation import Invocation
-from workflow_engine.kernel.transitions import Told
+from workflow_engine.kernel.transitions import Decision, Told
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import Head
 
@@ -14,12 +14,14 @@ from workflow_engine.model.runs import Head
 class Turn:
     """What is known of a run while it is carried on: each write replaces *head*, each telling *told*.
 
-    *data* is what its stages read, kept from stage to stage.
+    *data* is what its stages read, kept from stage to stage, *decision* what of the next groups runs, where that was
+    decided.
     """
 
     data: RunData
     invocation: Invocation
     told: Told = field(default_factory=Told)
+    decision: Decision | None = None
 
     @property
     def head(self) -> Head:

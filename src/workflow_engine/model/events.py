@@ -153,6 +153,13 @@ class StageUndone(StageEvent):
     duration_seconds: float | None = None
 
 
+class StageSkipped(RunEvent):
+    """It was decided that a stage does not run."""
+
+    type: ClassVar[str] = "stage:skipped"
+    stage_id: str
+
+
 class StageProgress(StageEvent):
     """A stage told how far it is: ``fraction`` from 0 to 1."""
 
@@ -187,6 +194,7 @@ EVENT_TYPES: Mapping[str, type[RunEvent]] = {
         StageFailed,
         StageUndone,
         StageProgress,
+        StageSkipped,
         AnnotationCreated,
     )
 }

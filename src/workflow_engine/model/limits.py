@@ -69,6 +69,9 @@ ROOM_FOR_WAITS = MAX_GROUP_STAGES
 # What a run has done is undone within that time of its end, or the retention where that is less: its records must last.
 MAX_CLOSING = timedelta(days=7)
 
+# What runs of a group is decided within that time, all predicates of the group together.
+MAX_CHOICE_TIME = timedelta(seconds=10)
+
 # What the tick and the due index add to the function's timeout (I2).
 WAKE_MARGIN = timedelta(seconds=60)
 # Leases are compared with this margin: the clocks of two machines are never the same.

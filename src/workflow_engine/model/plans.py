@@ -23,10 +23,13 @@ BEHIND_ALL = 9_999
 class Plan(tuple[tuple[str, ...], ...]):
     """The ids of a workflow's stages by group: a value that equals, and is as cheap as, nested tuples.
 
-    *undos* are the ordinals of the stages that can be undone, by group; *undo_on* the ends of a run on which they
+    *conditional* are the groups of which it is decided what runs before a run enters them, *single* those of which one
+    stage runs at the most. *undos* are the ordinals of the stages that can be undone, by group; *undo_on* the ends of a run on which they
     are. *on_failure* is the stage that is run last, if the end is one of *failure_on*.
     """
 
+    conditional: frozenset[int]
+    single: frozenset[int]
     undos: Mapping[int, frozenset[int]]
     undo_on: frozenset[Status]
     on_failure: str | None
@@ -36,6 +39,8 @@ class Plan(tuple[tuple[str, ...], ...]):
         cls,
         groups: Iterable[tuple[str, ...]] = (),
         *,
+        conditional: frozenset[int] = frozenset(),
+        single: frozenset[int] = frozenset(),
         undos: Mapping[int, frozenset[int]] | None = None,
         undo_on: frozenset[Status] = frozenset(),
         on_failure: str | None = None,
@@ -43,6 +48,7 @@ class Plan(tuple[tuple[str, ...], ...]):
     ) -> "Plan":
         """The plan of these *groups*."""
         plan = super().__new__(cls, groups)
+        plan.conditional, plan.single = conditional, single
         plan.undos, plan.undo_on = undos or {}, undo_on if undos else frozenset()
         plan.on_failure, plan.failure_on = on_failure, failure_on if on_failure else frozenset()
         return plan
@@ -75,6 +81,10 @@ class Plan(tuple[tuple[str, ...], ...]):
     def is_last(self, group: int) -> bool:
         """Whether a run is complete behind *group*."""
         return group + 1 >= len(self)
+
+    def is_behind(self, group: int) -> bool:
+        """Whether *group* would come behind the last one."""
+        return group >= len(self)
 
     def until(self, group: int) -> Iterator[tuple[int, tuple[str, ...]]]:
         """The groups before *group*, each with its number, in order."""

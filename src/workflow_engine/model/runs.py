@@ -30,8 +30,11 @@ class EntryState(StrEnum):
     WAITING = "W"
     DONE = "D"
     FAILED = "F"
+    SKIPPED = "S"
 
 
+# The epoch of a stage that was skipped: no lease ever has it, and no record lies under it.
+SKIPPED_EPOCH = -1
 # The part of a stage that takes it back: see ``StageKey``.
 UNDO = "undo"
 # Takes the place of a signal that a sibling has used up, until an exclusive commit closes the gap:
@@ -149,6 +152,9 @@ class Head:
     of finished attempts that lie in no item yet, in the order of their commits; *bundled* says that some
     may have ridden here once, so that they may lie in bundles by now (see ``kernel.records``). *closes_on* are
     the ends that have something to do before them, *closing* is how far that is, or was; meanwhile *status* is RUNNING.
+
+    Without entries a run that is not over stands before *group*: what of that runs is to be decided first, not before
+    *enters_at* where that is set. What was decided not to run is SKIPPED in *active*, and has ``SKIPPED_EPOCH`` in *winners*.
     """
 
     run_id: RunId
@@ -185,6 +191,27 @@ class Head:
     bundled: bool = False
     closes_on: frozenset[Status] = frozenset()
     closing: Closing | None = None
+    enters_at: datetime | None = None
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it is to be decided what of the group runs, before the run enters it."""
+        return not self.active and not self.status.is_terminal and self.closing is None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one stage of the group runs and has no siblings: what is skipped is none."""
+        if len(self.active) == 1:
+            return True
+        return sum(entry.state is not EntryState.SKIPPED for entry in self.active) == 1
+
+    @property
+    def knows_choices(self) -> bool:
+        """Whether it says something that only code which knows choices understands."""
+        if not self.active and self.status is not Status.COMPLETED:
+            return True
+        skipped = any(entry.state is EntryState.SKIPPED for entry in self.active)
+        return skipped or SKIPPED_EPOCH in self.winners.values()
 
     @property
     def is_closing(self) -> bool:
@@ -299,6 +326,7 @@ def riding(record: StageRecord, expires_at: datetime) -> StageRecord:
 def as_kept(head: Head) -> Head:
     """*head* as it is read back: with its newest record as it rides in it."""
     newer = bool(head.closes_on) or head.closing is not None or any(entry.is_in_body for entry in head.active)
+    newer = newer or head.knows_choices
     if not head.bundled and newer:
         head = altered(head, bundled=True)
     if not head.recent or not head.recent[-1].by:

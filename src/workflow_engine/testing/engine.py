@@ -299,7 +299,7 @@ class VirtualRun:
     def is_at_rest(self) -> bool:
         """Whether the run is over, or goes on by a signal only."""
         head = self.head
-        open_entries = [entry for entry in head.active if entry.state is not EntryState.DONE]
+        open_entries = [entry for entry in head.active if entry.state not in (EntryState.DONE, EntryState.SKIPPED)]
         waits = bool(open_entries) and len(_awaiting(head)) == len(open_entries)
         return head.status.is_terminal or (waits and not head.is_closing)
 

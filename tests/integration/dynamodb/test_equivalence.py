@@ -33,6 +33,7 @@ from workflow_engine.model.commits import (
 from workflow_engine.model.ids import RunId, StageId, WorkflowId
 from workflow_engine.model.payloads import ErrorInfo
 from workflow_engine.model.runs import (
+    SKIPPED_EPOCH,
     USED_UP,
     Entry,
     EntryState,
@@ -79,6 +80,8 @@ entries = st.builds(
     signal=st.none() | elements,
     taken=st.none() | st.none() | elements,
 )
+# A shared commit skips nothing: that is decided by the one that enters the group.
+left_entries = entries.filter(lambda entry: entry.state is not EntryState.SKIPPED)
 failures = st.builds(
     RunFailure,
     error=st.builds(ErrorInfo, type=texts, message=texts, retryable=st.booleans(), trace=st.none() | texts),
@@ -95,6 +98,7 @@ FITTING: Mapping[EntryState, tuple[type, ...]] = {
     EntryState.LEASED: (ClaimExpired, Extend, Reserve, Finish, Hold, Fail),
     EntryState.DONE: (Signal, Cancel),
     EntryState.FAILED: (Signal,),
+    EntryState.SKIPPED: (Signal, Cancel),
 }
 wakes = st.none() | instants
 sizes = st.integers(1, 4)
@@ -106,9 +110,9 @@ def rewritten(draw: st.DrawFn, *always: str) -> dict[str, Any]:
     fields: dict[str, st.SearchStrategy[Any]] = {
         "status": statuses,
         "group": st.integers(0, 2),
-        "active": st.lists(entries, min_size=2, max_size=3).map(tuple),
+        "active": st.lists(entries, min_size=2, max_size=3).map(tuple) | st.just(()),
         "bases": st.sampled_from([((0, 0),), ((0, 0), (1, 2)), ((0, 1),), ((0, 0), (0, 1), (2, 3))]),
-        "winners": st.dictionaries(st.tuples(st.integers(0, 2), ordinals), epochs, max_size=2),
+        "winners": st.dictionaries(st.tuples(st.integers(0, 2), ordinals), epochs | st.just(SKIPPED_EPOCH), max_size=2),
         "epochs": st.integers(1, 4),
         "told": st.integers(0, 9),
         "spilled": st.integers(0, 2),
@@ -124,6 +128,7 @@ def rewritten(draw: st.DrawFn, *always: str) -> dict[str, Any]:
         "ended_by": texts,
         "ended_at": st.none() | instants,
         "by": texts,
+        "enters_at": wakes,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(fields)), unique=True, max_size=6))
     return {name: draw(fields[name]) for name in sorted({*chosen, *always})}
@@ -137,7 +142,7 @@ def changes(draw: st.DrawFn, head: Head) -> Change:
     fits = entry is not None and draw(mostly)
     epoch = entry.epoch if entry and fits else any_epoch
     kinds = FITTING[entry.state] if entry and fits else tuple(kind for each in FITTING.values() for kind in each)
-    until, at, by, drawn_entry = draw(instants), draw(instants), draw(texts), draw(entries)
+    until, at, by, drawn_entry = draw(instants), draw(instants), draw(texts), draw(left_entries)
     if draw(mostly):
         at = FAR
     name, key = draw(elements).split("#")

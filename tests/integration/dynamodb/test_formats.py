@@ -9,11 +9,12 @@ import pytest
 from workflow_engine.adapters.aws.dynamodb import DynamoPersistence
 from workflow_engine.adapters.aws.dynamodb.head_codec import encode_head
 from workflow_engine.adapters.aws.dynamodb.item_codecs import encode_record
-from workflow_engine.adapters.aws.dynamodb.wire import FORMAT, PARTS_FORMAT
+from workflow_engine.adapters.aws.dynamodb.wire import CHOICE_FORMAT, FORMAT, PARTS_FORMAT, RIDING_FORMAT, USUAL_FORMAT
 from workflow_engine.errors import CorruptItemError, UnsupportedFormatError
 from workflow_engine.model.commits import Cancel, ClaimFirst, Exclusive, Refused, Shared, Signal
 from workflow_engine.model.ids import RunId
-from workflow_engine.model.runs import Head
+from workflow_engine.model.runs import SKIPPED_EPOCH, Entry, EntryState, Head
+from workflow_engine.model.status import Status
 from workflow_engine.ports.persistence import Rearm
 from workflow_engine.testing.builders import (
     HORIZON,
@@ -206,3 +207,21 @@ def test_only_the_record_of_a_part_is_of_the_newer_format() -> None:
     part = replace(whole, key=replace(whole.key, part="undo"))
 
     assert [encode_record(one)["f"] for one in (whole, part)] == [{"N": "1"}, {"N": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, USUAL_FORMAT),
+        ({"bundled": True}, RIDING_FORMAT),
+        ({"active": (Entry(EntryState.SKIPPED, SKIPPED_EPOCH), Entry(EntryState.READY))}, CHOICE_FORMAT),
+        ({"winners": {(0, 0): SKIPPED_EPOCH}}, CHOICE_FORMAT),
+        ({"winners": {(0, 0): 1}}, USUAL_FORMAT),
+        ({"active": ()}, CHOICE_FORMAT),
+        ({"active": (), "status": Status.CANCELLED}, CHOICE_FORMAT),
+        ({"active": (), "status": Status.COMPLETED}, USUAL_FORMAT),
+    ],
+    ids=str,
+)
+def test_only_what_knows_of_a_choice_has_its_format(changes: dict[str, Any], found: int) -> None:
+    assert encode_head(new_head(START, **changes))["f"] == {"N": str(found)}

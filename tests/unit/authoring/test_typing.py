@@ -129,12 +129,28 @@ async def test() -> None:
 stages: list[Stage] = [plain, suspends, result]
 workflow = Workflow("w", input=Document).pipe(plain).pipe(sleep("nap", timedelta(1))).parallel(result, many).build()
 assert_type(workflow, WorkflowDefinition)
+
+def is_long(document: Document) -> bool:
+    return len(document.text) > 100
+
+@stage("either")
+def either(words: Words | None) -> Words:
+    assert_type(words, Words | None)
+    return words or Words(count=0)
+
+assert_type(nothing.when(lambda words: True)(Words(count=1)), None)
+chosen = Workflow("w", input=Document).pipe(plain, when=is_long).pipe(either)
+chosen.choose(lambda words: words.count, {1: nothing}, otherwise=suspends).build()
+chosen.parallel(nothing.when(lambda words: True), suspends).build()
 """
 )
 
 UNFIT = {
     "a stage that returns no model": '@stage("bad")\ndef bad(words: Words) -> int:\n    return 3\n',
     "a call with another type": "plain(3, 4)\n",
+    "a predicate that answers text": 'plain.when(lambda document: "yes")\n',
+    "a predicate that is none": 'Workflow("w", input=Document).pipe(plain, when=True)\n',
+    "an arm that is no stage": 'Workflow("w", input=Document).choose(len, small="plain")\n',
     "a call that forgets the context": 'plain(Document(text=""))\n',
     "a suspension without a period": 'Suspended(State(batch="b"))\n',
     "a state that is no model": 'Suspended("b", poll_every=timedelta(1))\n',

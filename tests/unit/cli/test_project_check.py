@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+from tests.engine.choosing import Order, by_mail, by_truck, gift, gift_first, no, say, say_packed, sending, wrap, yes
 from tests.unit.cli.conftest import ASKING, Number, create, double, right, work
 from workflow_engine import Registry, Workflow
 from workflow_engine.cli.project_check import lifetimes_in, outlived, stranded_runs
 from workflow_engine.model.commands import CancelRun
+from workflow_engine.testing.engine import VirtualEngine
 from workflow_engine.wiring.memory import MemoryEngine
 
 SHORTER = Workflow("asking", input=Number).pipe(double).pipe(right).build()
@@ -65,3 +67,27 @@ def test_a_workflow_that_outlives_its_payloads_is_named() -> None:
     assert "set PayloadDays to 402" in found["long"]
     assert outlived([long], lifetimes_in({"PAYLOAD_DAYS": "402", "RETENTION_DAYS": "30"})) == {}
     assert outlived([long], lifetimes_in({})) == {}
+
+
+def test_a_run_that_stands_before_a_choice_may_find_anything_there() -> None:
+    engine = VirtualEngine()
+    engine.start(gift_first(yes), Order())
+    other = Workflow("first", input=Order).parallel(wrap, gift.when(no)).pipe(say_packed).build()
+
+    assert stranded_runs(engine.kernel, Registry([other])) == (1, [])
+
+
+def test_one_behind_a_choice_may_have_it_turned_around_and_not_taken_away() -> None:
+    engine = VirtualEngine()
+    run = engine.start(sending(lambda order: order.kind), Order())
+    # Each invocation has time for one thing: what comes first, the choice, and the stage that it has chosen.
+    for _ in range(3):
+        message = engine.job_transport.dequeue()
+        assert message is not None
+        engine.kernel.dispatch(message.body, deadline=engine.clock.now(), delivered=True)
+    assert run.head.group == 2
+    turned = sending(lambda _: "large", small=by_truck, large=by_mail)
+    without = Workflow("sending", input=Order).pipe(wrap).pipe(gift).pipe(say).build()
+
+    assert stranded_runs(engine.kernel, Registry([turned])) == (1, [])
+    assert stranded_runs(engine.kernel, Registry([without]))[1][0].group == 2

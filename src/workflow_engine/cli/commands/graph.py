@@ -33,7 +33,7 @@ def graph(
     Example: workflow-engine graph document-analysis --format svg --output analysis.svg
     """
     from workflow_engine.cli.archives import write_to
-    from workflow_engine.cli.graphs import Graph, mermaid, svg
+    from workflow_engine.cli.graphs import Graph, document, mermaid, svg
     from workflow_engine.cli.output import print_json
     from workflow_engine.local.errors import InvalidOptionError
     from workflow_engine.local.project import Project
@@ -53,8 +53,6 @@ def graph(
     if output is not None:
         write_to(output, text.encode())
     elif as_json:
-        print_json(
-            {"title": drawn.title, "groups": [list(group) for group in drawn.groups], "states": dict(drawn.states)}
-        )
+        print_json(document(drawn))
     else:
         typer.echo(text, nl=False)

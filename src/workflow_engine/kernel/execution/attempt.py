@@ -224,6 +224,9 @@ class _Call:
     def _undo(self, stage: StageDefinition, undone: StageDefinition) -> tuple[Callable[[], Any], bool]:
         group, ordinal = plans.place_of(self.lease.group), self.lease.ordinal
         undoes = self.undoes = Undone(data=self.data, stage=undone, group=group, ordinal=ordinal)
+        if undoes.was_skipped:
+            # The head does not tell of all that were (``kernel.winners``).
+            return (lambda: None), False
         value = undoes.output() if stage.facts.shape.wants_value else None
         ctx = self._context(None) if stage.wants_context else None
         return (lambda: stage.call(value, ctx)) if ctx is None else (lambda: self._body(value, ctx)), stage.is_async
@@ -273,7 +276,7 @@ class _Call:
 
     def _taken_signal(self) -> str | None:
         """The signal that the lease is about, reserved now where it was not with the claim."""
-        if self.signal is None and len(self.data.head.active) > 1:
+        if self.signal is None and not self.data.head.is_alone:
             self.signal = reserve(self.data.persistence, self.data.head, self.lease)
         return self.signal
 

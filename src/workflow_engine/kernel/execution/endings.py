@@ -25,7 +25,7 @@ from workflow_engine.kernel.execution.ending import (
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.tenure import works_until_of
 from workflow_engine.kernel.invocation import COMMIT_MARGIN, Invocation
-from workflow_engine.kernel.transitions import Lease, Moment, Told, wakes
+from workflow_engine.kernel.transitions import Decision, Lease, Moment, Told, wakes
 from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Extend, Shared
 from workflow_engine.model.instants import after, whole
@@ -37,12 +37,14 @@ from workflow_engine.model.runs import Entry, EntryState, Head, PendingEvent, Ru
 POSTPONE = timedelta(seconds=60)
 
 
-def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invocation) -> datetime | None:
-    """The end of a lease on the next group's only stage, or on all of an inline group, if this invocation can
-    go on with it."""
+def next_lease_end(
+    head: Head, definition: WorkflowDefinition, invocation: Invocation, decision: Decision | None = None
+) -> datetime | None:
+    """The end of a lease on the only stage that runs of the next group, or on all of an inline group, if this
+    invocation can go on with it."""
     if not invocation.may_chain:
         return None
-    stages = _next_undos(head, definition) if head.is_closing else _next_stages(head, definition)
+    stages = _next_undos(head, definition) if head.is_closing else _next_stages(head, definition, decision)
     if not stages:
         return None
     needed = max(stage.timeout for stage in stages) + COMMIT_MARGIN
@@ -51,12 +53,14 @@ def next_lease_end(head: Head, definition: WorkflowDefinition, invocation: Invoc
     return invocation.lease_end(invocation.clock.now())
 
 
-def _next_stages(head: Head, definition: WorkflowDefinition) -> Sequence[StageDefinition]:
-    """The stages of the next group, if one invocation may run them all."""
-    if definition.plan.is_last(head.group):
+def _next_stages(head: Head, definition: WorkflowDefinition, decision: Decision | None) -> Sequence[StageDefinition]:
+    """The stages that run of the next group, if one invocation may run them all."""
+    behind = head.group if head.is_undecided else plans.after(head.group)
+    upcoming = transitions.entering(definition.plan, behind, decision)
+    if upcoming is None:
         return ()
-    group = plans.after(head.group)
-    stages = definition.groups[group]
+    group, ordinals = upcoming
+    stages = [definition.groups[group][ordinal] for ordinal in ordinals]
     return stages if len(stages) == 1 or group in definition.inline else ()
 
 
@@ -85,7 +89,13 @@ def concluded(attempt: Attempt, lease: Lease, stage: StageDefinition, at: dateti
 
 
 def decide_ending(
-    attempt: Attempt, lease: Lease, data: RunData, told: Told, *, invocation: Invocation
+    attempt: Attempt,
+    lease: Lease,
+    data: RunData,
+    told: Told,
+    *,
+    invocation: Invocation,
+    decision: Decision | None = None,
 ) -> Exclusive | Shared:
     """The commit that says what came of *lease*, decided from the head as read."""
     moment, head, ending = invocation.moment(), data.head, attempt.ending
@@ -98,7 +108,8 @@ def decide_ending(
             data.definition.plan,
             moment,
             told=told,
-            next_until=next_lease_end(head, data.definition, invocation),
+            next_until=next_lease_end(head, data.definition, invocation, decision),
+            decision=decision,
             used_signal=attempt.signal,
             notes=(*notes, *_completed(attempt, lease, stage, moment)),
         )
@@ -221,7 +232,7 @@ def _waiting(
     """The entry of a stage that waits: for a retry, a check, a signal, or the end of an outage."""
     ending, before = attempt.ending, lease.entry
     epoch, limit = before.epoch, head.ends_at
-    taken = attempt.taken if len(head.active) > 1 else None
+    taken = None if head.is_alone else attempt.taken
     if isinstance(ending, WaitsInBody | GoesOnLater) or (isinstance(ending, Unfit) and before.step is not None):
         return _in_body(ending, before, limit, taken)
     if isinstance(ending, Postponed):

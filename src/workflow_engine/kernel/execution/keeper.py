@@ -24,7 +24,7 @@ from workflow_engine.kernel.outbox import Outbox
 from workflow_engine.kernel.patience import Patience
 from workflow_engine.kernel.relief import Relief
 from workflow_engine.kernel.teller import Teller
-from workflow_engine.kernel.transitions import Lease, Told
+from workflow_engine.kernel.transitions import Decision, Lease, Told
 from workflow_engine.kernel.turn import Turn
 from workflow_engine.model.commits import Exclusive, Shared
 from workflow_engine.model.runs import Head, StageRecord
@@ -66,6 +66,7 @@ class Keeper:
             lease=lease,
             data=turn.data,
             told=turn.told,
+            decision=turn.decision,
             invocation=turn.invocation,
             patience=(patience := turn.invocation.patience()),
             commits=Committing(persistence=self.persistence, patience=patience),
@@ -89,7 +90,7 @@ class Keeper:
 @dataclass(slots=True, kw_only=True)
 class _Keeping:
     """The outcome of one lease on its way into the store. *rider* is its record, where that is to ride in
-    the commit."""
+    the commit. *decision* says what runs behind it."""
 
     keeper: Keeper
     lease: Lease
@@ -100,6 +101,7 @@ class _Keeping:
     commits: Committing
     outbox: Outbox
     rider: StageRecord | None = None
+    decision: Decision | None = None
 
     def stored(self, attempt: Attempt) -> Attempt:
         """*attempt* as it could be stored: as it is, postponed, or failed for what was wrong with it."""
@@ -173,8 +175,8 @@ class _Keeping:
             head = roomy if holds(roomy, self.lease) else head
             data.head = head
             # A sibling's commit takes nothing out of the head: what it spilled would stay there.
-            known = outbox.spill(head, self.told) if len(head.active) == 1 else self.told
-            commit = decide_ending(attempt, self.lease, data, known, invocation=self.invocation)
+            known = outbox.spill(head, self.told) if head.is_alone else self.told
+            commit = decide_ending(attempt, self.lease, data, known, invocation=self.invocation, decision=self.decision)
             commit = outbox.fit(commit, head, self.lease)
             if isinstance(commit, Shared):
                 return commit

@@ -50,7 +50,7 @@ class Recorder:
             return None
         output = self._keep_output(attempt, key, data.head)
         record = self._record_of(attempt, key, data.head, output)
-        alone = together or len(data.head.active) == 1
+        alone = together or data.head.is_alone
         rides = alone and not plans.is_closing(lease.group) and self._rides(record)
         if not rides:
             self.persistence.put_record(record)

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
-from workflow_engine.errors import CorruptItemError
+from workflow_engine.errors import CorruptItemError, StageSkippedError
 from workflow_engine.kernel import payloads, records, winners
 from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.json_values import written_again
 from workflow_engine.model.limits import MAX_INLINE_BYTES
-from workflow_engine.model.runs import EntryState, Head, KeptSignal, StageKey, StageRecord, forward
+from workflow_engine.model.runs import SKIPPED_EPOCH, EntryState, Head, KeptSignal, StageKey, StageRecord, forward
 from workflow_engine.model.status import Status
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
@@ -91,15 +91,40 @@ class RunData:
         return payloads.fetch(record.output, self.blobs)
 
     def read(self, stage_id: str) -> bytes | None:
-        """The output of a stage of an earlier group, for ``ctx.require``; else ``None``."""
+        """The output of a stage of an earlier group, for ``ctx.require``; else ``None``.
+
+        Raises:
+            StageSkippedError: it was skipped.
+        """
         group, ordinal = self.definition.position(stage_id)
         head = forward(self.head)
         if group < head.group:
-            return self.outputs([self.key(group, ordinal)])[0]
+            return self._unless_skipped(self.key(group, ordinal))
         entry = head.active[ordinal] if head is not self.head and group == head.group else None
-        if entry is None or entry.state is not EntryState.DONE:
+        if entry is None or entry.state not in (EntryState.DONE, EntryState.SKIPPED):
             return None
-        return self.outputs([StageKey(group, StageId(stage_id), entry.epoch)])[0]
+        return self._unless_skipped(StageKey(group, StageId(stage_id), entry.epoch))
+
+    def _unless_skipped(self, key: StageKey) -> bytes:
+        if key.epoch == SKIPPED_EPOCH:
+            raise StageSkippedError(workflow_id=self.definition.id, stage_id=key.stage_id)
+        return self.outputs([key])[0]
+
+    def left_by(self, group: int) -> dict[str, bytes]:
+        """The outputs of *group*, an earlier one or the one that is all done, by stage; none of those that were skipped.
+
+        Raises:
+            CorruptItemError: one of them is not there any more.
+        """
+        keys = [key for key in self._keys(group) if key.epoch != SKIPPED_EPOCH]
+        return {key.stage_id: data for key, data in zip(keys, self.outputs(keys), strict=True)}
+
+    def _keys(self, group: int) -> list[StageKey]:
+        stages, head = self.definition.groups[group], self.head
+        if group == head.group and len(head.active) == len(stages):
+            found = zip(stages, head.active, strict=True)
+            return [StageKey(group, StageId(stage.id), entry.epoch) for stage, entry in found]
+        return [self.key(group, ordinal) for ordinal in range(len(stages))]
 
     def run_input(self) -> BaseModel:
         """The run's input, validated, for ``ctx.run_input``.
@@ -115,7 +140,7 @@ class RunData:
         Raises:
             InvalidInputError: it does not fit the stage's model.
         """
-        return None if stage.input_model is None else stage.load_input(self._input_json(stage, self.head.group))
+        return self.input_at(stage, self.head.group)
 
     def input_at(self, stage: StageDefinition, group: int) -> BaseModel | None:
         """What *stage* of that *group* got, of which the run is not any more.
@@ -123,7 +148,13 @@ class RunData:
         Raises:
             InvalidInputError: it does not fit the stage's model.
         """
-        return None if stage.input_model is None else stage.load_input(self._input_json(stage, group))
+        if stage.input_model is None:
+            return None
+        before = plans.before(group)
+        if before is None:
+            return stage.load_input(written_again(self.started_with()["input"]))
+        definition, outputs = self.definition, self.left_by(before)
+        return stage.load_input(definition.compose_input(stage.id, outputs), definition.given_by(before, outputs))
 
     def fetch_ahead(self) -> None:
         """Read what each stage of the group will ask for: once, before they do it side by side."""
@@ -131,22 +162,11 @@ class RunData:
         if before is None or any(stage.wants_context for stage in self.definition.groups[self.head.group]):
             self.started_with()
         if before is not None:
-            self.outputs([self.key(before, i) for i in range(len(self.definition.groups[before]))])
+            self.left_by(before)
 
     def apart(self) -> "RunData":
         """What is known of the run, for one of several who read at the same time."""
         return replace(self)
-
-    def _input_json(self, stage: StageDefinition, group: int) -> bytes:
-        before = plans.before(group)
-        if before is None:
-            return written_again(self.started_with()["input"])
-        keys = [self.key(before, i) for i in range(len(self.definition.groups[before]))]
-        outputs = self.outputs(keys)
-        if len(keys) == 1:
-            return outputs[0]
-        by_stage: dict[str, bytes] = {key.stage_id: data for key, data in zip(keys, outputs, strict=True)}
-        return self.definition.compose_input(stage.id, by_stage)
 
     def config_for(self, stage: StageDefinition) -> BaseModel | None:
         """The stage's config: what the run was given, merged into the model's defaults.

@@ -14,7 +14,7 @@ from workflow_engine.kernel.execution.ending import kept_state
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.model.ids import RunId, StageId, digest
 from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.runs import UNDO, EntryState, Head, StageKey, StageRecord, forward
+from workflow_engine.model.runs import SKIPPED_EPOCH, UNDO, EntryState, Head, StageKey, StageRecord, forward
 from workflow_engine.model.status import Status
 from workflow_engine.model.steps import StepScope
 
@@ -49,6 +49,11 @@ class Undone(Undoes):
         """
         data = self._found(Status.COMPLETED)
         return None if data is None else self.stage.load_output(data)
+
+    @property
+    def was_skipped(self) -> bool:
+        """Whether the stage never ran, so that there is nothing to be undone."""
+        return self._entry_epoch() == SKIPPED_EPOCH
 
     @property
     @override

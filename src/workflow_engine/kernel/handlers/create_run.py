@@ -28,7 +28,7 @@ from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Committed
 from workflow_engine.model.ids import RunId, WorkflowId, content_hash, run_id_for
 from workflow_engine.model.instants import whole
-from workflow_engine.model.limits import HEAD_OUTLIVES
+from workflow_engine.model.limits import HEAD_OUTLIVES, MAX_CHOICE_TIME
 from workflow_engine.model.results import RunCreated
 from workflow_engine.model.runs import Head
 from workflow_engine.model.shards import shard_of
@@ -100,6 +100,7 @@ def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datet
     """The end of a lease on the first stage, if this invocation is to perform it."""
     first = definition.groups[0]
     alone = len(first) == 1 or 0 in definition.inline
+    alone = alone and 0 not in definition.plan.conditional
     if not invocation.performs or not alone or not invocation.may_begin(max(stage.timeout for stage in first)):
         return None
     return invocation.lease_end(at)
@@ -108,6 +109,9 @@ def _lease_end(definition: WorkflowDefinition, invocation: Invocation, at: datet
 def _go_on(head: Head, definition: WorkflowDefinition, invocation: Invocation, advancer: Advancer, *, by: str) -> None:
     """Perform the first group, if the run as it is now says that the leases on it are ours; else tell what
     there is to do."""
+    if _may_enter(head, invocation):
+        advancer.enter(head, invocation)
+        return
     ours = head.group == 0 and not head.status.is_terminal
     leases = leases_by(head, by, definition.plan) if ours else ()
     if not leases:
@@ -115,6 +119,12 @@ def _go_on(head: Head, definition: WorkflowDefinition, invocation: Invocation, a
         return
     told = advancer.tell_in_passing(head, Told()) if head.events else Told()
     advancer.work(head, leases, definition, told, invocation=invocation)
+
+
+def _may_enter(head: Head, invocation: Invocation) -> bool:
+    """Whether it can be decided here and now what the run begins with."""
+    due = head.enters_at is None or head.enters_at <= invocation.clock.now()
+    return head.is_undecided and due and invocation.performs and invocation.may_begin(MAX_CHOICE_TIME)
 
 
 def _new_run(

@@ -50,6 +50,8 @@ def execute_job(
         NewerDefinitionError: the run is left to code that knows its definition.
         TransientError: nothing is lost; a redelivery or the due index goes on.
     """
+    # Whoever sent it is asked for what a stage comes to: what its outcome leads to is decided here, too.
+    invocation.performs = True
     _refuse_late(command, invocation, definitions)
     _leave_unknown(command, definitions, persistence)
     head, lease, wake = _claim(command, invocation, persistence, definitions)

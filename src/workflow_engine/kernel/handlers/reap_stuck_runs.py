@@ -53,7 +53,7 @@ def reap_stuck_runs(
 def _pending_since(head: Head, before: datetime, armed: datetime) -> bool:
     """Whether something could have run since *before*. A stage that is READY does not say since
     when; the run was last armed at *armed*, or later."""
-    if wakes.all_done(head):
-        return armed <= before
+    if wakes.all_done(head) or head.is_undecided:
+        return armed <= before and (wakes.all_done(head) or bool(wakes.sendable(head, before)))
     states = [head.active[wake.ordinal].state for wake in wakes.sendable(head, before)]
     return any(state is not EntryState.READY or armed <= before for state in states)

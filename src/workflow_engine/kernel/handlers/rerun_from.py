@@ -31,7 +31,7 @@ from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.payloads import Payload
 from workflow_engine.model.results import RunRerun
-from workflow_engine.model.runs import Head, StageKey
+from workflow_engine.model.runs import SKIPPED_EPOCH, Head, StageKey
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
@@ -194,6 +194,7 @@ class _Rerunning:
             for earlier, stages in definition.plan.until(group)
             for ordinal, stage_id in enumerate(stages)
         ]
+        keys = [key for key in keys if key.epoch != SKIPPED_EPOCH]
         stored = records.loaded(head, keys, self.persistence) if keys else {}
         for key in keys:
             record = stored.get(key)

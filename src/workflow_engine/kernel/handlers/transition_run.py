@@ -12,7 +12,8 @@ from workflow_engine.ports.persistence import Persistence
 def transition_run(
     command: TransitionRun, invocation: Invocation, *, persistence: Persistence, advancer: Advancer
 ) -> RunTransitioned:
-    """Tell what is untold, send what nobody holds, join, expire.
+    """Tell what is untold, send what nobody holds, join, expire. A worker also decides what the run goes on with, where
+    that is open, and goes on with it.
 
     Raises:
         RunNotFoundError: there is no such run.
@@ -20,4 +21,6 @@ def transition_run(
     head = persistence.load_head(RunId(command.run_id))
     if head is None:
         raise RunNotFoundError(run_id=command.run_id)
+    if head.is_undecided and invocation.performs:
+        return advancer.enter(head, invocation)
     return advancer.wake(head, invocation, send_jobs=True)

@@ -26,6 +26,7 @@ PREFIX = "archive/"
 _NOT_ARCHIVED = {
     "due_at",
     "due_shard",
+    "enters_at",
     "events",
     "input_hash",
     "input_inline",

@@ -6,8 +6,9 @@ from workflow_engine.kernel import payloads, records
 from workflow_engine.kernel.definitions import Definitions
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.payloads import ErrorInfo
-from workflow_engine.model.runs import Head, StageKey
+from workflow_engine.model.runs import SKIPPED_EPOCH, Head, StageKey
 from workflow_engine.model.status import Status
+from workflow_engine.model.values import NOTHING
 from workflow_engine.ports.blobs import BlobStore
 from workflow_engine.ports.persistence import Persistence
 
@@ -34,9 +35,12 @@ def outcome_of(head: Head, definitions: Definitions, persistence: Persistence, b
     if last >= len(definition.groups):
         return RunOutcome(head.run_id, head.status, _unknown(head, persistence, blobs))
     keys = {
-        stage.id: StageKey(last, StageId(stage.id), head.winner(last, ordinal))
+        stage.id: StageKey(last, StageId(stage.id), epoch)
         for ordinal, stage in enumerate(definition.groups[last])
+        if (epoch := head.winner(last, ordinal)) != SKIPPED_EPOCH
     }
+    if not keys:
+        return RunOutcome(head.run_id, head.status, NOTHING)
     found = records.loaded(head, list(keys.values()), persistence)
     outputs = {
         stage_id: payloads.fetch(record.output, blobs)

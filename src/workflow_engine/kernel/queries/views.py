@@ -10,6 +10,7 @@ from workflow_engine.model import plans
 from workflow_engine.model.ids import StageId
 from workflow_engine.model.plans import Plan
 from workflow_engine.model.runs import (
+    SKIPPED_EPOCH,
     UNDO,
     Entry,
     EntryState,
@@ -165,7 +166,7 @@ def _undo(head: Head, stage: StageView, attempts: tuple[StageRecord, ...], plan:
         done = entry.state is EntryState.DONE
         return None if done else UndoView(status=_status(head, head.group, entry), attempts=attempts, entry=entry)
     is_ahead = head.is_closing and stage.group < plans.place_of(head.group) and head.group != plans.ON_FAILURE
-    has_begun = stage.status is not Status.PENDING
+    has_begun = stage.status not in (Status.PENDING, Status.SKIPPED)
     if not is_ahead or not has_begun or stage.ordinal not in plan.undos.get(stage.group, ()):
         return None
     return UndoView(status=Status.PENDING, attempts=attempts)
@@ -191,8 +192,8 @@ def _last(head: Head, plan: Plan, attempts: tuple[StageRecord, ...]) -> StageVie
 def _stage(head: Head, group: int, ordinal: int, stage_id: str, *, attempts: tuple[StageRecord, ...]) -> StageView:
     current = head.group == group and ordinal < len(head.active)
     entry = head.active[ordinal] if current else None
-    status = _status(head, group, entry)
     epoch = entry.epoch if entry is not None else head.winner(group, ordinal)
+    status = Status.SKIPPED if epoch == SKIPPED_EPOCH else _status(head, group, entry)
     key = StageKey(group, StageId(stage_id), epoch)
     ended = status in (Status.COMPLETED, Status.FAILED)
     counted = next((one for one in attempts if ended and one.key == key), None)
@@ -230,6 +231,7 @@ def history_of(view: RunView) -> Iterator[HistoryEvent]:
     head = view.head
     yield HistoryEvent(at=head.created_at, type="workflow:created", facts={"priority": head.priority})
     for stage in view.stages:
+        yield from _skipped_event(view, stage)
         for record in stage.attempts:
             yield from _record_events(record)
         for record in stage.undo.attempts if stage.undo is not None else ():
@@ -245,6 +247,15 @@ def history_of(view: RunView) -> Iterator[HistoryEvent]:
     elif head.reason is not None:
         facts = {"reason": head.reason}
     yield HistoryEvent(at=head.ended_at, type=f"workflow:{head.status.lower()}", facts=facts)
+
+
+def _skipped_event(view: RunView, stage: StageView) -> Iterator[HistoryEvent]:
+    """Of a skipped stage, about when that was: it leaves no record, and comes right behind what was done before."""
+    if stage.status is not Status.SKIPPED:
+        return
+    before = [one.finished_at for other in view.stages if other.group < stage.group for one in other.attempts]
+    at = max(before, default=view.head.created_at)
+    yield HistoryEvent(at=at, type="stage:skipped", facts={"stage_id": stage.stage_id})
 
 
 def _undo_event(record: StageRecord) -> HistoryEvent:

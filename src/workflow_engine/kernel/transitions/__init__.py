@@ -8,7 +8,8 @@ the same moment refuse nobody, and whoever sees all done makes the exclusive joi
 """
 
 from workflow_engine.kernel.transitions import closing
-from workflow_engine.kernel.transitions.facts import Lease, Moment, NewRun, Outcomes, Rerun, Told
+from workflow_engine.kernel.transitions.entering import enter, entering
+from workflow_engine.kernel.transitions.facts import Decision, Lease, Moment, NewRun, Outcomes, Rerun, Told
 from workflow_engine.kernel.transitions.groups import adopting, join, merge
 from workflow_engine.kernel.transitions.heads import failure_of
 from workflow_engine.kernel.transitions.runs import (
@@ -29,6 +30,7 @@ from workflow_engine.kernel.transitions.stages import claim, fail, finish, hold,
 
 __all__ = [
     "ANNOTATED",
+    "Decision",
     "Lease",
     "Moment",
     "NewRun",
@@ -42,6 +44,8 @@ __all__ = [
     "closing",
     "create",
     "draw",
+    "enter",
+    "entering",
     "fail",
     "fail_run",
     "failure_of",

@@ -18,7 +18,7 @@ from workflow_engine.model.commits import Exclusive
 from workflow_engine.model.instants import whole
 from workflow_engine.model.limits import CLOCK_SKEW
 from workflow_engine.model.plans import Plan
-from workflow_engine.model.runs import Closing, Entry, EntryState, Head, PendingEvent, WaitKind
+from workflow_engine.model.runs import SKIPPED_EPOCH, Closing, Entry, EntryState, Head, PendingEvent, WaitKind
 from workflow_engine.model.status import Status
 
 
@@ -177,7 +177,9 @@ def _begun(head: Head, group: int, plan: Plan) -> tuple[int, ...]:
 def _begun_in(head: Head, group: int, ordinals: Sequence[int]) -> tuple[int, ...]:
     closing = _closing_of(head)
     if group != closing.group:
-        return tuple(ordinals) if group < closing.group else ()
+        # A skipped one that the head does not tell of (``kernel.winners``) is found to be that when it is undone.
+        skipped = {one for one in ordinals if head.winners.get((group, one)) == SKIPPED_EPOCH}
+        return tuple(one for one in ordinals if one not in skipped) if group < closing.group else ()
     return tuple(one for one in ordinals if one < len(closing.entries) and _has_begun(closing.entries[one]))
 
 
@@ -187,7 +189,7 @@ def _closing_of(head: Head) -> Closing:
 
 
 def _has_begun(entry: Entry) -> bool:
-    return entry.state is not EntryState.READY
+    return entry.state not in (EntryState.READY, EntryState.SKIPPED)
 
 
 def _as_it_stands(head: Head, entry: Entry) -> Entry:

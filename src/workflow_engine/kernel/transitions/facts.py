@@ -63,6 +63,15 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was decided of the groups that a run comes to: the ordinals that are *skipped*, by group. It reaches up to
+    the first group of which something runs, or to one of which that could not be decided, whose *failure* that is."""
+
+    skipped: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    failure: RunFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """The facts of a run that is to be created."""
 

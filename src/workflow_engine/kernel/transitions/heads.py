@@ -85,9 +85,11 @@ def ended(
     active: tuple[Entry, ...],
     notes: tuple[PendingEvent, ...] = (),
     closing: Closing | None = None,
+    after: Head | None = None,
 ) -> Exclusive:
-    """The commit with which a run fails: at once, or with *closing* once that is done."""
-    after = after_telling(head, told)
+    """The commit with which a run fails: at once, or with *closing* once that is done. *after* is what else becomes of
+    the head, without what is *told*."""
+    after = after or after_telling(head, told)
     events = (*notes, *moment.events(failed_event(failure, moment.at, closing)))
     if closing is not None:
         return exclusive(

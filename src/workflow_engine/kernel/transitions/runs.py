@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workflow_engine.kernel.transitions import closing, heads
+from workflow_engine.kernel.transitions.entering import started
 from workflow_engine.kernel.transitions.facts import Moment, NewRun, Rerun, Told
-from workflow_engine.kernel.transitions.groups import started
 from workflow_engine.kernel.transitions.wakes import next_due, signals_limit
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
@@ -40,11 +40,12 @@ MAX_RELIEVED = 300
 
 def create(run: NewRun, plan: Plan, moment: Moment, *, until: datetime | None = None) -> Exclusive:
     """A run that nobody has claimed. With *start_at* ahead, its first stages wait for it. With *until* they are
-    claimed in the same write."""
+    claimed in the same write. Where it is to be decided which of them run, it stands before them."""
+    is_open, is_ahead = 0 in plan.conditional, run.start_at is not None and run.start_at > moment.at
     first, happened = Entry(EntryState.READY), [PendingEvent("workflow:created", moment.at, {"priority": run.priority})]
-    if run.start_at is not None and run.start_at > moment.at:
+    if is_ahead:
         first = Entry(EntryState.WAITING, until=run.start_at, wait=WaitKind.START)
-    elif until is not None:
+    elif until is not None and not is_open:
         first = Entry(EntryState.LEASED, until=until, by=moment.by)
         happened += [PendingEvent("workflow:started", moment.at), *(started(stage, moment) for stage in plan.first)]
     head = Head(
@@ -57,13 +58,14 @@ def create(run: NewRun, plan: Plan, moment: Moment, *, until: datetime | None = 
         expires_at=run.expires_at,
         content_hash=run.content_hash,
         by=moment.by,
-        active=(first,) * len(plan.first),
+        active=() if is_open else (first,) * len(plan.first),
         events=moment.events(*happened),
         due_shard=run.due_shard,
         priority=run.priority,
         input_inline=run.input_inline,
         input_hash=run.input_hash,
         closes_on=run.closes_on,
+        enters_at=run.start_at if is_open and is_ahead else None,
     )
     return Exclusive(None, altered(head, due_at=next_due(head, moment.at, moment.horizon)))
 
@@ -104,7 +106,9 @@ def rerun(
 ) -> Exclusive:
     """A finished run goes again from a group. One epoch is drawn for all first leases after it, so
     that nothing an older attempt still writes lands where anybody looks; those of the group have another one where
-    the base was drawn before, so that they look for the steps that were kept under it."""
+    the base was drawn before, so that they look for the steps that were kept under it. Where it is to be decided which
+    stages of the group run, the run stands before it."""
+    active = (Entry(EntryState.READY, head.epochs),) * len(plan.stages(facts.group))
     base = head.epochs if facts.base is None else facts.base
     kept_bases = tuple(base for base in head.bases if base[0] < facts.group)
     winners = {at: epoch for at, epoch in head.winners.items() if at[0] < facts.group}
@@ -115,7 +119,7 @@ def rerun(
         deadline=facts.deadline,
         expires_at=max(head.expires_at, facts.expires_at),
         group=facts.group,
-        active=(Entry(EntryState.READY, head.epochs),) * len(plan.stages(facts.group)),
+        active=() if facts.group in plan.conditional else active,
         bases=(*kept_bases, (facts.group, base)),
         winners=winners,
         winners_from=min(head.winners_from, facts.group),
@@ -132,6 +136,7 @@ def rerun(
         recent=(),
         closes_on=facts.closes_on,
         closing=None,
+        enters_at=None,
     )
     return replace(heads.exclusive(head, moment, after=after), idempotency=record)
 
@@ -156,7 +161,7 @@ def settle(head: Head, moment: Moment, *, told: Told, drop: bool = False) -> Exc
     dropped = drop and after.told > head.told
     if not overdue and not counted and not dropped:
         return None
-    relieved = None if overdue or len(head.active) == 1 else relieve(head, told=told)
+    relieved = None if overdue or head.is_alone else relieve(head, told=told)
     return relieved or heads.exclusive(head, moment, after=after, settles=True)
 
 

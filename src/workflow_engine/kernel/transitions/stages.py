@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from workflow_engine.kernel.transitions import closing, groups, heads
-from workflow_engine.kernel.transitions.facts import Lease, Moment, Told
+from workflow_engine.kernel.transitions.facts import Decision, Lease, Moment, Told
 from workflow_engine.model import plans
 from workflow_engine.model.altering import altered
 from workflow_engine.model.commits import (
@@ -48,14 +48,18 @@ def finish(
     next_until: datetime | None,
     used_signal: str | None = None,
     notes: Sequence[PendingEvent] = (),
+    decision: Decision | None = None,
 ) -> Exclusive | Shared:
-    """A stage is done. In a group of one the run moves on in the same write, and with *next_until*
-    the next stage is claimed in it, too."""
+    """A stage is done. In a group of one the run moves on in the same write, as far as its *decision* goes, and with
+    *next_until* the next stage is claimed in it, too."""
     done = Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt, signal=used_signal)
     if head.is_closing:
         return settled(head, lease, done, moment, plan=plan, told=told, next_until=next_until, notes=notes)
-    if len(head.active) == 1:
-        return groups.moved_on(head, (done,), plan, moment, told=told, next_until=next_until, notes=notes)
+    if head.is_alone:
+        active = _with(head.active, lease.ordinal, done)
+        return groups.moved_on(
+            head, active, plan, moment, told=told, next_until=next_until, notes=notes, decision=decision
+        )
     return Shared(
         head.run_id,
         lease.group,
@@ -79,14 +83,15 @@ def settled(
 ) -> Exclusive | Shared:
     """A stage has come to an end in a run whose own is decided: *entry* is DONE, or FAILED. What was undone in a group
     of one is followed by what is to be done next, in the same write."""
-    if len(head.active) > 1:
+    if not head.is_alone:
         change = Finish(lease.ordinal, lease.entry.epoch, entry)
         due = moment.at + moment.horizon if notes else None
         return Shared(head.run_id, lease.group, change, tuple(notes), due_at=due, due_seen=head.due_at)
     if plans.is_closing(head.group):
         return closing.moved_on(head, (entry,), plan, moment, told=told, until=next_until, notes=notes)
     base = heads.after_telling(head, told)
-    return heads.exclusive(head, moment, after=base, active=(entry,), events=base.events + tuple(notes))
+    active = _with(head.active, lease.ordinal, entry)
+    return heads.exclusive(head, moment, after=base, active=active, events=base.events + tuple(notes))
 
 
 def hold(
@@ -101,7 +106,7 @@ def hold(
 ) -> Exclusive | Shared:
     """A stage waits, as *entry* says. It and a signal that comes at that moment cannot miss each other:
     both change one item and see what they left, so whichever comes second wakes the stage."""
-    alone = len(head.active) == 1
+    alone = head.is_alone
     # Now and then one of them closes the gaps that used up signals leave: they must not add up.
     if not alone and head.signals.count(USED_UP) < MAX_KEPT_SIGNALS:
         wake = moment.at + moment.horizon
@@ -144,12 +149,13 @@ def fail(
     ended, at_work = altered(lease.entry, state=EntryState.FAILED, until=None), ends is not None and works_until
     if at_work:
         ended = altered(lease.entry, until=works_until)
-    if len(head.active) > 1:
+    if not head.is_alone:
         entry = ended if at_work else None
         change = Fail(lease.ordinal, lease.entry.epoch, failure, moment.by, moment.at, ends, entry)
         events = (*notes, *moment.events(heads.failed_event(failure, moment.at, ends)))
         return Shared(head.run_id, lease.group, change, events, due_at=moment.at + moment.horizon, due_seen=head.due_at)
-    return heads.ended(head, failure, moment, told=told, active=(ended,), notes=tuple(notes), closing=ends)
+    active = _with(head.active, lease.ordinal, ended)
+    return heads.ended(head, failure, moment, told=told, active=active, notes=tuple(notes), closing=ends)
 
 
 def _suspended(head: Head, stage_id: str | None, *, first: bool, moment: Moment) -> Head:

@@ -5,13 +5,13 @@ wake-up finds what a crash left untold.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from workflow_engine.model import plans
-from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS
+from workflow_engine.model.limits import CLOCK_SKEW, MAX_KEPT_SIGNALS, ROOM_FOR_NAMES, ROOM_FOR_WAITS, WAKE_MARGIN
 from workflow_engine.model.runs import USED_UP, Entry, EntryState, Head, WaitKind
 
 _STARTS = (WaitKind.START, WaitKind.RETRY)
@@ -21,10 +21,11 @@ _STARTS = (WaitKind.START, WaitKind.RETRY)
 class Wake:
     """A stage to be woken: how its lease is to be taken, and when (``None``: now). *siblings* says of
     how many stages one is to have *signal*, *starts* that an attempt begins with the lease (and not
-    the check or the handler of one that has begun)."""
+    the check or the handler of one that has begun). One that claims nothing (*enter*) is of the run: what of its group
+    runs is to be decided, and the group entered."""
 
     ordinal: int
-    claim: Literal["first", "due", "expired"]
+    claim: Literal["first", "due", "expired", "enter"]
     epoch: int
     attempt: int
     signal: str | None = None
@@ -48,7 +49,7 @@ def awaited_signals(head: Head) -> Mapping[int, str]:
 def signal_for(head: Head, entry: Entry) -> str | None:
     """The kept signal that a lease on *entry* is about: the one that it has reserved, or, where there
     are no siblings, the oldest; ``None`` while none has come."""
-    return entry.taken if len(head.active) > 1 else free_signal(head, entry)
+    return free_signal(head, entry) if head.is_alone else entry.taken
 
 
 def free_signal(head: Head, entry: Entry) -> str | None:
@@ -112,7 +113,7 @@ def _wake(head: Head, ordinal: int, at: datetime, signal: str | None) -> Wake | 
     if has_expired(entry, at):
         return Wake(ordinal=ordinal, claim="expired", epoch=entry.epoch, attempt=entry.attempt)
     if _is_over(entry, signal, at):
-        siblings = len(head.active) if signal else 1
+        siblings = len(head.active) if signal and not head.is_alone else 1
         return Wake(
             ordinal=ordinal,
             claim="due",
@@ -129,6 +130,8 @@ def sendable(head: Head, at: datetime) -> list[Wake]:
     """The stages that nobody holds and that could run now: unleased, expired or due."""
     if head.status.is_terminal:
         return []
+    if head.is_undecided:
+        return [] if head.enters_at is not None and head.enters_at > at else [_entering(head)]
     signals = awaited_signals(head)
     wakes = (_wake(head, ordinal, at, signals.get(ordinal)) for ordinal in range(len(head.active)))
     return [wake for wake in wakes if wake is not None]
@@ -138,6 +141,8 @@ def timers(head: Head, at: datetime) -> list[Wake]:
     """The stages that wait for a time that is not there yet."""
     if head.status.is_terminal or awaits_its_end(head):
         return []
+    if head.is_undecided and head.enters_at is not None and head.enters_at > at:
+        return [replace(_entering(head), at=head.enters_at)]
     signals = awaited_signals(head)
     return [
         Wake(
@@ -153,6 +158,10 @@ def timers(head: Head, at: datetime) -> list[Wake]:
     ]
 
 
+def _entering(head: Head) -> Wake:
+    return Wake(ordinal=0, claim="enter", epoch=head.base, attempt=1)
+
+
 def awaits_its_end(head: Head) -> bool:
     """Whether the run's end is decided, and what holds a lease is waited for: nothing is begun any more."""
     return head.is_closing and not plans.is_closing(head.group)
@@ -160,11 +169,25 @@ def awaits_its_end(head: Head) -> bool:
 
 def all_done(head: Head) -> bool:
     """Whether the group can be joined. A function of the head, so that any look at it finds out. What failed in
-    undoing holds up nothing."""
+    undoing holds up nothing, nor what is skipped."""
     if awaits_its_end(head):
         return False
-    ends = (EntryState.DONE, EntryState.FAILED) if head.is_closing else (EntryState.DONE,)
-    return bool(head.active) and all(entry.state in ends for entry in head.active)
+    if not head.is_closing:
+        return bool(head.active) and are_done(head.active)
+    return bool(head.active) and all(entry.state in (EntryState.DONE, EntryState.FAILED) for entry in head.active)
+
+
+def are_done(active: Sequence[Entry]) -> bool:
+    """Whether all of a group is done, or skipped."""
+    return all(entry.state in (EntryState.DONE, EntryState.SKIPPED) for entry in active)
+
+
+def _entries(head: Head, at: datetime, horizon: timedelta) -> list[datetime]:
+    """When a tick must look at a run that stands before its group."""
+    if not head.is_undecided:
+        return []
+    # Its own message comes first, and asks what is to be asked: a tick at that very moment would have it asked twice.
+    return [head.enters_at + WAKE_MARGIN if head.enters_at is not None and head.enters_at > at else at + horizon]
 
 
 def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:
@@ -182,12 +205,13 @@ def next_due(head: Head, at: datetime, horizon: timedelta) -> datetime | None:
         # Once none holds any more, whoever sees it goes on.
         times += [until + CLOCK_SKEW for until in held] or [at + horizon]
         return min([at + horizon, *times])
+    times += _entries(head, at, horizon)
     signals = awaited_signals(head)
     for ordinal, entry in enumerate(head.active):
         if entry.state is EntryState.WAITING and not _is_over(entry, signals.get(ordinal), at):
             if entry.until is not None:
                 times.append(entry.until)
-        elif entry.state not in (EntryState.DONE, EntryState.FAILED):
+        elif entry.state not in (EntryState.DONE, EntryState.FAILED, EntryState.SKIPPED):
             times.append(at + horizon)
     if head.untold or all_done(head):
         times.append(at + horizon)

@@ -14,6 +14,7 @@ import pytest
 
 from workflow_engine.ports.persistence import Persistence
 from workflow_engine.testing.clock import FakeClock
+from workflow_engine.testing.contracts.persistence_choices import ChoiceContract
 from workflow_engine.testing.contracts.persistence_closing import ClosingContract
 from workflow_engine.testing.contracts.persistence_heads import HeadContract, IdempotencyContract
 from workflow_engine.testing.contracts.persistence_indexes import SHARDS, DueContract, ListingContract
@@ -37,6 +38,7 @@ class PersistenceContract(
     RecordContract,
     RecentContract,
     StepContract,
+    ChoiceContract,
     ClosingContract,
     NoteContract,
     DueContract,

@@ -69,6 +69,9 @@ def check_tally(run_id: RunId, tally: Tally, *, hits: int, looks: int, allowance
     repeats = (2 + hits + looks + tally.commands) * (tally.published - tally.repeats)
     if tally.repeats > repeats:
         yield f"cost: {tally.repeats} events of run {run_id} were published again, {repeats} are allowed"
+    choices = 1 + hits + looks + tally.commands
+    if max(tally.asked.values(), default=0) > choices:
+        yield f"choices: a predicate of run {run_id} was asked {max(tally.asked.values())} times, {choices} are allowed"
     most = max(tally.calls.values(), default=0)
     if allowance.calls is not None and not hits and most > allowance.calls:
         yield f"calls: a stage of run {run_id} was called {most} times, and nothing had happened"

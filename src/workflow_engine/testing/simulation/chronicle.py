@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.model import plans
 from workflow_engine.model.ids import RunId
 from workflow_engine.model.limits import MAX_REFUSALS
-from workflow_engine.model.runs import DeadLetter, EntryState, Head, PendingEvent, WaitKind
+from workflow_engine.model.runs import SKIPPED_EPOCH, DeadLetter, EntryState, Head, PendingEvent, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.closings import is_done
 from workflow_engine.testing.simulation.deposits import Deposit
@@ -58,6 +58,8 @@ class Chronicle:
             expected[_ENDS[after.status]] += 1
             self._note_waiting(before if before.is_closing else after, Deposit(at, task))
         self._count_outcomes(before, after)
+        if before.bases == after.bases:
+            expected["stage:skipped"] += len(_skipped(after) - _skipped(before))
         self._note_answers(before, after, Deposit(at, task))
         for element in after.signals:
             if element and element not in before.signals and element in self._signals[after.run_id]:
@@ -126,6 +128,12 @@ class Chronicle:
             early = old.until is not None and deposit.at < old.until - _SOON
             if old.wait is WaitKind.SIGNAL and old.state is EntryState.WAITING and early and new.epoch != old.epoch:
                 self._answered[(after.run_id, after.group, ordinal, old.epoch)] = deposit
+
+
+def _skipped(head: Head) -> set[tuple[int, int]]:
+    """The places of the stages that were skipped, as far as the head tells of them."""
+    now = {(head.group, ordinal) for ordinal, entry in enumerate(head.active) if entry.state is EntryState.SKIPPED}
+    return now | {place for place, epoch in head.winners.items() if epoch == SKIPPED_EPOCH}
 
 
 # A timer that fires while its run ends is nobody's fault.

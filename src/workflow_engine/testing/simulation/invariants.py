@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from workflow_engine.kernel.transitions import wakes
 from workflow_engine.model import plans
 from workflow_engine.model.commits import Exclusive, Shared
-from workflow_engine.model.limits import CLOCK_SKEW
-from workflow_engine.model.runs import Entry, EntryState, Head, WaitKind
+from workflow_engine.model.limits import CLOCK_SKEW, WAKE_MARGIN
+from workflow_engine.model.runs import SKIPPED_EPOCH, Entry, EntryState, Head, WaitKind
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.closings import check_closing, is_undo, leaves
 
@@ -78,12 +78,15 @@ def latest_due(head: Head, *, at: datetime, bounds: Bounds) -> datetime:
         times.append(head.ends_at if head.ends_at > at + bounds.skew else net)
         # Once the end is decided, no wait holds anybody up any more, and what failed in undoing is over.
         waiting = wakes.awaits_its_end(head)
-        over = (EntryState.DONE, EntryState.FAILED) if head.is_closing else (EntryState.DONE,)
+        over = (EntryState.DONE, EntryState.SKIPPED, *((EntryState.FAILED,) if head.is_closing else ()))
         times += [
             net if waiting else _latest_of(head, ordinal, at, net, bounds=bounds)
             for ordinal, entry in enumerate(head.active)
             if waiting or entry.state not in over
         ]
+        if head.is_undecided:
+            ahead = head.enters_at is not None and head.enters_at > at + bounds.skew
+            times.append(head.enters_at + WAKE_MARGIN if ahead and head.enters_at else net)
         if wakes.all_done(head):
             times.append(net)
     return min(times)
@@ -144,6 +147,9 @@ def check_entries(before: Head, after: Head, *, at: datetime, bounds: Bounds) ->
     if after.group != before.group or (after.status is Status.COMPLETED and before.status is not Status.COMPLETED):
         yield from _check_moved_on(before, after)
         return
+    if before.is_undecided and after.active:
+        yield from _check_entered(before, after, at, bounds)
+        return
     if len(after.active) != len(before.active):
         yield "I4: the stages of a group changed in number"
         return
@@ -173,26 +179,51 @@ def _invocation(by: str) -> str:
 
 
 def _check_moved_on(before: Head, after: Head) -> Iterator[str]:
-    if after.status is not Status.COMPLETED and after.group != plans.after(before.group):
+    first = before.group if before.is_undecided else plans.after(before.group)
+    passed = range(first, after.group)
+    if after.status is not Status.COMPLETED and not all(_is_skipped(after, group) for group in passed):
         yield f"I4: the run went from group {before.group} to {after.group}"
     by = {entry.by for entry in before.active if entry.state is EntryState.LEASED}
     # One stage alone, or an inline group's: those of one write of the invocation that leaves it.
-    together = len(before.active) == 1 or (len(by) == 1 and _invocation(*by) == _invocation(after.by))
+    together = before.is_alone or (len(by) == 1 and _invocation(*by) == _invocation(after.by))
     for ordinal, entry in enumerate(before.active):
-        if entry.state is not EntryState.DONE and not (together and entry.state is EntryState.LEASED):
+        is_over = entry.state in (EntryState.DONE, EntryState.SKIPPED)
+        if not is_over and not (together and entry.state is EntryState.LEASED):
             yield f"I4: the group was left while stage {ordinal} was {_told(entry)}"
         if entry.signal is not None and entry.state is EntryState.DONE and entry.signal in after.signals:
             yield f"I4: a signal that stage {ordinal} has used up is kept"
         if after.winner(before.group, ordinal) != entry.epoch:
             yield f"I4: stage {ordinal} finished under epoch {entry.epoch}, and another one won"
-    base = after.base_of(after.group)
+    yield from _check_begun(after, after.base_of(after.group))
+
+
+def _check_entered(before: Head, after: Head, at: datetime, bounds: Bounds) -> Iterator[str]:
+    """I4: a run enters the group that it stood before, and not before its time."""
+    if before.enters_at is not None and before.enters_at > at + 2 * bounds.skew:
+        yield f"I4: the run began at {at}, and was to begin at {before.enters_at}"
+    drawn = after.epochs - before.epochs
+    if drawn not in (0, 1):
+        yield f"I4: a group that is entered took the counter from {before.epochs} to {after.epochs}"
+    yield from _check_begun(after, before.epochs if drawn else after.base)
+
+
+def _is_skipped(head: Head, group: int) -> bool:
+    """Whether the head tells of a skipped stage of *group*, which the run has gone past."""
+    return any(at == group and epoch == SKIPPED_EPOCH for (at, _), epoch in head.winners.items())
+
+
+def _check_begun(after: Head, base: int) -> Iterator[str]:
     for entry in after.active:
+        if entry.state is EntryState.SKIPPED and entry.epoch == SKIPPED_EPOCH:
+            continue
         if entry.state not in (EntryState.READY, EntryState.LEASED) or entry.epoch != base:
             yield f"I4: a group begins with {_told(entry)}, its base is {base}"
 
 
 def _check_entry(head: Head, old: Entry, new: Entry, at: datetime, *, bounds: Bounds) -> Iterator[str]:
-    if old.state is EntryState.DONE or old.state is EntryState.FAILED or new.state is EntryState.READY:
+    if EntryState.SKIPPED in (old.state, new.state):
+        yield "what was decided is decided again"
+    elif old.state is EntryState.DONE or old.state is EntryState.FAILED or new.state is EntryState.READY:
         yield "what has ended does not begin again"
     elif new.state is EntryState.LEASED:
         yield from _check_claim(head, old, new, at, bounds=bounds)

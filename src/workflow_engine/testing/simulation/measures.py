@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.adapters.memory.sizes import events_size
+from workflow_engine.kernel.execution.choosing import ROLE
 from workflow_engine.kernel.transitions import wakes
 from workflow_engine.model.commands import CreateRun
 from workflow_engine.model.commits import Extend, Shared
@@ -63,12 +64,14 @@ class Late:
 class Tally:
     """What one run has cost so far.
 
-    *calls* count a stage's function, its checks and its handlers, by stage and epoch of first leases;
+    *calls* count a stage's function, its checks and its handlers, by stage and epoch of first leases, *asked* what
+    decides whether one runs;
     *claims* are leases taken, *waits* outcomes that made a stage wait, *siblings* its largest group.
     *heartbeats* are no *writes*.
     """
 
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
     claims: int = 0
     lost: int = 0
     waits: int = 0
@@ -94,6 +97,7 @@ class Measures:
         self._ready_at: dict[RunId, datetime] = {}
         self._done_at: dict[RunId, datetime] = {}
         self._free_at: dict[RunId, datetime] = {}
+        self._open_since: dict[RunId, datetime] = {}
         self._signalled_at: defaultdict[RunId, dict[tuple[int, int, int], datetime]] = defaultdict(dict)
         self.seen: defaultdict[RunId, set[int]] = defaultdict(set)
 
@@ -122,7 +126,7 @@ class Measures:
     def called(self, held: Held | None, stage_id: str) -> str | None:
         """A stage's function, its check or its handler is called under a lease; answers what is wrong
         with that. Plugins are called as stages are, without a lease."""
-        if stage_id.startswith("plugin "):
+        if stage_id.startswith(("plugin ", ROLE)):
             return None
         if held is None:
             return f"calls: stage {stage_id} is called by somebody who holds no lease"
@@ -133,12 +137,20 @@ class Measures:
         self._called.add(place)
         return None
 
+    def chosen(self, task: "Task", role: str) -> str | None:
+        """A predicate is asked; answers what is wrong with that."""
+        run_id = RunId(role.rpartition(" ")[2])
+        self.tallies[run_id].asked[role] += 1
+        performs = task.name.startswith("job-") or task.lease is not None
+        return None if performs else f"choices: {role} is asked by {task.name}, which is no worker"
+
     def committed(self, before: Head | None, after: Head, task: "Task | None", at: datetime) -> Iterator[Late]:
         """A commit was applied; yields how late what it did was done."""
         tally = self.tallies[after.run_id]
         tally.siblings = max(tally.siblings, len(after.active))
         tally.largest_head = max(tally.largest_head, events_size(after.events))
-        entered = before is None or before.group != after.group or before.bases != after.bases
+        entered = before is None or before.group != after.group or before.bases != after.bases or not before.active
+        yield from self._decided(before, after, at)
         if entered:
             yield from self._left(before, at)
             self._ready_at[after.run_id] = at
@@ -157,6 +169,15 @@ class Measures:
             self._done_at.setdefault(after.run_id, at)
         if before is not None and before.failure is None and _has_expired(before, after):
             yield Late("the run's deadline", after.deadline, at)
+
+    def _decided(self, before: Head | None, after: Head, at: datetime) -> Iterator[Late]:
+        """What runs next is open, or was decided."""
+        was_open = before is not None and before.is_undecided
+        if before is not None and was_open and not after.is_undecided and not after.status.is_terminal:
+            since = self._open_since[after.run_id]
+            yield Late("the choice", max(since, before.enters_at or since), at)
+        if after.is_undecided and not was_open:
+            self._open_since[after.run_id] = at
 
     def emitted(self, events: Sequence[RunEvent]) -> None:
         """The sink accepted *events*."""

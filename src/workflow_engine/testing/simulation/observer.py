@@ -197,7 +197,7 @@ class Observer:
             and (record.key.epoch, record.key.part) == (wanted.epoch, wanted.part)
             and record.status is Status.COMPLETED
         ]
-        alone = len(before.active) == 1
+        alone = before.is_alone
         if len(found) < self._counted[place] or (alone and len(found) > 1):
             yield f"I4: {len(found)} records hold the outcome of epoch {lease.epoch}, by {lease.by}"
 

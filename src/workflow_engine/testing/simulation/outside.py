@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from workflow_engine.authoring.context import StageContext
 from workflow_engine.errors import StageTimeoutError
+from workflow_engine.kernel.execution.choosing import ROLE
 from workflow_engine.model.events import RunEvent
 from workflow_engine.model.ids import RunId
 from workflow_engine.testing.simulation.baton import Aborted
@@ -35,6 +36,8 @@ def run_inline(call: Callable[[], Any], *, stage_id: str, timeout: timedelta, is
     if task is None:
         raise LookupError("a stage runs outside of any task")
     problem = world.ledger.measures.called(task.lease, stage_id)
+    if stage_id.startswith(ROLE):
+        problem = world.ledger.measures.chosen(task, stage_id)
     if problem is not None:
         world.fail(Violation(problem))
         raise Aborted
@@ -218,6 +221,13 @@ def happens_to_fail(what: str) -> bool:
     world = _world()
     task = world.current if world is not None else None
     return world is not None and task is not None and world.odd(f"{task.name}/{what}", 300, 1) > 0
+
+
+def tosses(what: str) -> bool:
+    """An answer that may be another one each time that it is asked for; in no world it is no."""
+    world = _world()
+    task = world.current if world is not None else None
+    return world is not None and task is not None and world.choices.pick(f"{task.name}/{what}", (1, 1)) > 0
 
 
 def hear(event: RunEvent) -> None:

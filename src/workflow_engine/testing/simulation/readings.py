@@ -66,7 +66,8 @@ def _check_view(view: RunView, *, complete: bool) -> Iterator[str]:
         shown = stage.undo is not None and stage.undo.status is Status.FAILED
         if shown != ((stage.group, stage.ordinal) in not_undone):
             yield f"queries: the undo of stage {stage.stage_id} of run {head.run_id} is shown as {stage.undo}"
-        if stage.group == len(view.definition.plan):
+        last = stage.group == len(view.definition.plan)
+        if last or (stage.status is Status.SKIPPED and stage.counted is None):
             # Nobody's outcome depends on what is run on a failure: its records alone say what came of it.
             continue
         done = stage.group < head.group or head.status is Status.COMPLETED

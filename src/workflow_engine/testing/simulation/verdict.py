@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
-from workflow_engine.kernel import Kernel, records
-from workflow_engine.model.runs import Head
+from workflow_engine.kernel import Kernel, records, winners
+from workflow_engine.model.runs import SKIPPED_EPOCH, Head
 from workflow_engine.model.status import Status
 from workflow_engine.testing.simulation.census import LONGER_THAN_A_HISTORY, check_left
 from workflow_engine.testing.simulation.clients import Clients, Story
@@ -144,8 +144,12 @@ def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
     definition = kernel.parts.definitions.closest(head)
     if definition.fingerprint != head.fingerprint:
         return
+    whole = winners.completed(head, world.persistence)
     for group, stages in enumerate(definition.plan):
         for ordinal, stage_id in enumerate(stages):
+            if whole.winner(group, ordinal) == SKIPPED_EPOCH:
+                yield from _check_never_ran(world, head, group, stage_id)
+                continue
             generations = {
                 base
                 for run, base, at, place in world.observer.finished
@@ -153,6 +157,13 @@ def _check_counted(world: World, kernel: Kernel, head: Head) -> Iterator[str]:
             }
             if head.base_of(group) not in generations:
                 yield f"counted: stage {stage_id} of run {head.run_id} has no outcome, and the run is COMPLETED"
+
+
+def _check_never_ran(world: World, head: Head, group: int, stage_id: str) -> Iterator[str]:
+    """A stage that was skipped has not run since that was decided."""
+    for record in records.listed(head, world.persistence):
+        if (record.key.group, record.key.stage_id) == (group, stage_id) and record.key.epoch >= head.base_of(group):
+            yield f"choices: stage {stage_id} of run {head.run_id} was skipped, and ran under epoch {record.key.epoch}"
 
 
 def _ended(world: World, deployment: Deployment, kernel: Kernel, story: Story, *, head: Head) -> Ended:

@@ -74,6 +74,7 @@ def encode_head(head: Head) -> Item:
     _encode_leases(head, item)
     _encode_recent(head, item)
     _encode_closing(head, item)
+    _encode_choices(head, item)
     _encode_rest(head, item)
     return item
 
@@ -126,6 +127,15 @@ def _encode_closing(head: Head, item: Item) -> None:
     if head.closes_on or head.closing is not None:
         # A version that knows no undo would end the run at once.
         item["f"] = wire.number(wire.FORMAT)
+
+
+def _encode_choices(head: Head, item: Item) -> None:
+    if head.enters_at is not None:
+        item["na"] = wire.instant(head.enters_at)
+    if head.knows_choices:
+        # A version that knows none would look for the record of a stage that never ran, or fail a run that it takes for
+        # one of no stages.
+        item["f"] = wire.number(wire.CHOICE_FORMAT)
 
 
 def _encode_rest(head: Head, item: Item) -> None:
@@ -327,6 +337,7 @@ _RARE: Final[Mapping[str, tuple[str, Any]]] = {
     "rs": ("reason", wire.read_text),
     "eb": ("ended_by", wire.read_text),
     "ea": ("ended_at", wire.read_instant),
+    "na": ("enters_at", wire.read_instant),
     "cs": ("closes_on", decode_ends),
     "cl": ("closing", decode_closing),
 }

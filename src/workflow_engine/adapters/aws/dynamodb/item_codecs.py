@@ -27,6 +27,7 @@ from workflow_engine.model.deliveries import Recurrence, body_of
 from workflow_engine.model.ids import WorkflowId
 from workflow_engine.model.limits import HEAD_OUTLIVES
 from workflow_engine.model.runs import (
+    SKIPPED_EPOCH,
     Annotation,
     Bundle,
     DeadLetter,
@@ -122,17 +123,21 @@ def decode_bundle(item: Item) -> Bundle:
 
 def encode_winners(page: Winners) -> Item:
     """Winners outside of the head."""
-    return _item(
+    item = _item(
         table.run_partition(page.run_id),
         table.winners_key(page.base, page.through),
         wn=encode_epochs(page.epochs),
         expires_at=wire.expiry(page.expires_at),
     )
+    if SKIPPED_EPOCH in page.epochs.values():
+        # A version that knows no choices would look for the record of a stage that never ran.
+        item["f"] = wire.number(wire.CHOICE_FORMAT)
+    return item
 
 
 def decode_winners(item: Item) -> Winners:
     """Winners outside of the head."""
-    with wire.reading(wire.name_of(item), item):
+    with wire.reading(wire.name_of(item), item, newest=wire.CHOICE_FORMAT):
         _, base, through = item["sk"]["S"].split("#")
         return Winners(
             run_id=table.run_of(item["pk"]["S"]),

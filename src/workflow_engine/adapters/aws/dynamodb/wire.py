@@ -17,8 +17,9 @@ _T = TypeVar("_T")
 
 # Every item carries it; a version that finds a higher one leaves the item alone. 2: winners outside of the
 # head, and parts of stages; 3: records in heads and in bundles; 4: stages that wait in their body; 5: runs that
-# have something to do before they end.
+# have something to do before they end, and runs of which stages were skipped, or what runs next is open.
 FORMAT = 5
+CHOICE_FORMAT = 5
 BODY_FORMAT = 4
 RIDING_FORMAT = 3
 PARTS_FORMAT = 2
