@@ -224,6 +224,13 @@ class Head:
         return self.deadline if self.closing is None or self.status.is_terminal else self.closing.until
 
     @property
+    def failed_at(self) -> datetime | None:
+        """When the run failed, if it did: when that was decided, so that what comes before its end moves nothing."""
+        if self.closing is not None:
+            return self.closing.at if self.closing.status is Status.FAILED else None
+        return self.ended_at if self.status is Status.FAILED else None
+
+    @property
     def untold(self) -> int:
         """How many events are committed and not known to be told."""
         return self.spilled + len(self.events)

@@ -38,7 +38,6 @@ from workflow_engine.model.runs import (
     as_kept,
     riding,
 )
-from workflow_engine.model.status import Status
 from workflow_engine.model.steps import StepRecord, StepScope
 from workflow_engine.ports.clock import Clock
 from workflow_engine.ports.persistence import DuePage, DueRun, HeadSizes, Persistence, Rearm, RunPage
@@ -471,9 +470,9 @@ def _due_row(head: Head | None) -> Row | None:
 
 
 def _failure_row(head: Head | None) -> Row | None:
-    if head is None or head.status is not Status.FAILED or head.ended_at is None:
+    if head is None or head.failed_at is None:
         return None
-    return head.ended_at, head.run_id
+    return head.failed_at, head.run_id
 
 
 def _move(index: SortedIndex, old: Row | None, new: Row | None) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from workflow_engine.authoring.stage_definition import StageDefinition
 from workflow_engine.authoring.workflow import WorkflowDefinition
@@ -21,6 +21,12 @@ from workflow_engine.kernel.execution.ending import (
     Suspends,
     Unfit,
     WaitsInBody,
+)
+from workflow_engine.kernel.execution.outcome_events import (
+    completed_events,
+    failed_events,
+    noted_events,
+    wait_events,
 )
 from workflow_engine.kernel.execution.run_data import RunData
 from workflow_engine.kernel.execution.tenure import works_until_of
@@ -100,7 +106,7 @@ def decide_ending(
     """The commit that says what came of *lease*, decided from the head as read."""
     moment, head, ending = invocation.moment(), data.head, attempt.ending
     stage = data.definition.at(lease.group, lease.ordinal)
-    notes = _noted(attempt, lease, moment)
+    notes = noted_events(attempt, lease, moment)
     if isinstance(ending, Completed):
         return transitions.finish(
             head,
@@ -111,21 +117,15 @@ def decide_ending(
             next_until=next_lease_end(head, data.definition, invocation, decision),
             decision=decision,
             used_signal=attempt.signal,
-            notes=(*notes, *_completed(attempt, lease, stage, moment)),
+            notes=(*notes, *completed_events(attempt, lease, stage, moment)),
         )
     if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, head):
         return _decide_failure(ending, lease, data, told, notes=notes, invocation=invocation, moment=moment)
     works_until = works_until_of(ending, lease, head, invocation)
     entry = _in_milliseconds(_waiting(attempt, lease, stage, head, at=moment.at, works_until=works_until))
     used = attempt.signal if isinstance(ending, Suspends | Awaits | Unfit | WaitsInBody | GoesOnLater) else None
-    notes = (*notes, *_wait_events(moment, lease, ending, entry))
+    notes = (*notes, *wait_events(moment, lease, ending, entry))
     return transitions.hold(head, lease, entry, moment, told=told, used_signal=used, notes=notes)
-
-
-def _completed(attempt: Attempt, lease: Lease, stage: StageDefinition, moment: Moment) -> tuple[PendingEvent, ...]:
-    type_ = "stage:completed" if stage.undoes is None else "stage:undone"
-    seconds = (attempt.finished_at - attempt.started_at).total_seconds()
-    return _event(moment, lease, type_, duration_seconds=seconds)
 
 
 def _decide_failure(
@@ -141,7 +141,7 @@ def _decide_failure(
     """The commit with which a stage fails for good, and the run with it, unless its end is decided already."""
     head, plan = data.head, data.definition.plan
     works_until = works_until_of(ending, lease, head, invocation)
-    notes = (*notes, *_failed(moment, lease, ending, None))
+    notes = (*notes, *failed_events(moment, lease, ending, None))
     if not head.is_closing:
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         return transitions.fail(
@@ -163,18 +163,18 @@ def ending_entry(
     events of that."""
     ending, stage = attempt.ending, data.definition.groups[lease.group][lease.ordinal]
     works_until = works_until_of(ending, lease, data.head, invocation)
-    notes = _noted(attempt, lease, moment)
+    notes = noted_events(attempt, lease, moment)
     if isinstance(ending, Completed):
-        done = _completed(attempt, lease, stage, moment)
+        done = completed_events(attempt, lease, stage, moment)
         return Entry(EntryState.DONE, lease.entry.epoch, lease.entry.attempt), None, (*notes, *done)
     if isinstance(ending, Failed) and not _is_retried(ending, lease, stage, data.head):
         failure = transitions.failure_of(lease.stage_id, ending.error, lease.entry.epoch)
         ended = replace(lease.entry, state=EntryState.FAILED, until=None)
         if works_until is not None and data.head.closes_on:
             ended = replace(lease.entry, until=works_until)
-        return ended, failure, (*notes, *_failed(moment, lease, ending, None))
+        return ended, failure, (*notes, *failed_events(moment, lease, ending, None))
     entry = _in_milliseconds(_waiting(attempt, lease, stage, data.head, at=moment.at, works_until=works_until))
-    return entry, None, (*notes, *_wait_events(moment, lease, ending, entry))
+    return entry, None, (*notes, *wait_events(moment, lease, ending, entry))
 
 
 def outcome_of(attempt: Attempt) -> Literal["completed", "suspended", "failed"]:
@@ -345,62 +345,3 @@ def _pause(lease: Lease, stage: StageDefinition, head: Head) -> timedelta:
     name = f"{head.run_id}/{lease.stage_id}/{lease.entry.epoch}".encode()
     spread = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
     return stage.retry.delay(lease.entry.attempt, spread)
-
-
-def _event(moment: Moment, lease: Lease, type_: str, **facts: Any) -> tuple[PendingEvent, ...]:
-    if type_ not in moment.published:
-        return ()
-    named = {"stage_id": lease.stage_id, "attempt": lease.entry.attempt, **facts}
-    return (PendingEvent(type_, moment.at, named),)
-
-
-def _failed(moment: Moment, lease: Lease, ending: Failed, retry_at: datetime | None) -> tuple[PendingEvent, ...]:
-    return _event(
-        moment,
-        lease,
-        "stage:failed",
-        error_type=ending.error.type,
-        error=ending.error.message,
-        retry_at=retry_at.isoformat() if retry_at else None,
-        **({"undoing": True} if plans.is_closing(lease.group) and lease.group != plans.ON_FAILURE else {}),
-    )
-
-
-def _wait_events(moment: Moment, lease: Lease, ending: object, entry: Entry) -> tuple[PendingEvent, ...]:
-    if isinstance(ending, Failed):
-        return _failed(moment, lease, ending, entry.until)
-    if not (isinstance(ending, Suspends | Awaits) or (isinstance(ending, WaitsInBody) and ending.begins)):
-        return ()
-    until = entry.until.isoformat() if entry.until else None
-    return _event(moment, lease, "stage:suspended", resume_at=until, waiting_for=entry.signal)
-
-
-def _noted(attempt: Attempt, lease: Lease, moment: Moment) -> tuple[PendingEvent, ...]:
-    """What the stage said on its way, as far as it is published."""
-    journal = attempt.journal
-    if journal is None:
-        return ()
-    found: list[PendingEvent] = []
-    if journal.progress is not None:
-        progress = journal.progress
-        facts = {"fraction": progress.fraction, "message": progress.message}
-        found += _event(moment, lease, "stage:progress", **facts)
-    if "annotation:created" in moment.published:
-        found += _annotated(journal.notes, lease)
-    return tuple(found)
-
-
-def _annotated(notes: Sequence[Any], lease: Lease) -> list[PendingEvent]:
-    return [
-        PendingEvent(
-            "annotation:created",
-            note.at,
-            {
-                "key": note.key,
-                "value": note.value,
-                "scope": lease.stage_id,
-                "actor": lease.stage_id,
-            },
-        )
-        for note in notes
-    ]

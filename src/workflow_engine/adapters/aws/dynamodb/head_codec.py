@@ -157,17 +157,9 @@ def _encode_end(head: Head, item: Item) -> None:
         item["rs"] = wire.text(head.reason)
     if head.ended_at is not None:
         item["ea"] = wire.instant(head.ended_at)
-    failed_at = _failed_at(head)
-    if failed_at is not None:
+    if head.failed_at is not None:
         item["fs"] = item["ls"]
-        item["fc"] = wire.text(f"{wire.sortable(failed_at)}#{head.run_id}")
-
-
-def _failed_at(head: Head) -> datetime | None:
-    """When the run failed, if it did: when that was decided, so that what comes before its end moves no key."""
-    if head.closing is not None:
-        return head.closing.at if head.closing.status is Status.FAILED else None
-    return head.ended_at if head.status is Status.FAILED else None
+        item["fc"] = wire.text(f"{wire.sortable(head.failed_at)}#{head.run_id}")
 
 
 def encode_entry(entry: Entry) -> Value:
