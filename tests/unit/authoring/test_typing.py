@@ -1,5 +1,6 @@
 """Type checkers infer what a stage's author writes, and object to what cannot work."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from typing_extensions import assert_type
 from pydantic import BaseModel
 from workflow_engine import (
-    NotReady, RetryPolicy, Stage, StageContext, StageResult, Suspended, WaitForSignal, Workflow,
+    Failure, NotReady, RetryPolicy, Stage, StageContext, StageResult, Suspended, WaitForSignal, Workflow,
     WorkflowDefinition, sleep, stage,
 )
 
@@ -130,6 +131,19 @@ stages: list[Stage] = [plain, suspends, result]
 workflow = Workflow("w", input=Document).pipe(plain).pipe(sleep("nap", timedelta(1))).parallel(result, many).build()
 assert_type(workflow, WorkflowDefinition)
 
+@plain.undo(timeout=timedelta(minutes=1))
+def take_back(done: Words | None, ctx: StageContext) -> None:
+    assert_type(ctx.undoes.effect_key, str)
+    assert_type(ctx.undoes.key("a"), str)
+
+assert_type(take_back(None, reader_context()), None)
+
+@stage("tell")
+def tell(failure: Failure) -> None:
+    assert_type(failure.not_undone, tuple[str, ...])
+
+Workflow("w", input=Document, undo_on=["failed"]).pipe(plain).on_failure(tell).build()
+
 def is_long(document: Document) -> bool:
     return len(document.text) > 100
 
@@ -179,6 +193,17 @@ def mypy(*files: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *map(str, files)], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def pyright(folder: Path) -> list[str]:
+    """What pyright objects to in *folder*, as "file:line rule"; by the build of it that brings its own Node.js."""
+    settings = {"typeCheckingMode": "standard", "pythonVersion": "3.11", "extraPaths": [str(ROOT / "src")]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable, "--project", "."]
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    found = json.loads(answer.stdout)["generalDiagnostics"]
+    errors = [one for one in found if one["severity"] == "error"]
+    return [f"{Path(one['file']).name}:{one['range']['start']['line'] + 1} {one.get('rule')}" for one in errors]
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What mypy says of all the unfit samples, in one run: starting it is what takes long."""
@@ -204,3 +229,14 @@ def test_a_type_checker_objects_to(number: int, verdicts: str) -> None:
     found = [line for line in verdicts.splitlines() if f"sample_{number}.py:" in line and " error: " in line]
     assert found, verdicts
     assert all(int(line.split(":")[1]) >= first_line for line in found), found
+
+
+def test_pyright_infers_the_same_and_objects_to_the_same(tmp_path: Path) -> None:
+    (tmp_path / "fits.py").write_text(FITS)
+    for number, sample in enumerate(UNFIT.values()):
+        (tmp_path / f"sample_{number}.py").write_text(PRELUDE + sample)
+    found = pyright(tmp_path)
+    assert not [one for one in found if one.startswith("fits.py")], found
+    objected = {one.partition(":")[0] for one in found}
+    missed = {name for number, name in enumerate(UNFIT) if f"sample_{number}.py" not in objected}
+    assert missed == set(), found
