@@ -238,7 +238,7 @@ BUGS: Mapping[str, tuple[Patch, ...]] = {
     "remove an event before it is told": (Patch(heads, "after_telling", _drop_untold),),
     "key a stage record by attempt": (
         Patch(recorder.Recorder, "store", _store_by_attempt),
-        Patch(recorder, "StageKey", _key_by_attempt),
+        Patch(recorder, "key_of", _key_by_attempt),
     ),
     "count attempts by the receive count": (
         Patch(ServerlessHost, "handle_job", _count_receives),

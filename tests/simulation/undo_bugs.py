@@ -42,8 +42,8 @@ UNDOS: Mapping[str, Bug] = {
     "an undo is skipped after a crash": seen(
         "kernel.transitions.wakes",
         "all_done",
-        "(EntryState.DONE, EntryState.FAILED) if",
-        "(EntryState.DONE, EntryState.FAILED, EntryState.LEASED) if",
+        "(EntryState.DONE, EntryState.FAILED) for",
+        "(EntryState.DONE, EntryState.FAILED, EntryState.LEASED) for",
         varied.UNDOING,
     ),
     "a stage begins after the end was decided": Bug(
@@ -58,7 +58,7 @@ UNDOS: Mapping[str, Bug] = {
     "only counted outputs are undone": seen(
         _CLOSING,
         "_has_begun",
-        "entry.state is not EntryState.READY",
+        "entry.state not in (EntryState.READY, EntryState.SKIPPED)",
         "entry.state in (EntryState.DONE, EntryState.FAILED)",
         varied.UNDOING,
     ),
